@@ -1,0 +1,30 @@
+//! cargo-convoy: one command, one verified binary per platform.
+//!
+//! The rooms, in the order in which data flows through them (imports run downward only; stages share types and are
+//! called one after another by [`command`]):
+//!
+//! | room | makes |
+//! |---|---|
+//! | [`cli`] | argv → [`request`] types; validates, does nothing |
+//! | [`config`] | `Convoy.toml`, manifest metadata, environment → settings, each with its origin |
+//! | [`catalog`] | the embedded `targets/*.toml`: targets, platforms, devices |
+//! | [`graph`] | `cargo metadata` → the packages active for a target, host side and target side apart |
+//! | [`needs`] | graph × target → what the dependencies ask of the C world |
+//! | [`host`] | probes of this machine → what it offers |
+//! | [`plan`] | all of these → a plan; pure |
+//! | [`provision`] | brings what the plan names: std, zig |
+//! | [`run`] | lanes, cargo's messages, signals |
+//! | [`link`] | the linker shim that records what went into a binary |
+//! | [`darwin`] | stubs and symbol accounting for links without an SDK |
+//! | [`verify`] | bytes → findings; pure |
+//! | [`package`] | `dist/`, checksums, manifest |
+//! | [`report`] | events → human text or JSON |
+
+pub mod catalog;
+pub mod darwin;
+pub mod error;
+pub mod link;
+pub mod verify;
+
+/// Version of cargo-convoy.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
