@@ -21,9 +21,21 @@
 //! | [`report`] | events → human text or JSON |
 
 pub mod catalog;
+pub mod cli;
+pub mod command;
+pub mod config;
 pub mod darwin;
 pub mod error;
+pub mod graph;
+pub mod host;
 pub mod link;
+pub mod needs;
+pub mod package;
+pub mod plan;
+pub mod provision;
+pub mod report;
+pub mod request;
+pub mod run;
 pub mod verify;
 
 /// Version of cargo-convoy.

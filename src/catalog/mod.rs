@@ -37,6 +37,8 @@ pub struct Catalog {
     pub targets: Vec<Target>,
     /// Known devices.
     pub devices: Vec<Device>,
+    /// The devices' CPUs, weakest first.
+    cpu_order: Vec<String>,
 }
 
 /// A target of the catalog: one `targets/<triple>.toml`.
@@ -206,8 +208,9 @@ pub struct Device {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct DeviceFile {
+    cpu_order: Vec<String>,
     device: Vec<Device>,
 }
 
@@ -221,7 +224,7 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
         .collect();
     let devices: DeviceFile =
         toml::from_str(DEVICES).unwrap_or_else(|error| panic!("embedded targets/devices.toml: {error}"));
-    Catalog { targets, devices: devices.device }
+    Catalog { targets, devices: devices.device, cpu_order: devices.cpu_order }
 });
 
 /// The platforms built when nothing else is asked.
@@ -242,6 +245,11 @@ impl Catalog {
     /// The target that a platform means.
     pub fn platform(&self, platform: &str) -> Option<&Target> {
         self.targets.iter().find(|target| target.platform.as_deref() == Some(platform))
+    }
+
+    /// How strong a CPU is among the devices' ones; no CPU, a target's own baseline, is the weakest.
+    pub fn cpu_rank(&self, cpu: Option<&str>) -> usize {
+        cpu.map_or(0, |cpu| 1 + self.cpu_order.iter().position(|other| other == cpu).unwrap_or(self.cpu_order.len()))
     }
 
     /// The device with this name or alias.
@@ -340,6 +348,7 @@ mod tests {
         let catalog = Catalog::embedded();
         for device in &catalog.devices {
             assert!(catalog.target(&device.target).is_some(), "{}", device.name);
+            assert!(catalog.cpu_order.contains(&device.cpu), "{}", device.name);
         }
         for platform in DEFAULT_MATRIX {
             assert!(catalog.platform(platform).is_some(), "{platform}");

@@ -1,0 +1,422 @@
+//! The command line: clap definitions → [`crate::request`]; validates, does nothing.
+
+mod suggest;
+
+use camino::Utf8PathBuf;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::plan::RouteKind;
+use crate::request::{BuildOptions, Features, ForcedRoute, Selection};
+pub use suggest::nearest;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    everything asked for was built and verified
+  1    a target failed to build
+  2    bad usage or configuration
+  3    a target is blocked on this machine (nothing was attempted for it)
+  4    a binary failed verification
+  5    convoy could not do its own work (disk, network, provisioning, unreadable file)
+  129, 130, 143   ended by SIGHUP, SIGINT, SIGTERM
+With several, the first of 4, 1, 5, 3 that occurred.";
+
+/// One command, one verified binary per platform
+#[derive(Debug, Parser)]
+#[command(name = "cargo-convoy", bin_name = "cargo convoy", version, after_help = EXIT_CODES, styles = clap_cargo_styles())]
+#[command(propagate_version = true, infer_subcommands = false)]
+pub struct Cli {
+    #[command(flatten)]
+    pub output: OutputArgs,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How much is said, and in which colours.
+#[derive(Args, Clone, Debug, Default)]
+pub struct OutputArgs {
+    /// Say more; twice for cargo's own output
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", env = "CONVOY_COLOR", hide_env = true)]
+    pub color: ColorWhen,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorWhen {
+    /// On a terminal.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build a verified binary for every target of the matrix
+    Build(BuildArgs),
+    /// Print what `build` would do, and why; starts no build and goes nowhere online
+    Plan(PlanArgs),
+    /// List the known targets, platforms and devices, and the routes possible on this machine
+    Targets(JsonArgs),
+    /// Inspect any binary
+    Verify(VerifyArgs),
+    /// Print the JSON Schema of a `--json` output, of the manifest, or of an event line
+    Schema(SchemaArgs),
+    /// List or remove what convoy keeps outside the project
+    #[command(subcommand)]
+    Cache(CacheCommand),
+    /// Write a commented Convoy.toml; never overwrites
+    Init(InitArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Write the man pages into a folder
+    Man(ManArgs),
+    /// zig as compiler and linker, called by convoy's own wrapper scripts
+    #[command(subcommand, hide = true)]
+    Zig(cargo_zigbuild::Zig),
+    /// The linker shim, called by convoy's own wrapper scripts
+    #[command(hide = true)]
+    Link(LinkArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct SelectionArgs {
+    /// Target to build for (repeatable, comma lists): a triple, a triple with a glibc floor
+    /// (aarch64-unknown-linux-gnu.2.28), a platform (linux/arm/v7), a device (pi-4), or a group
+    /// (linux, darwin, windows, pi, all)
+    #[arg(short, long = "target", value_name = "TARGET", value_delimiter = ',', help_heading = "Selection")]
+    targets: Vec<String>,
+    /// Package to build (repeatable)
+    #[arg(short, long = "package", value_name = "SPEC", help_heading = "Selection")]
+    packages: Vec<String>,
+    /// Build all members of the workspace
+    #[arg(long, help_heading = "Selection")]
+    workspace: bool,
+    /// Binary to build (repeatable)
+    #[arg(long = "bin", value_name = "NAME", help_heading = "Selection")]
+    bins: Vec<String>,
+    /// Profile to build with [default: release]
+    #[arg(long, value_name = "NAME", help_heading = "Selection")]
+    profile: Option<String>,
+    /// Features to activate (repeatable, comma or space lists)
+    #[arg(short = 'F', long, value_name = "FEATURES", help_heading = "Selection")]
+    features: Vec<String>,
+    /// Activate all features
+    #[arg(long, help_heading = "Selection")]
+    all_features: bool,
+    /// Do not activate the `default` feature
+    #[arg(long, help_heading = "Selection")]
+    no_default_features: bool,
+    /// Path to Cargo.toml
+    #[arg(long, value_name = "PATH", help_heading = "Selection")]
+    manifest_path: Option<Utf8PathBuf>,
+    /// Assert that Cargo.lock stays as it is
+    #[arg(long, help_heading = "How")]
+    locked: bool,
+    /// Run without the network
+    #[arg(long, help_heading = "How")]
+    offline: bool,
+    /// Folder for what is built on the way
+    #[arg(long, value_name = "DIR", help_heading = "How")]
+    target_dir: Option<Utf8PathBuf>,
+    /// Folder for the verified binaries [default: dist]
+    #[arg(long, value_name = "DIR", help_heading = "How")]
+    dist_dir: Option<Utf8PathBuf>,
+    /// Force a route (host, lld, gcc, zig), for all targets or for one
+    #[arg(long = "route", value_name = "[TARGET=]ROUTE", value_parser = parse_route, help_heading = "How")]
+    routes: Vec<ForcedRoute>,
+    /// Bring nothing to this machine: no rustup target, no zig
+    #[arg(long, help_heading = "How")]
+    no_provision: bool,
+    /// Number of parallel jobs
+    #[arg(short, long, value_name = "N", allow_hyphen_values = true, help_heading = "How")]
+    jobs: Option<String>,
+    /// Arguments for cargo itself
+    #[arg(last = true, value_name = "CARGO_ARGS")]
+    cargo_args: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct BuildArgs {
+    #[command(flatten)]
+    selection: SelectionArgs,
+    /// Keep what earlier runs left in the dist folder, and its rows in the manifest
+    #[arg(long, help_heading = "How")]
+    keep: bool,
+    /// Start every binary once (`--version`): natively, under qemu-user or under wine
+    #[arg(long, help_heading = "How")]
+    smoke: bool,
+    /// Write one JSON object a line about everything that happens (`-`: standard output)
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    events: Option<Utf8PathBuf>,
+    /// Print the manifest as JSON on standard output
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    selection: SelectionArgs,
+    /// Print the plan as JSON on standard output
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct JsonArgs {
+    /// Print JSON on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct VerifyArgs {
+    /// Files to inspect
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<Utf8PathBuf>,
+    /// What the files are expected to be, such as linux/arm/v6 or aarch64-unknown-linux-gnu.2.31
+    #[arg(short, long, value_name = "TARGET")]
+    pub target: Option<String>,
+    /// Print JSON on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct SchemaArgs {
+    /// Which output
+    pub kind: Option<SchemaKind>,
+}
+
+/// The outputs that have a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaKind {
+    /// `dist/manifest.json` and `build --json`.
+    Manifest,
+    /// `plan --json`.
+    Plan,
+    /// `targets --json`.
+    Targets,
+    /// `verify --json`.
+    Verify,
+    /// `cache list --json`.
+    Cache,
+    /// One line of `build --events`.
+    Event,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// List what is kept
+    List(JsonArgs),
+    /// Remove what is kept; a dry run unless --force
+    Clean {
+        /// Really remove
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct InitArgs {
+    /// Path to Cargo.toml
+    #[arg(long, value_name = "PATH")]
+    pub manifest_path: Option<Utf8PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Args, Debug)]
+pub struct ManArgs {
+    /// The folder to write into
+    #[arg(value_name = "DIR")]
+    pub dir: Utf8PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub struct LinkArgs {
+    /// The real linker
+    #[arg(long)]
+    pub linker: Utf8PathBuf,
+    /// The triple that is linked for
+    #[arg(long)]
+    pub target: String,
+    /// The linker's arguments
+    #[arg(last = true)]
+    pub args: Vec<std::ffi::OsString>,
+}
+
+/// cargo's own arguments that convoy decides, each with convoy's flag for it.
+const DECIDED: &[(&str, &str)] = &[
+    ("--target", "give `-t/--target` to convoy, before the `--`"),
+    ("--target-dir", "give `--target-dir` to convoy, before the `--`"),
+    ("--profile", "give `--profile` to convoy, before the `--`"),
+    ("--release", "release is convoy's default; give `--profile` to convoy, before the `--`"),
+    ("-r", "release is convoy's default; give `--profile` to convoy, before the `--`"),
+    ("--message-format", "use convoy's `--json` or `--events`, before the `--`"),
+];
+
+impl SelectionArgs {
+    fn validate(self) -> Result<Selection, clap::Error> {
+        for arg in &self.cargo_args {
+            let name = arg.split('=').next().unwrap_or(arg);
+            if let Some((_, remedy)) = DECIDED.iter().find(|(decided, _)| *decided == name) {
+                return Err(Cli::command().error(
+                    clap::error::ErrorKind::ArgumentConflict,
+                    format!("`{name}` cannot be handed on to cargo, as convoy decides it: {remedy}"),
+                ));
+            }
+        }
+        let split = |list: &[String]| {
+            list.iter()
+                .flat_map(|item| item.split([',', ' ']))
+                .filter(|item| !item.is_empty())
+                .map(str::to_owned)
+                .collect()
+        };
+        Ok(Selection {
+            manifest_path: self.manifest_path,
+            targets: self.targets.into_iter().map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect(),
+            packages: self.packages,
+            workspace: self.workspace,
+            bins: self.bins,
+            profile: self.profile,
+            features: Features {
+                list: split(&self.features),
+                all: self.all_features,
+                no_default: self.no_default_features,
+            },
+            locked: self.locked,
+            offline: self.offline,
+            target_dir: self.target_dir,
+            dist_dir: self.dist_dir,
+            routes: self.routes,
+            no_provision: self.no_provision,
+            jobs: self.jobs,
+            cargo_args: self.cargo_args,
+        })
+    }
+}
+
+impl BuildArgs {
+    /// The validated request.
+    pub fn validate(self) -> Result<(Selection, BuildOptions), clap::Error> {
+        let options = BuildOptions { keep: self.keep, smoke: self.smoke, events: self.events };
+        if self.json && options.events.as_deref().is_some_and(|path| path == "-") {
+            return Err(Cli::command().error(
+                clap::error::ErrorKind::ArgumentConflict,
+                "`--json` and `--events -` would both write to standard output: give `--events` a file",
+            ));
+        }
+        Ok((self.selection.validate()?, options))
+    }
+}
+
+impl PlanArgs {
+    /// The validated request.
+    pub fn validate(self) -> Result<Selection, clap::Error> {
+        self.selection.validate()
+    }
+}
+
+fn parse_route(text: &str) -> Result<ForcedRoute, String> {
+    let (target, route) = match text.rsplit_once('=') {
+        Some((target, route)) => (Some(target.to_owned()), route),
+        None => (None, text),
+    };
+    let known = RouteKind::ALL.map(RouteKind::name);
+    match RouteKind::from_name(route) {
+        Some(route) => Ok(ForcedRoute { target, route }),
+        None => {
+            let near = nearest(route, known).map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
+            Err(format!("unknown route `{route}`{near} (one of {})", known.join(", ")))
+        }
+    }
+}
+
+fn clap_cargo_styles() -> clap::builder::Styles {
+    use clap::builder::styling::{AnsiColor, Effects, Styles};
+    Styles::styled()
+        .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
+        .usage(AnsiColor::Green.on_default().effects(Effects::BOLD))
+        .literal(AnsiColor::Cyan.on_default().effects(Effects::BOLD))
+        .placeholder(AnsiColor::Cyan.on_default())
+}
+
+/// The arguments without the `convoy` that cargo puts first when it starts a subcommand.
+pub fn without_cargo_prefix(
+    args: impl IntoIterator<Item = std::ffi::OsString>,
+) -> impl Iterator<Item = std::ffi::OsString> {
+    let mut args = args.into_iter().peekable();
+    let program = args.next();
+    // `cargo convoy build` starts `cargo-convoy convoy build`; nobody types the word twice.
+    args.next_if(|arg| arg == "convoy");
+    program.into_iter().chain(args)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(without_cargo_prefix(args.iter().map(Into::into)))
+    }
+
+    fn selection(args: &[&str]) -> Result<Selection, clap::Error> {
+        let line: Vec<&str> = ["cargo-convoy", "convoy", "build"].iter().chain(args).copied().collect();
+        match parse(&line)?.command {
+            Command::Build(build) => Ok(build.validate()?.0),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn both_ways_of_calling_mean_the_same() {
+        for args in [&["cargo-convoy", "convoy", "targets"][..], &["cargo-convoy", "targets"]] {
+            assert!(matches!(parse(args).unwrap().command, Command::Targets(_)));
+        }
+    }
+
+    #[test]
+    fn target_lists_and_features_are_split() {
+        let selection = selection(&["-t", "pi-4, linux/arm64", "-t", "all", "-F", "a b,c", "--", "--timings"]).unwrap();
+        assert_eq!(selection.targets, ["pi-4", "linux/arm64", "all"]);
+        assert_eq!(selection.features.list, ["a", "b", "c"]);
+        assert_eq!(selection.cargo_args, ["--timings"]);
+    }
+
+    #[test]
+    fn what_convoy_decides_is_not_handed_on() {
+        for arg in ["--target=x", "--target-dir", "--profile", "--message-format=json"] {
+            let error = selection(&["--", arg]).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains("before the `--`"), "{error}");
+        }
+    }
+
+    #[test]
+    fn routes_name_a_target_or_all() {
+        let routes = selection(&["--route", "zig", "--route", "linux/arm64=gcc"]).unwrap().routes;
+        assert_eq!(routes[0], ForcedRoute { target: None, route: RouteKind::Zig });
+        assert_eq!(routes[1], ForcedRoute { target: Some("linux/arm64".to_owned()), route: RouteKind::Gcc });
+        let error = selection(&["--route", "zug"]).unwrap_err().to_string();
+        assert!(error.contains("did you mean `zig`?"), "{error}");
+    }
+}

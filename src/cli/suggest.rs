@@ -1,0 +1,24 @@
+//! The nearest known word to an unknown one.
+
+/// The candidate that is most like `word`, when one is like it at all.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
+        // Below this clap suggests nothing either; `pi4` → `pi-4` is 0.93, `armv7` → `linux/arm/v7` is 0.56.
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn typing_errors_are_found_and_nonsense_is_not() {
+        assert_eq!(nearest("pi4", ["pi-1", "pi-4", "pi-zero"]), Some("pi-4"));
+        assert_eq!(nearest("linux/amr64", ["linux/amd64", "linux/arm64"]), Some("linux/arm64"));
+        assert_eq!(nearest("qqqq", ["linux/amd64", "pi-4"]), None);
+    }
+}

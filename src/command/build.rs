@@ -1,0 +1,420 @@
+//! `cargo convoy build` and `cargo convoy plan`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use camino::Utf8Path;
+
+use crate::catalog::Catalog;
+use crate::command::prepare::{Network, Prepared, prepare};
+use crate::command::print_json;
+use crate::error::{Error, Exit, Result};
+use crate::package::{self, ArtifactRow, Checked, Checker, FailedRow, FailedStatus, GlibcRow, Manifest, Place, Tool, Toolchain};
+use crate::plan::{CellPlan, Provision, ProvisionKind, Status};
+use crate::provision::{std::Added, std as rust_std, zig};
+use crate::report::{Phase, Reporter, Style, table};
+use crate::request::{BuildOptions, Selection};
+use crate::run::{self, Artifact, CellOutcome, CellResult, Interrupt, Job, smoke};
+use crate::verify::{Expectation, Level};
+
+/// `cargo convoy plan`.
+pub(super) fn plan(selection: &Selection, json: bool, style: Style) -> Result<Exit> {
+    let reporter = Reporter::new(run_id(), style, None)?;
+    let prepared = prepare(selection, Network::Never, &reporter)?;
+    if json {
+        print_json(&prepared.plan)?;
+    } else {
+        let mut text = table::plan(&prepared.plan, Style { color: style.color, ..style });
+        if style.verbose > 0 {
+            for (key, value, origin) in prepared.settings.origins() {
+                text.push_str(&format!("\n{key} = {value}  ({origin})"));
+            }
+        }
+        reporter.text(&text);
+    }
+    Ok(if prepared.plan.has_blocked() { Exit::Blocked } else { Exit::Success })
+}
+
+fn run_id() -> String {
+    format!("{}-{}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"), std::process::id())
+}
+
+/// `cargo convoy build`.
+pub(super) fn build(selection: &Selection, options: &BuildOptions, json: bool, style: Style) -> Result<Exit> {
+    let interrupt = Interrupt::listen()?;
+    let reporter = Reporter::new(run_id(), style, options.events.as_deref())?;
+    let result = Build { selection, options, reporter: &reporter, interrupt: &interrupt, started: Instant::now() }.run();
+    reporter.clear();
+    match result {
+        Ok((manifest, exit)) => {
+            if json {
+                print_json(&manifest)?;
+            }
+            reporter.debug(Phase::Finish, format!("exit code {}", exit.code())).send();
+            Ok(exit)
+        }
+        Err(error) => {
+            // Said to people by the caller; here for those who collect events.
+            let exit = interrupt.came().unwrap_or_else(|| error.exit());
+            reporter.debug(Phase::Finish, error.to_string()).code("ended").send();
+            if interrupt.came().is_some() { Err(Error::interrupted(exit)) } else { Err(error) }
+        }
+    }
+}
+
+struct Build<'a> {
+    selection: &'a Selection,
+    options: &'a BuildOptions,
+    reporter: &'a Reporter,
+    interrupt: &'a Interrupt,
+    started: Instant,
+}
+
+impl Build<'_> {
+    fn run(&self) -> Result<(Manifest, Exit)> {
+        let mut prepared = prepare(self.selection, Network::Allowed, self.reporter)?;
+        let convoy_dir = prepared.target_dir.join("convoy");
+        fs_err::create_dir_all(&convoy_dir)?;
+        let _lock = self.lock(&convoy_dir)?;
+        self.writable_dist(&prepared.settings.dist_dir.value)?;
+        self.provision(&mut prepared)?;
+
+        let mut manifest = self.empty_manifest(&prepared);
+        let mut exit = Exit::Success;
+        for cell in prepared.plan.cells.iter().filter(|cell| cell.status == Status::Blocked) {
+            exit = exit.worst(Exit::Blocked);
+            self.reporter.error(Phase::Plan, cell.because.clone()).target(&cell.cell.id).code("blocked").send();
+            if let Some(hint) = &cell.hint {
+                self.reporter.text(&format!("        hint: {hint}"));
+            }
+            manifest.failed.push(failed(cell, &prepared, FailedStatus::Blocked, "blocked", &cell.because, cell.hint.clone()));
+        }
+
+        let outcomes = run::run_lanes(&self.job(&prepared, convoy_dir.clone())?)?;
+        let mut checker = Checker::open(&convoy_dir);
+        let mut places = Vec::new();
+        for outcome in &outcomes {
+            let Some(cell) = prepared.plan.cell(&outcome.id) else { continue };
+            match &outcome.result {
+                CellResult::Built(artifacts) => {
+                    for artifact in artifacts {
+                        let worst =
+                            self.check(&prepared, cell, artifact, &mut checker, &mut manifest, &mut places)?;
+                        exit = exit.worst(worst);
+                    }
+                }
+                CellResult::Failed(failure) => {
+                    exit = exit.worst(if failure.code == "disk-full" { Exit::Work } else { Exit::BuildFailed });
+                    let hint = failure.hint.clone().or_else(|| {
+                        let log = convoy_dir.join("logs").join(format!("{}.log", outcome.id));
+                        Some(format!("the full log is in {}", shorten(&log, &prepared.cwd)))
+                    });
+                    let row = failed(cell, &prepared, FailedStatus::Failed, failure.code, &failure.message, hint);
+                    manifest.failed.push(row);
+                }
+                CellResult::Interrupted => {
+                    let row =
+                        failed(cell, &prepared, FailedStatus::Interrupted, "interrupted", "a signal came first", None);
+                    manifest.failed.push(row);
+                }
+            }
+        }
+        if let Some(signal) = self.interrupt.came() {
+            // What the previous run left in dist stays as it was.
+            return Err(Error::interrupted(signal));
+        }
+        let placed = package::place(&prepared.settings.dist_dir.value, &places, manifest, self.options.keep)?;
+        for path in &placed.removed {
+            let path = shorten(path, &prepared.cwd);
+            self.reporter.debug(Phase::Package, format!("removed {path}, of an earlier run")).send();
+        }
+        checker.remember(&places, &prepared.settings.dist_dir.value);
+        checker.close();
+        self.close(&prepared, &placed.manifest, &outcomes);
+        Ok((placed.manifest, exit))
+    }
+
+    /// One run at a time in a project; the second waits and says so.
+    fn lock(&self, convoy_dir: &Utf8Path) -> Result<fs_err::File> {
+        let file = fs_err::File::create(convoy_dir.join(".lock"))?;
+        let mut told = false;
+        loop {
+            match file.file().try_lock() {
+                Ok(()) => return Ok(file),
+                Err(std::fs::TryLockError::WouldBlock) => {}
+                Err(std::fs::TryLockError::Error(error)) => return Err(error.into()),
+            }
+            if let Some(signal) = self.interrupt.came() {
+                return Err(Error::interrupted(signal));
+            }
+            if !told {
+                let message = "another `cargo convoy build` runs in this project: waiting for it";
+                self.reporter.info(Phase::Plan, message).code("waiting").send();
+                told = true;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Found out before minutes of compiling, not after.
+    fn writable_dist(&self, dist: &Utf8Path) -> Result<()> {
+        let hint = "choose another folder with --dist-dir, or make this one writable";
+        if dist.exists() && !dist.is_dir() {
+            return Err(Error::work(format!("`{dist}` is in the way: it is a file, not a folder")).hint(hint));
+        }
+        let existed = dist.is_dir();
+        let tried = fs_err::create_dir_all(dist).and_then(|()| tempfile::tempfile_in(dist).map(drop));
+        if !existed {
+            // Only when still empty: nothing is to appear before there is something to put in.
+            let _ = fs_err::remove_dir(dist);
+        }
+        tried.map_err(|error| Error::work(format!("`{dist}` cannot be written to")).because(error).hint(hint))
+    }
+
+    /// Brings what the plan names, and plans again with what came and what did not.
+    fn provision(&self, prepared: &mut Prepared) -> Result<()> {
+        loop {
+            let mut wanted: BTreeSet<Provision> = BTreeSet::new();
+            wanted.extend(prepared.plan.cells.iter().flat_map(|cell| cell.provision.clone()));
+            if wanted.is_empty() {
+                return Ok(());
+            }
+            for provision in wanted {
+                if let Some(signal) = self.interrupt.came() {
+                    return Err(Error::interrupted(signal));
+                }
+                self.bring(&provision, prepared)?;
+            }
+            prepared.decide();
+        }
+    }
+
+    fn bring(&self, provision: &Provision, prepared: &mut Prepared) -> Result<()> {
+        let started = Instant::now();
+        let toolchain = prepared.host.toolchain.clone().unwrap_or_default();
+        let announce = |what: String| self.reporter.info(Phase::Provision, what).send();
+        let done = |what: String| self.reporter.debug(Phase::Provision, what).took(started.elapsed()).send();
+        match provision.kind {
+            ProvisionKind::Std => {
+                let triple = &provision.name;
+                announce(format!("the std for {triple} (rustup, toolchain {toolchain})"));
+                match rust_std::add_target(&toolchain, triple)? {
+                    Added::Yes => {
+                        prepared.host.std.insert(triple.clone());
+                        done(format!("the std for {triple} is here"));
+                    }
+                    Added::No(why) => {
+                        self.reporter
+                            .debug(Phase::Provision, format!("rustup could not bring the std for {triple}: {why}"))
+                            .code("std-missing")
+                            .send();
+                        prepared.host.refused_std.insert(triple.clone(), why);
+                    }
+                }
+            }
+            ProvisionKind::RustSrc => {
+                announce(format!("the source of std (rustup, toolchain {toolchain})"));
+                match rust_std::add_component(&toolchain, "rust-src")? {
+                    Added::Yes => prepared.host.rust_src = true,
+                    Added::No(why) => return Err(Error::work(format!("rustup could not bring rust-src: {why}"))),
+                }
+            }
+            ProvisionKind::Zig => {
+                let size = provision.bytes.map(|bytes| format!(", about {}", table::size_text(bytes)));
+                let version = zig::version();
+                announce(format!("zig {version} (pip, into convoy's own cache{})", size.unwrap_or_default()));
+                match zig::bring(&prepared.cache) {
+                    Ok(facts) => {
+                        prepared.host.zig = Some(facts);
+                        done(format!("zig {version} is here"));
+                    }
+                    // The cells that need it are blocked with this reason; the others still build.
+                    Err(error) => {
+                        self.reporter.warning(Phase::Provision, error.to_string()).code("zig-missing").send();
+                        prepared.host.zig_unavailable = Some(error.to_string());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn job<'b>(&'b self, prepared: &'b Prepared, convoy_dir: camino::Utf8PathBuf) -> Result<Job<'b>> {
+        let exe = std::env::current_exe()?;
+        let exe = camino::Utf8PathBuf::from_path_buf(exe)
+            .map_err(|exe| Error::work(format!("convoy's own path `{}` is not UTF-8", exe.display())))?;
+        Ok(Job {
+            plan: &prepared.plan,
+            selection: self.selection,
+            profile: &prepared.settings.profile.value,
+            bins: &prepared.bins,
+            host: &prepared.host,
+            flags: &prepared.flags,
+            cache: &prepared.cache,
+            convoy_dir,
+            manifest_path: prepared.manifest_path.clone(),
+            cwd: prepared.cwd.clone(),
+            exe,
+            crates: prepared.slices.iter().map(|(id, slice)| (id.clone(), slice.target.len())).collect(),
+            reporter: self.reporter,
+            interrupt: self.interrupt,
+        })
+    }
+
+    /// Inspects one binary; a right one is on its way to dist, a wrong one is listed.
+    fn check(
+        &self,
+        prepared: &Prepared,
+        cell: &CellPlan,
+        artifact: &Artifact,
+        checker: &mut Checker,
+        manifest: &mut Manifest,
+        places: &mut Vec<Place>,
+    ) -> Result<Exit> {
+        let id = &cell.cell.id;
+        let catalog = Catalog::embedded();
+        let expectation = Expectation {
+            floor: cell.cell.floor,
+            ..Expectation::of_triple(&cell.cell.target, catalog)
+        };
+        let slice = prepared.slices.get(id);
+        let dirs = || -> Vec<camino::Utf8PathBuf> {
+            slice.map(|slice| slice.target.iter().map(|package| package.dir.clone()).collect()).unwrap_or_default()
+        };
+        let Checked { sha256, size, inspection, mut findings } = checker.check(&artifact.path, expectation, &dirs)?;
+        if self.options.smoke {
+            let target = catalog.target(&cell.cell.target);
+            let host = &prepared.host.rustc.host;
+            let finding = smoke::smoke(&artifact.path, &cell.cell.target, target, host, cell.cell.cpu.as_deref());
+            self.reporter.info(Phase::Smoke, format!("{}: {}", artifact.bin.name, finding.message)).target(id).send();
+            findings.push(finding);
+        }
+        for finding in findings.iter().filter(|finding| finding.level == Level::Warning) {
+            let message = format!("{}: {}", artifact.bin.name, finding.message);
+            self.reporter.warning(Phase::Verify, message).target(id).code(&finding.code).send();
+        }
+        let violations: Vec<_> = findings.iter().filter(|finding| finding.level == Level::Violation).collect();
+        let (Some(inspection), [], Some(route)) = (inspection, violations.as_slice(), cell.route) else {
+            for finding in &violations {
+                let message = format!("{}: {}", artifact.bin.name, finding.message);
+                self.reporter.error(Phase::Verify, message).target(id).code(&finding.code).send();
+            }
+            let first = violations.first();
+            manifest.failed.push(FailedRow {
+                bin: Some(artifact.bin.name.clone()),
+                findings: findings.clone(),
+                ..failed(
+                    cell,
+                    prepared,
+                    FailedStatus::Rejected,
+                    first.map_or("unreadable", |finding| &finding.code),
+                    first.map_or("the binary could not be read", |finding| &finding.message),
+                    Some(format!("the rejected binary stays in {}", shorten(&artifact.path, &prepared.cwd))),
+                )
+            });
+            return Ok(Exit::Rejected);
+        };
+        self.reporter.debug(Phase::Verify, artifact.bin.name.clone()).target(id).send();
+        let suffix = if cell.cell.target.contains("-windows-") { ".exe" } else { "" };
+        let path = camino::Utf8PathBuf::from(id).join(format!("{}{suffix}", artifact.bin.name));
+        let dist = &prepared.settings.dist_dir.value;
+        places.push(Place {
+            up_to_date: checker.placed(&dist.join(&path), &sha256),
+            source: artifact.path.clone(),
+            path: path.clone(),
+        });
+        manifest.artifacts.push(ArtifactRow {
+            id: id.clone(),
+            package: artifact.bin.package.clone(),
+            version: artifact.bin.version.clone(),
+            bin: artifact.bin.name.clone(),
+            target: cell.cell.target.clone(),
+            platform: cell.cell.platform.clone(),
+            devices: cell.cell.devices.clone(),
+            route,
+            because: cell.because.clone(),
+            path: path.into_string(),
+            size,
+            sha256,
+            format: inspection.format(),
+            arch: inspection.arch.clone(),
+            cpu: inspection.cpu.clone(),
+            linkage: inspection.linkage,
+            linker: inspection.linker.clone(),
+            interpreter: inspection.interpreter().map(str::to_owned),
+            needed: inspection.needed.clone(),
+            glibc: inspection.glibc().map(|seen| GlibcRow { floor: cell.cell.floor, seen: Some(seen) }),
+            min_os: inspection.min_os().map(str::to_owned),
+            verified: true,
+            findings,
+        });
+        Ok(Exit::Success)
+    }
+
+    fn empty_manifest(&self, prepared: &Prepared) -> Manifest {
+        let dist = &prepared.settings.dist_dir.value;
+        // No absolute path: the manifest travels. A dist folder inside the workspace is told by its depth.
+        let inside = dist.strip_prefix(&prepared.workspace_root).ok();
+        let relative = inside.map(|rest| vec![".."; rest.components().count()].join("/"));
+        Manifest {
+            schema: 1,
+            kind: "manifest".to_owned(),
+            tool: Tool { name: "cargo-convoy".to_owned(), version: crate::VERSION.to_owned() },
+            workspace_root: relative.filter(|path| !path.is_empty()),
+            profile: prepared.settings.profile.value.clone(),
+            toolchain: Toolchain {
+                rustc: prepared.host.rustc.version.clone(),
+                cargo: prepared.host.cargo.clone(),
+                host: prepared.host.rustc.host.clone(),
+            },
+            artifacts: Vec::new(),
+            failed: Vec::new(),
+        }
+    }
+
+    fn close(&self, prepared: &Prepared, manifest: &Manifest, outcomes: &[CellOutcome]) {
+        self.reporter.clear();
+        let times: BTreeMap<&str, f64> =
+            outcomes.iter().map(|outcome| (outcome.id.as_str(), outcome.took.as_secs_f64())).collect();
+        let style = self.reporter.style();
+        if !style.quiet {
+            self.reporter.text(&format!("\n{}\n", table::closing(manifest, &|id| times.get(id).copied(), style)));
+        }
+        let good = manifest.artifacts.len();
+        let binaries = if good == 1 { "binary" } else { "binaries" };
+        let dist = shorten(&prepared.settings.dist_dir.value, &prepared.cwd);
+        let missing = match manifest.failed.len() {
+            0 => String::new(),
+            bad => format!(", {bad} missing"),
+        };
+        let message = format!("{good} verified {binaries} in {dist}{missing}");
+        self.reporter.info(Phase::Finish, message).took(self.started.elapsed()).send();
+    }
+}
+
+fn shorten(path: &Utf8Path, cwd: &Utf8Path) -> String {
+    path.strip_prefix(cwd).unwrap_or(path).to_string()
+}
+
+fn failed(
+    cell: &CellPlan,
+    prepared: &Prepared,
+    status: FailedStatus,
+    code: &str,
+    message: &str,
+    hint: Option<String>,
+) -> FailedRow {
+    let packages: BTreeSet<&str> = prepared.bins.iter().map(|bin| bin.package.as_str()).collect();
+    FailedRow {
+        id: cell.cell.id.clone(),
+        package: packages.into_iter().collect::<Vec<_>>().join(", "),
+        bin: None,
+        target: cell.cell.target.clone(),
+        route: cell.route,
+        status,
+        code: code.to_owned(),
+        message: message.to_owned(),
+        findings: Vec::new(),
+        hint,
+    }
+}

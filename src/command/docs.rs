@@ -1,0 +1,38 @@
+//! Outputs made from the definitions: schemas, completions, man pages.
+
+use camino::Utf8Path;
+use clap::{CommandFactory, ValueEnum};
+
+use crate::cli::{Cli, SchemaKind};
+use crate::command::{print, print_json};
+use crate::error::{Error, Exit, Result};
+use crate::report::schema;
+
+pub(super) fn schema(kind: Option<SchemaKind>) -> Result<Exit> {
+    match kind {
+        Some(kind) => print_json(&schema::schema(kind))?,
+        None => {
+            // All of them in one object, by name.
+            let all: std::collections::BTreeMap<String, schemars::Schema> = SchemaKind::value_variants()
+                .iter()
+                .filter_map(|kind| Some((kind.to_possible_value()?.get_name().to_owned(), schema::schema(*kind))))
+                .collect();
+            print_json(&all)?;
+        }
+    }
+    Ok(Exit::Success)
+}
+
+pub(super) fn completions(shell: clap_complete::Shell) -> Result<Exit> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "cargo-convoy", &mut script);
+    print(&String::from_utf8_lossy(&script))?;
+    Ok(Exit::Success)
+}
+
+pub(super) fn man(dir: &Utf8Path) -> Result<Exit> {
+    fs_err::create_dir_all(dir)?;
+    clap_mangen::generate_to(Cli::command(), dir)
+        .map_err(|error| Error::work(format!("could not write the man pages into `{dir}`")).because(error))?;
+    Ok(Exit::Success)
+}

@@ -1,0 +1,56 @@
+//! `cargo convoy init`: a commented Convoy.toml.
+
+use std::io::Write;
+
+use camino::Utf8Path;
+
+use crate::command::{current_dir, print};
+use crate::error::{Error, Exit, Result};
+
+const TEMPLATE: &str = include_str!("init.toml");
+
+pub(super) fn init(manifest_path: Option<&Utf8Path>) -> Result<Exit> {
+    let cwd = current_dir()?;
+    let manifest = match manifest_path {
+        Some(path) => Some(cwd.join(path)).filter(|path| path.is_file()),
+        None => cwd.ancestors().map(|dir| dir.join("Cargo.toml")).find(|path| path.is_file()),
+    };
+    let Some(dir) = manifest.as_deref().and_then(Utf8Path::parent) else {
+        return Err(Error::usage("no Cargo.toml to write a Convoy.toml beside")
+            .hint("go to a Cargo project, or name one with --manifest-path"));
+    };
+    let path = dir.join("Convoy.toml");
+    let created = fs_err::File::options().write(true).create_new(true).open(&path);
+    match created {
+        Ok(mut file) => file.write_all(TEMPLATE.as_bytes())?,
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            return Err(Error::usage(format!("`{path}` is already there and is never overwritten"))
+                .hint("edit it, or remove it first"));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    print(&format!("wrote {path}\n"))?;
+    Ok(Exit::Success)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TEMPLATE;
+
+    #[test]
+    fn the_template_is_valid_as_it_is_and_with_every_comment_taken_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = camino::Utf8PathBuf::from_path_buf(dir.path().join("Convoy.toml")).unwrap();
+        let uncommented: String = TEMPLATE
+            .lines()
+            .map(|line| line.strip_prefix("# ").filter(|l| l.contains(" = ") || l.starts_with('[')).unwrap_or(line))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        for text in [TEMPLATE, &uncommented] {
+            fs_err::write(&path, text).unwrap();
+            let file = crate::config::load(&path).unwrap().unwrap();
+            assert_eq!(file.warnings, Vec::<String>::new());
+        }
+        assert!(uncommented.lines().any(|line| line == "build-std = true"), "{uncommented}");
+    }
+}

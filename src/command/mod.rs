@@ -1,0 +1,145 @@
+//! The commands: each calls the stages in order and decides the exit code. The only place that knows them all.
+
+mod build;
+mod cache;
+mod docs;
+mod init;
+mod prepare;
+mod targets;
+mod verify;
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+
+use clap::Parser;
+
+use crate::cli::{self, Cli, ColorWhen, Command, OutputArgs};
+use crate::error::{Error, Exit, Result};
+use crate::report::Style;
+pub use cache::CacheReport;
+pub use targets::TargetsReport;
+pub use verify::{VerifiedFile, VerifyReport};
+
+/// Runs the command line; the exit code is the whole result.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
+    let parsed = match Cli::try_parse_from(cli::without_cargo_prefix(args)) {
+        Ok(parsed) => parsed,
+        Err(error) => return usage(&error),
+    };
+    let style = style(&parsed.output);
+    match dispatch(parsed.command, style) {
+        Ok(exit) => exit,
+        Err(Failed::Usage(error)) => usage(&error),
+        Err(Failed::Ended(error)) => {
+            tell(&error, style);
+            error.exit()
+        }
+    }
+}
+
+enum Failed {
+    Usage(clap::Error),
+    Ended(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Failed::Ended(error)
+    }
+}
+
+impl From<clap::Error> for Failed {
+    fn from(error: clap::Error) -> Self {
+        Failed::Usage(error)
+    }
+}
+
+fn dispatch(command: Command, style: Style) -> Result<Exit, Failed> {
+    match command {
+        Command::Build(args) => {
+            let json = args.json;
+            let (selection, options) = args.validate()?;
+            Ok(build::build(&selection, &options, json, style)?)
+        }
+        Command::Plan(args) => {
+            let json = args.json;
+            let selection = args.validate()?;
+            Ok(build::plan(&selection, json, style)?)
+        }
+        Command::Targets(args) => Ok(targets::targets(args.json, style)?),
+        Command::Verify(args) => Ok(verify::verify(&args.files, args.target.as_deref(), args.json, style)?),
+        Command::Schema(args) => Ok(docs::schema(args.kind)?),
+        Command::Cache(command) => Ok(cache::cache(&command)?),
+        Command::Init(args) => Ok(init::init(args.manifest_path.as_deref())?),
+        Command::Completions(args) => Ok(docs::completions(args.shell)?),
+        Command::Man(args) => Ok(docs::man(&args.dir)?),
+        Command::Zig(zig) => Ok(run_zig(&zig)?),
+        Command::Link(args) => run_link(args),
+    }
+}
+
+fn run_zig(zig: &cargo_zigbuild::Zig) -> Result<Exit> {
+    zig.execute().map_err(|error| Error::work(format!("{error:#}")))?;
+    Ok(Exit::Success)
+}
+
+fn style(output: &OutputArgs) -> Style {
+    let terminal = std::io::stderr().is_terminal();
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let color = match output.color {
+        ColorWhen::Always => true,
+        ColorWhen::Never => false,
+        ColorWhen::Auto => terminal && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
+    };
+    let progress = terminal && !set("CI") && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    Style { verbose: output.verbose, quiet: output.quiet, color, progress }
+}
+
+fn usage(error: &clap::Error) -> Exit {
+    // Nobody is left to tell when the stream is closed.
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage } else { Exit::Success }
+}
+
+/// An error for a person: the message, its causes, what to do next.
+fn tell(error: &Error, style: Style) {
+    use anstyle::AnsiColor;
+    let red = AnsiColor::Red.on_default().bold();
+    let mut text = format!("{}: {error}\n", style.paint(red, "error"));
+    let mut cause = std::error::Error::source(error);
+    while let Some(source) = cause {
+        for (index, line) in source.to_string().trim_end().lines().enumerate() {
+            text.push_str(if index == 0 { "  cause: " } else { "         " });
+            text.push_str(line);
+            text.push('\n');
+        }
+        cause = source.source();
+    }
+    if let Some(hint) = error.hint_text() {
+        text.push_str(&format!("{}: {hint}\n", style.paint(AnsiColor::Cyan.on_default().bold(), "hint")));
+    }
+    // Nobody is left to tell when standard error is closed.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// JSON for machines, on standard output.
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(std::io::Error::from)?;
+    print(&(text + "\n"))
+}
+
+/// Text on standard output; a reader that went away (`| head`) is no error.
+fn print(text: &str) -> Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// The current folder, which must be UTF-8 as it ends in JSON and in cargo's messages.
+fn current_dir() -> Result<camino::Utf8PathBuf> {
+    let dir = std::env::current_dir()
+        .map_err(|error| Error::work("the current folder cannot be read").because(error))?;
+    camino::Utf8PathBuf::from_path_buf(dir)
+        .map_err(|dir| Error::work(format!("the current folder `{}` is not UTF-8", dir.display())))
+}

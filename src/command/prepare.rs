@@ -1,0 +1,307 @@
+//! What `build` and `plan` share: read the project and the machine at the same time, settle, decide.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::catalog::Catalog;
+use crate::command::current_dir;
+use crate::config::{self, Environment, Settings};
+use crate::error::{Error, Result};
+use crate::graph::{Bin, Graph, Resolver, Slice};
+use crate::host::{self, CacheDir, HostFacts, UserFlags};
+use crate::needs;
+use crate::plan::{self, Cell, CellInput, Plan, RouteKind, matrix};
+use crate::report::{Phase, Reporter};
+use crate::request::Selection;
+
+/// Everything known before the work.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub cwd: Utf8PathBuf,
+    pub manifest_path: Option<Utf8PathBuf>,
+    pub workspace_root: Utf8PathBuf,
+    pub target_dir: Utf8PathBuf,
+    pub settings: Settings,
+    pub host: HostFacts,
+    pub flags: UserFlags,
+    pub cache: CacheDir,
+    pub bins: Vec<Bin>,
+    pub cells: Vec<Cell>,
+    pub slices: BTreeMap<String, Arc<Slice>>,
+    pub plan: Plan,
+    forced: BTreeMap<String, Vec<RouteKind>>,
+}
+
+/// Whether cargo may go online while the graph is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Network {
+    /// `plan` resolves nothing online.
+    Never,
+    /// As the user's flags say.
+    Allowed,
+}
+
+/// Reads the project and the machine, and plans.
+pub(super) fn prepare(selection: &Selection, network: Network, reporter: &Reporter) -> Result<Prepared> {
+    let catalog = Catalog::embedded();
+    let cwd = current_dir()?;
+    let manifest = find_manifest(selection, &cwd)?;
+    let cache = CacheDir::find()?;
+    let (metadata, facts) = std::thread::scope(|scope| {
+        let metadata = scope.spawn(|| metadata(selection, network, &manifest, &cwd));
+        let facts = host::probe(&cwd, catalog, &cache);
+        (metadata.join(), facts)
+    });
+    let metadata = metadata.map_err(|_| Error::work("reading the project ended abnormally"))??;
+    let mut host = facts?;
+
+    let root = workspace_root(&metadata)?;
+    let root_manifest = fs_err::read_to_string(root.join("Cargo.toml"))?;
+    let graph = Graph::from_metadata(&metadata, Resolver::of_manifest(&root_manifest))?;
+    // cargo selects by the manifest only where it was pointed to a package.
+    let bins = graph.bins(selection, Some(&manifest))?;
+
+    let root_path = root.join("Cargo.toml");
+    let mut manifests: Vec<&Utf8Path> = vec![&root_path];
+    if manifest != root_path {
+        manifests.push(&manifest);
+    }
+    let mut files = config::metadata_files(&manifests, &root)?;
+    files.extend(config::load(&root.join("Convoy.toml"))?);
+    for warning in files.iter().flat_map(|file| &file.warnings) {
+        reporter.warning(Phase::Plan, warning.clone()).code("unknown-key").send();
+    }
+    let settings = config::settle(selection, &Environment::of_process(), &files, &root, &cwd)?;
+
+    let words = &settings.targets.value;
+    let known = if matrix::needs_target_list(words, catalog) { host::rustc_targets(&cwd)? } else { Vec::new() };
+    let cells = matrix::cells(words, catalog, &host.rustc.host, &known, &|names| settings.for_names(names.iter().copied()))?;
+    for cell in cells.iter().filter(|cell| catalog.target(&cell.target).is_none()) {
+        let message = "not in the catalog: it is tried, and verified as far as it is known";
+        reporter.warning(Phase::Plan, message).target(&cell.id).code("target-not-in-catalog").send();
+    }
+    unknown_tables(&settings, &cells, catalog, &known, reporter);
+
+    let mut triples: Vec<&str> = cells.iter().map(|cell| cell.target.as_str()).collect();
+    triples.push(&host.rustc.host);
+    triples.sort_unstable();
+    triples.dedup();
+    let user = host::user_tools(&cwd, &triples, &host.rustc.host)?;
+    let flags = host::user_flags(&cwd, &triples, &host.rustc.host)?;
+    host.user = user;
+
+    let forced = forced_routes(selection, &cells)?;
+    let slices = slices(&graph, selection, &manifest, &cells, &settings, &host)?;
+    let target_dir = selection.target_dir.as_ref().map_or_else(|| graph.target_directory(), |dir| cwd.join(dir));
+    let mut prepared = Prepared {
+        manifest_path: selection.manifest_path.as_ref().map(|_| manifest),
+        workspace_root: root,
+        target_dir,
+        bins,
+        cells,
+        slices,
+        plan: Plan { schema: 1, kind: "plan".to_owned(), lanes: Vec::new(), cells: Vec::new(), host_linker: None },
+        cwd,
+        settings,
+        host,
+        flags,
+        cache,
+        forced,
+    };
+    prepared.decide();
+    Ok(prepared)
+}
+
+impl Prepared {
+    /// Plans from what is known now; again after something was brought or refused.
+    pub fn decide(&mut self) {
+        let inputs = self
+            .cells
+            .iter()
+            .map(|cell| {
+                let settings = self.settings.for_names(matrix::names_of(cell));
+                let needs = self
+                    .slices
+                    .get(&cell.id)
+                    .map(|slice| needs::judge(slice, cell.target == self.host.rustc.host))
+                    .unwrap_or_default();
+                let routes = self.forced.get(&cell.id).cloned().or_else(|| settings.routes.clone());
+                CellInput { cell: cell.clone(), needs, settings, routes }
+            })
+            .collect();
+        self.plan = plan::plan(inputs, &self.host, &self.settings, Catalog::embedded());
+    }
+}
+
+/// The manifest that cargo would take, so that its absence is said before anything starts.
+fn find_manifest(selection: &Selection, cwd: &Utf8Path) -> Result<Utf8PathBuf> {
+    if let Some(path) = &selection.manifest_path {
+        let path = cwd.join(path);
+        if path.is_dir() {
+            return Err(Error::usage(format!("--manifest-path `{path}` is a folder"))
+                .hint(format!("use `--manifest-path {}`", path.join("Cargo.toml"))));
+        }
+        if !path.is_file() {
+            return Err(Error::usage(format!("--manifest-path `{path}` does not exist")));
+        }
+        return Ok(path.canonicalize_utf8()?);
+    }
+    cwd.ancestors()
+        .map(|dir| dir.join("Cargo.toml"))
+        .find(|path| path.is_file())
+        .map(|path| path.canonicalize_utf8().unwrap_or(path))
+        .ok_or_else(|| {
+            Error::usage(format!("no Cargo.toml in `{cwd}` or a folder above it"))
+                .hint("go to a Cargo project, or name one with --manifest-path")
+        })
+}
+
+fn metadata(selection: &Selection, network: Network, manifest: &Utf8Path, cwd: &Utf8Path) -> Result<String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.current_dir(cwd).args(["metadata", "--format-version=1", "--manifest-path"]).arg(manifest);
+    let mut features = selection.features.clone();
+    if let [package] = selection.packages.as_slice() {
+        // `cargo metadata` knows no `-p`; a feature of one member is named with its owner.
+        let owner = package.split('@').next().unwrap_or(package);
+        for feature in features.list.iter_mut().filter(|feature| !feature.contains('/')) {
+            *feature = format!("{owner}/{feature}");
+        }
+    }
+    command.args(features.to_args());
+    if selection.locked {
+        command.arg("--locked");
+    }
+    if selection.offline || network == Network::Never {
+        command.arg("--offline");
+    }
+    command.env("RUSTUP_AUTO_INSTALL", "0").stdin(Stdio::null());
+    let done = command.output().map_err(|error| {
+        Error::work("could not start `cargo`").because(error).hint("is Rust installed and on PATH?")
+    })?;
+    if done.status.success() {
+        return Ok(String::from_utf8_lossy(&done.stdout).into_owned());
+    }
+    let told = String::from_utf8_lossy(&done.stderr).into_owned();
+    Err(metadata_failed(&told, network))
+}
+
+/// What it means that `cargo metadata` failed: the project's fault, or a network's.
+fn metadata_failed(told: &str, network: Network) -> Error {
+    let cause = told.trim().trim_start_matches("error: ").to_owned();
+    let has = |needle: &str| told.contains(needle);
+    if network == Network::Never && (has("--offline") || has("offline")) {
+        return Error::work("the dependencies are not on this machine, and `plan` resolves nothing online")
+            .because(cause)
+            .hint("run `cargo fetch` once");
+    }
+    if has("failed to download") || has("Could not resolve host") || has("network") || has("failed to get") || has("offline") {
+        return Error::work("the dependencies could not be fetched")
+            .because(cause)
+            .hint("is the network there? With everything fetched once, `--offline` works without it");
+    }
+    if has("cannot update the lock file") || has("--locked") {
+        return Error::usage("Cargo.lock does not match the manifests, and `--locked` forbids to change it")
+            .because(cause)
+            .hint("run `cargo update --workspace`, or leave `--locked` out");
+    }
+    if has("is not installed") && has("toolchain") {
+        return Error::work("the project asks for a toolchain that is not installed")
+            .because(cause)
+            .hint("install it with rustup, or set RUSTUP_TOOLCHAIN to an installed one");
+    }
+    Error::usage("cargo cannot read this project").because(cause)
+}
+
+fn workspace_root(metadata: &str) -> Result<Utf8PathBuf> {
+    #[derive(serde::Deserialize)]
+    struct Root {
+        workspace_root: Utf8PathBuf,
+    }
+    let root: Root = serde_json::from_str(metadata)
+        .map_err(|error| Error::work("could not read what `cargo metadata` printed").because(error))?;
+    Ok(root.workspace_root)
+}
+
+/// A `[target."…"]` table that no target can mean is a typing error.
+fn unknown_tables(settings: &Settings, cells: &[Cell], catalog: &Catalog, known: &[String], reporter: &Reporter) {
+    for (word, _) in &settings.tables {
+        let means = cells.iter().any(|cell| matrix::names_of(cell).any(|name| name == word))
+            || catalog.target(word).is_some()
+            || catalog.platform(word).is_some()
+            || catalog.device(word).is_some()
+            || known.iter().any(|triple| triple == word);
+        if !means {
+            let words = catalog.targets.iter().flat_map(|t| [Some(t.triple.as_str()), t.platform.as_deref()]).flatten();
+            let near = crate::cli::nearest(word, words).map(|near| format!("; did you mean `{near}`?"));
+            let message = format!("[target.\"{word}\"] means no target of this run{}", near.unwrap_or_default());
+            reporter.warning(Phase::Plan, message).code("unknown-key").send();
+        }
+    }
+}
+
+/// `--route` for each cell: one that names the cell beats one for all.
+fn forced_routes(selection: &Selection, cells: &[Cell]) -> Result<BTreeMap<String, Vec<RouteKind>>> {
+    let mut forced = BTreeMap::new();
+    for route in selection.routes.iter().filter(|route| route.target.is_none()) {
+        forced.extend(cells.iter().map(|cell| (cell.id.clone(), vec![route.route])));
+    }
+    for route in &selection.routes {
+        let Some(word) = &route.target else { continue };
+        let mut met = false;
+        for cell in cells.iter().filter(|cell| matrix::names_of(cell).any(|name| name == word)) {
+            forced.insert(cell.id.clone(), vec![route.route]);
+            met = true;
+        }
+        if !met {
+            let names: Vec<&str> = cells.iter().flat_map(matrix::names_of).collect();
+            let error = Error::usage(format!("--route names `{word}`, which is no target of this run"));
+            return Err(match crate::cli::nearest(word, names) {
+                Some(near) => error.hint(format!("did you mean `{near}`?")),
+                None => error,
+            });
+        }
+    }
+    Ok(forced)
+}
+
+/// The active packages of every cell; cells of one triple and the same features share a slice.
+fn slices(
+    graph: &Graph,
+    selection: &Selection,
+    manifest: &Utf8PathBuf,
+    cells: &[Cell],
+    settings: &Settings,
+    host: &HostFacts,
+) -> Result<BTreeMap<String, Arc<Slice>>> {
+    let keyed: Vec<(&Cell, (String, Vec<String>))> = cells
+        .iter()
+        .map(|cell| {
+            let features = settings.for_names(matrix::names_of(cell)).features;
+            (cell, (cell.target.clone(), features))
+        })
+        .collect();
+    let mut distinct: Vec<&(String, Vec<String>)> = keyed.iter().map(|(_, key)| key).collect();
+    distinct.sort();
+    distinct.dedup();
+    let made = std::thread::scope(|scope| {
+        let handles: Vec<_> = distinct
+            .into_iter()
+            .map(|key| {
+                let slice = move || graph.slice(selection, Some(manifest), &key.1, &key.0, &host.rustc.host);
+                (key, scope.spawn(slice))
+            })
+            .collect();
+        handles
+            .into_iter()
+            .map(|(key, handle)| {
+                let slice = handle.join().map_err(|_| Error::work("resolving the graph ended abnormally"))??;
+                Ok((key.clone(), Arc::new(slice)))
+            })
+            .collect::<Result<BTreeMap<_, _>>>()
+    })?;
+    Ok(keyed.into_iter().map(|(cell, key)| (cell.id.clone(), made[&key].clone())).collect())
+}

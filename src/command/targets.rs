@@ -1,0 +1,97 @@
+//! `cargo convoy targets`: the catalog, and the routes possible on this machine.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::Catalog;
+use crate::command::{current_dir, print, print_json};
+use crate::error::{Exit, Result};
+use crate::host::{self, CacheDir, HostFacts};
+use crate::plan::route::{self, Situation};
+use crate::plan::{Cell, RouteKind};
+use crate::report::Style;
+
+/// What `targets --json` prints.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct TargetsReport {
+    /// Version of this structure.
+    pub schema: u32,
+    /// Always `targets`.
+    pub kind: String,
+    /// The targets, in listing order.
+    pub targets: Vec<TargetRow>,
+}
+
+/// One target of the catalog.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct TargetRow {
+    /// rustc's target triple.
+    pub triple: String,
+    /// The `os/arch[/variant]` that means it.
+    pub platform: Option<String>,
+    /// The glibc floor when none is asked.
+    pub floor: Option<String>,
+    /// The devices that it serves.
+    pub devices: Vec<String>,
+    /// Whether its std is installed.
+    pub installed: bool,
+    /// Routes that work here for a crate without C, after what may be provisioned.
+    pub routes: Vec<RouteKind>,
+}
+
+pub(super) fn targets(json: bool, style: Style) -> Result<Exit> {
+    let catalog = Catalog::embedded();
+    let cwd = current_dir()?;
+    let mut host = host::probe(&cwd, catalog, &CacheDir::find()?)?;
+    let triples: Vec<&str> = catalog.targets.iter().map(|target| target.triple.as_str()).collect();
+    host.user = host::user_tools(&cwd, &triples, &host.rustc.host)?;
+    let report = TargetsReport {
+        schema: 1,
+        kind: "targets".to_owned(),
+        targets: catalog.targets.iter().map(|target| row(&target.triple, catalog, &host)).collect(),
+    };
+    if json {
+        print_json(&report)?;
+        return Ok(Exit::Success);
+    }
+    let mut rows = vec![vec!["target".to_owned(), "platform".to_owned(), "routes here".to_owned()]];
+    for row in &report.targets {
+        let routes: Vec<&str> = row.routes.iter().map(|route| route.name()).collect();
+        let routes = if routes.is_empty() { "none".to_owned() } else { routes.join(", ") };
+        let first = vec![row.triple.clone(), row.platform.clone().unwrap_or_else(|| "-".to_owned()), routes];
+        rows.push(first);
+    }
+    let mut text = crate::report::table::lines(&rows, style);
+    text.push_str("\n\n");
+    let mut devices = vec![["device", "cpu", "glibc", "what"].map(str::to_owned).to_vec()];
+    for device in &catalog.devices {
+        devices.push(vec![device.name.clone(), device.cpu.clone(), device.floor.to_string(), device.note.clone()]);
+    }
+    text.push_str(&crate::report::table::lines(&devices, style));
+    text.push_str("\n\ngroups: linux, darwin, windows, pi, all\n");
+    print(&text)?;
+    Ok(Exit::Success)
+}
+
+fn row(triple: &str, catalog: &Catalog, host: &HostFacts) -> TargetRow {
+    let target = catalog.target(triple);
+    let floor = target.and_then(|target| target.default_floor).filter(|_| triple != host.rustc.host);
+    let cell = Cell {
+        id: triple.to_owned(),
+        target: triple.to_owned(),
+        floor,
+        cpu: None,
+        platform: target.and_then(|target| target.platform.clone()),
+        devices: Vec::new(),
+    };
+    let situation =
+        Situation { cell: &cell, target, needs: &[], host, catalog, may_provision: true, build_std: false };
+    TargetRow {
+        triple: triple.to_owned(),
+        floor: target.and_then(|target| target.default_floor).map(|floor| floor.to_string()),
+        devices: catalog.devices.iter().filter(|d| d.target == triple).map(|d| d.name.clone()).collect(),
+        installed: host.std.contains(triple),
+        routes: RouteKind::ALL.into_iter().filter(|kind| route::offer(*kind, &situation).is_ok()).collect(),
+        platform: cell.platform.clone(),
+    }
+}

@@ -1,0 +1,135 @@
+//! `cargo convoy verify`: inspects any binary.
+
+use camino::Utf8PathBuf;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::Catalog;
+use crate::command::{current_dir, print_json};
+use crate::error::{Error, Exit, Result};
+use crate::host;
+use crate::link;
+use crate::plan::matrix;
+use crate::report::{Style, table};
+use crate::verify::{self, Expectation, Finding, Inspection, Level};
+
+/// What `verify --json` prints.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct VerifyReport {
+    /// Version of this structure.
+    pub schema: u32,
+    /// Always `verify`.
+    pub kind: String,
+    /// One row a file, in the order given.
+    pub files: Vec<VerifiedFile>,
+}
+
+/// What was found in one file.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct VerifiedFile {
+    /// The file, as given.
+    pub file: String,
+    /// The triple that it was held against.
+    pub target: Option<String>,
+    /// Whether that triple was read from the file itself.
+    pub inferred: bool,
+    /// Whether no violation was found.
+    pub verified: bool,
+    /// What it is; none where it is no program.
+    pub inspection: Option<Inspection>,
+    /// All that verification saw.
+    pub findings: Vec<Finding>,
+}
+
+pub(super) fn verify(files: &[Utf8PathBuf], target: Option<&str>, json: bool, style: Style) -> Result<Exit> {
+    let catalog = Catalog::embedded();
+    let asked = target.map(|word| expectation_of(word, catalog)).transpose()?;
+    let mut report = VerifyReport { schema: 1, kind: "verify".to_owned(), files: Vec::new() };
+    let mut exit = Exit::Success;
+    for file in files {
+        let bytes = match read(file) {
+            Ok(bytes) => bytes,
+            Err(why) => {
+                exit = exit.worst(Exit::Work);
+                report.files.push(unread(file, asked.as_ref(), why));
+                continue;
+            }
+        };
+        let row = look(file, &bytes, asked.as_ref(), catalog);
+        if !row.verified {
+            exit = exit.worst(Exit::Rejected);
+        }
+        report.files.push(row);
+    }
+    if json {
+        print_json(&report)?;
+    } else {
+        for row in &report.files {
+            crate::command::print(&table::verified(row, style))?;
+        }
+    }
+    Ok(exit)
+}
+
+fn read(file: &Utf8PathBuf) -> std::result::Result<Vec<u8>, String> {
+    if file.is_dir() {
+        return Err("is a folder, not a file".to_owned());
+    }
+    fs_err::read(file).map_err(|error| error.to_string())
+}
+
+fn unread(file: &Utf8PathBuf, asked: Option<&Expectation>, why: String) -> VerifiedFile {
+    VerifiedFile {
+        file: file.to_string(),
+        target: asked.map(|asked| asked.triple.clone()),
+        inferred: false,
+        verified: false,
+        inspection: None,
+        findings: vec![Finding { level: Level::Violation, code: "unreadable".to_owned(), message: why }],
+    }
+}
+
+fn look(file: &Utf8PathBuf, bytes: &[u8], asked: Option<&Expectation>, catalog: &Catalog) -> VerifiedFile {
+    let inspection = match verify::inspect(bytes) {
+        Ok(inspection) => inspection,
+        Err(unreadable) => {
+            return VerifiedFile { findings: vec![unreadable.finding()], ..unread(file, asked, String::new()) };
+        }
+    };
+    let inferred = asked.is_none().then(|| verify::infer(&inspection, catalog)).flatten();
+    let expectation = asked.cloned().or_else(|| inferred.as_ref().map(|triple| Expectation::of_triple(triple, catalog)));
+    let expectation = expectation.map(|expectation| Expectation { link: link::record_for(file), ..expectation });
+    let mut findings = match &expectation {
+        Some(expectation) => verify::judge(&inspection, expectation),
+        None => Vec::new(),
+    };
+    if asked.is_none() {
+        findings.extend(verify::not_checked(&inspection, inferred.as_deref()));
+    }
+    VerifiedFile {
+        file: file.to_string(),
+        target: expectation.map(|expectation| expectation.triple),
+        inferred: inferred.is_some(),
+        verified: findings.iter().all(|finding| finding.level < Level::Violation),
+        inspection: Some(inspection),
+        findings,
+    }
+}
+
+/// The same words as `build -t`, for exactly one target.
+fn expectation_of(word: &str, catalog: &Catalog) -> Result<Expectation> {
+    let words = [word.to_owned()];
+    let known = if matrix::needs_target_list(&words, catalog) {
+        // Without Rust on the machine the catalog is all there is.
+        host::rustc_targets(&current_dir()?).unwrap_or_default()
+    } else {
+        Vec::new()
+    };
+    // No machine is the host here: its own triple gets the catalog's floor like any other.
+    let cells = matrix::cells(&words, catalog, "", &known, &|_| Default::default())?;
+    match cells.as_slice() {
+        [cell] => Ok(Expectation { floor: cell.floor, ..Expectation::of_triple(&cell.target, catalog) }),
+        many => Err(Error::usage(format!("`{word}` means {} targets, and a file is for one", many.len()))
+            .hint("name one target, such as linux/arm64")),
+    }
+}

@@ -1,0 +1,248 @@
+//! Settings: command line > environment (`CONVOY_*`) > `Convoy.toml` > `[package.metadata.convoy]` >
+//! `[workspace.metadata.convoy]` > default; each value with its origin.
+
+mod file;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Deserialize;
+
+use crate::catalog::{DEFAULT_MATRIX, Glibc};
+use crate::error::{Error, Result};
+use crate::plan::RouteKind;
+use crate::request::Selection;
+pub use file::{ConfigFile, load, metadata_files};
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A flag.
+    CommandLine,
+    /// An environment variable.
+    Environment(&'static str),
+    /// A file, as shown to people.
+    File(String),
+    /// Nothing was said.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::CommandLine => f.write_str("command line"),
+            Origin::Environment(name) => write!(f, "environment variable {name}"),
+            Origin::File(path) => f.write_str(path),
+            Origin::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// A value and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Valued<T> {
+    /// The value.
+    pub value: T,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// All that is settled before planning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Target words.
+    pub targets: Valued<Vec<String>>,
+    /// Where verified binaries go; absolute.
+    pub dist_dir: Valued<Utf8PathBuf>,
+    /// cargo's profile.
+    pub profile: Valued<String>,
+    /// Whether things may be brought to this machine.
+    pub provision: Valued<bool>,
+    /// `[target."…"]` tables, in order of rising weight, by the word they are written under.
+    pub tables: Vec<(String, TargetSettings)>,
+}
+
+/// One `[target."<triple, platform or device>"]` table.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct TargetSettings {
+    /// Order of preference; one entry forces it.
+    pub routes: Option<Vec<RouteKind>>,
+    /// The glibc floor.
+    pub glibc: Option<Glibc>,
+    /// Features to add.
+    pub features: Vec<String>,
+    /// rustc flags to add.
+    pub rustflags: Vec<String>,
+    /// Environment of the build.
+    pub env: BTreeMap<String, String>,
+    /// rustc's name of the CPU.
+    pub cpu: Option<String>,
+    /// Whether std is built from source.
+    pub build_std: Option<bool>,
+}
+
+impl TargetSettings {
+    fn overlay(&mut self, over: &TargetSettings) {
+        let TargetSettings { routes, glibc, features, rustflags, env, cpu, build_std } = over.clone();
+        self.routes = routes.or(self.routes.take());
+        self.glibc = glibc.or(self.glibc);
+        self.cpu = cpu.or(self.cpu.take());
+        self.build_std = build_std.or(self.build_std);
+        self.features.extend(features);
+        self.rustflags.extend(rustflags);
+        self.env.extend(env);
+    }
+}
+
+/// The environment variables that settle something.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// `CONVOY_TARGETS`: a comma list.
+    pub targets: Option<String>,
+    /// `CONVOY_DIST_DIR`.
+    pub dist_dir: Option<String>,
+    /// `CONVOY_PROFILE`.
+    pub profile: Option<String>,
+    /// `CONVOY_PROVISION`: `auto` or `never`.
+    pub provision: Option<String>,
+}
+
+impl Environment {
+    /// Reads them from this process.
+    pub fn of_process() -> Self {
+        let read = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        Self {
+            targets: read("CONVOY_TARGETS"),
+            dist_dir: read("CONVOY_DIST_DIR"),
+            profile: read("CONVOY_PROFILE"),
+            provision: read("CONVOY_PROVISION"),
+        }
+    }
+}
+
+/// Settles everything. `files` in order of rising weight; relative paths of the command line and the environment are
+/// taken from `cwd`, those of a file from the workspace.
+pub fn settle(
+    selection: &Selection,
+    environment: &Environment,
+    files: &[ConfigFile],
+    workspace_root: &Utf8Path,
+    cwd: &Utf8Path,
+) -> Result<Settings> {
+    fn pick<T: Clone>(
+        flag: Option<T>,
+        variable: Option<(&'static str, T)>,
+        files: &[ConfigFile],
+        read: impl Fn(&ConfigFile) -> Option<T>,
+        default: T,
+    ) -> Valued<T> {
+        if let Some(value) = flag {
+            return Valued { value, origin: Origin::CommandLine };
+        }
+        if let Some((name, value)) = variable {
+            return Valued { value, origin: Origin::Environment(name) };
+        }
+        for file in files.iter().rev() {
+            if let Some(value) = read(file) {
+                return Valued { value, origin: Origin::File(file.name.clone()) };
+            }
+        }
+        Valued { value: default, origin: Origin::Default }
+    }
+
+    let words = |text: &String| text.split([',', ' ']).filter(|w| !w.is_empty()).map(str::to_owned).collect();
+    let targets: Valued<Vec<String>> = pick(
+        (!selection.targets.is_empty()).then(|| selection.targets.clone()),
+        environment.targets.as_ref().map(|text| ("CONVOY_TARGETS", words(text))),
+        files,
+        |file| file.table.targets.clone(),
+        DEFAULT_MATRIX.iter().map(|word| (*word).to_owned()).collect(),
+    );
+    if targets.value.is_empty() {
+        return Err(Error::usage(format!("`targets` is empty ({})", targets.origin))
+            .hint("name at least one target, or leave the key out for the default matrix"));
+    }
+    let provision_variable = match environment.provision.as_deref() {
+        None => None,
+        Some("auto") => Some(("CONVOY_PROVISION", true)),
+        Some("never") => Some(("CONVOY_PROVISION", false)),
+        Some(other) => {
+            return Err(Error::usage(format!("CONVOY_PROVISION is `{other}`")).hint("use `auto` or `never`"));
+        }
+    };
+    Ok(Settings {
+        targets,
+        dist_dir: pick(
+            selection.dist_dir.as_ref().map(|dir| cwd.join(dir)),
+            environment.dist_dir.as_ref().map(|dir| ("CONVOY_DIST_DIR", cwd.join(dir))),
+            files,
+            |file| file.table.dist_dir.as_ref().map(|dir| workspace_root.join(dir)),
+            workspace_root.join("dist"),
+        ),
+        profile: pick(
+            selection.profile.clone(),
+            environment.profile.clone().map(|profile| ("CONVOY_PROFILE", profile)),
+            files,
+            |file| file.table.profile.clone(),
+            "release".to_owned(),
+        ),
+        provision: pick(
+            selection.no_provision.then_some(false),
+            provision_variable,
+            files,
+            |file| file.table.provision.map(|provision| provision == file::ProvisionMode::Auto),
+            true,
+        ),
+        tables: files.iter().flat_map(|file| file.table.target.clone()).collect(),
+    })
+}
+
+impl Settings {
+    /// What the tables say for a cell that goes by these names.
+    pub fn for_names<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> TargetSettings {
+        let names: Vec<&str> = names.into_iter().collect();
+        let mut merged = TargetSettings::default();
+        for (word, table) in &self.tables {
+            if names.contains(&word.as_str()) {
+                merged.overlay(table);
+            }
+        }
+        merged
+    }
+
+    /// Each value's origin, for `plan -v`.
+    pub fn origins(&self) -> Vec<(String, String, String)> {
+        let mut rows = vec![
+            ("targets".to_owned(), self.targets.value.join(", "), self.targets.origin.to_string()),
+            ("dist-dir".to_owned(), self.dist_dir.value.to_string(), self.dist_dir.origin.to_string()),
+            ("profile".to_owned(), self.profile.value.clone(), self.profile.origin.to_string()),
+            (
+                "provision".to_owned(),
+                if self.provision.value { "auto" } else { "never" }.to_owned(),
+                self.provision.origin.to_string(),
+            ),
+        ];
+        for (word, table) in &self.tables {
+            let mut said = Vec::new();
+            said.extend(table.routes.as_ref().map(|r| {
+                let names: Vec<&str> = r.iter().map(|route| route.name()).collect();
+                format!("routes = {}", names.join(", "))
+            }));
+            said.extend(table.glibc.map(|glibc| format!("glibc = {glibc}")));
+            said.extend(table.cpu.as_ref().map(|cpu| format!("cpu = {cpu}")));
+            said.extend(table.build_std.map(|build| format!("build-std = {build}")));
+            if !table.features.is_empty() {
+                said.push(format!("features = {}", table.features.join(", ")));
+            }
+            if !table.rustflags.is_empty() {
+                said.push(format!("rustflags = {}", table.rustflags.join(" ")));
+            }
+            // Values may be secrets.
+            said.extend(table.env.keys().map(|name| format!("env {name}")));
+            rows.push((format!("target.{word}"), said.join("; "), "configuration".to_owned()));
+        }
+        rows
+    }
+}

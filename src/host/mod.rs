@@ -1,0 +1,106 @@
+//! What this machine offers: the Rust toolchain, compilers, linkers, zig. Probing is an effect; the facts are data, so
+//! that planning can be tested with any machine's.
+
+mod cache;
+mod probe;
+mod user;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::Utf8PathBuf;
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::Glibc;
+pub use cache::CacheDir;
+pub use probe::{probe, rustc_targets};
+pub use user::{UserFlags, user_flags, user_tools};
+
+/// What this machine offers.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+pub struct HostFacts {
+    /// The Rust compiler.
+    pub rustc: Rustc,
+    /// `cargo --version` without the word; empty where it was not asked.
+    #[serde(default)]
+    pub cargo: String,
+    /// rustup's name of the active toolchain; none where no rustup manages it.
+    pub toolchain: Option<String>,
+    /// Targets whose std is installed.
+    pub std: BTreeSet<String>,
+    /// Targets whose std rustup was asked for in this run and could not bring, with its reason.
+    #[serde(default)]
+    pub refused_std: BTreeMap<String, String>,
+    /// Whether std's source is installed.
+    pub rust_src: bool,
+    /// rustup's `rust-lld`.
+    pub rust_lld: Option<Utf8PathBuf>,
+    /// The linker for this machine itself (`cc`).
+    pub linker: Option<Utf8PathBuf>,
+    /// This machine's own glibc.
+    pub glibc: Option<Glibc>,
+    /// zig.
+    pub zig: Option<ZigFacts>,
+    /// Why zig cannot be brought; none where it can, or is here.
+    pub zig_unavailable: Option<String>,
+    /// Cross gccs, by triple.
+    pub gcc: BTreeMap<String, GccFacts>,
+    /// What the user configured, by triple.
+    pub user: BTreeMap<String, UserTools>,
+    /// Build tools on PATH, by name.
+    pub tools: BTreeMap<String, Utf8PathBuf>,
+}
+
+/// The Rust compiler.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Rustc {
+    /// `rustc --version` without the word.
+    pub version: String,
+    /// The triple of this machine.
+    pub host: String,
+    /// Its folder.
+    pub sysroot: Utf8PathBuf,
+}
+
+/// zig on this machine.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct ZigFacts {
+    /// zig's own binary, never the Python module: the interpreter costs about 100 ms a call.
+    pub path: Utf8PathBuf,
+    /// Its version.
+    pub version: String,
+}
+
+/// A cross gcc.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct GccFacts {
+    /// The GNU prefix.
+    pub prefix: String,
+    /// `<prefix>-gcc`.
+    pub cc: Utf8PathBuf,
+    /// `<prefix>-g++`.
+    pub cxx: Option<Utf8PathBuf>,
+    /// `<prefix>-ar`.
+    pub ar: Option<Utf8PathBuf>,
+    /// Its version.
+    pub version: String,
+    /// The newest symbol version of the glibc that it links against.
+    pub glibc: Option<Glibc>,
+}
+
+/// What the user configured for a triple.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+pub struct UserTools {
+    /// A linker.
+    pub linker: Option<UserTool>,
+    /// A C compiler.
+    pub cc: Option<UserTool>,
+}
+
+/// One tool that the user configured.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct UserTool {
+    /// The value.
+    pub value: String,
+    /// The variable or file it is set by.
+    pub origin: String,
+}

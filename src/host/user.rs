@@ -1,0 +1,125 @@
+//! What the user configured for cargo: linkers, C compilers, rustc flags; and what would be lost of it.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8Path;
+use cargo_config2::ResolveOptions;
+
+use crate::error::{Error, Result};
+use crate::host::{UserTool, UserTools};
+
+fn upper(triple: &str) -> String {
+    triple.to_uppercase().replace(['-', '.'], "_")
+}
+
+fn variable(name: &str) -> Option<(String, String)> {
+    std::env::var(name).ok().filter(|value| !value.is_empty()).map(|value| (name.to_owned(), value))
+}
+
+/// cargo's configuration as it holds in a folder.
+fn cargo_config(dir: &Utf8Path, host: &str) -> Result<cargo_config2::Config> {
+    let options = ResolveOptions::default().host_triple(host);
+    cargo_config2::Config::load_with_options(dir, options).map_err(|error| {
+        Error::usage("cargo's configuration (.cargo/config.toml) could not be read").because(error)
+    })
+}
+
+/// The linkers and C compilers that the user set, for each triple that has one.
+pub fn user_tools(dir: &Utf8Path, triples: &[&str], host: &str) -> Result<BTreeMap<String, UserTools>> {
+    let config = cargo_config(dir, host)?;
+    let mut all = BTreeMap::new();
+    for triple in triples {
+        let from_variable = |names: &[String]| {
+            names.iter().find_map(|name| variable(name)).map(|(origin, value)| UserTool { value, origin })
+        };
+        let linker = from_variable(&[format!("CARGO_TARGET_{}_LINKER", upper(triple))]).or_else(|| {
+            let linker = config.linker(*triple).ok().flatten()?;
+            Some(UserTool { value: linker.to_string_lossy().into_owned(), origin: ".cargo/config.toml".to_owned() })
+        });
+        let underscored = triple.replace('-', "_");
+        let cc = from_variable(&[format!("CC_{triple}"), format!("CC_{underscored}"), "TARGET_CC".to_owned()]);
+        if linker.is_some() || cc.is_some() {
+            all.insert((*triple).to_owned(), UserTools { linker, cc });
+        }
+    }
+    Ok(all)
+}
+
+/// rustc flags of the user that cargo would drop once convoy sets `target.<triple>.rustflags`.
+#[derive(Clone, Debug, Default)]
+pub struct UserFlags {
+    /// From `CARGO_ENCODED_RUSTFLAGS` or `RUSTFLAGS`: these beat every other source, which is then ignored.
+    everywhere: Option<Vec<String>>,
+    /// From `build.rustflags`, used only where nothing is set for the target itself.
+    build: Vec<String>,
+    /// Triples that have flags of their own in configuration or environment.
+    own: BTreeMap<String, Vec<String>>,
+}
+
+/// Reads the user's rustc flags for these triples.
+pub fn user_flags(dir: &Utf8Path, triples: &[&str], host: &str) -> Result<UserFlags> {
+    let split = |text: String| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let encoded = std::env::var("CARGO_ENCODED_RUSTFLAGS").ok();
+    let everywhere = match encoded {
+        Some(text) => Some(text.split('\x1f').filter(|flag| !flag.is_empty()).map(str::to_owned).collect()),
+        None => std::env::var("RUSTFLAGS").ok().map(split),
+    };
+    if everywhere.is_some() {
+        return Ok(UserFlags { everywhere, ..UserFlags::default() });
+    }
+    let config = cargo_config(dir, host)?;
+    let mut own = BTreeMap::new();
+    for triple in triples {
+        let variable = variable(&format!("CARGO_TARGET_{}_RUSTFLAGS", upper(triple)));
+        let table = config.target(*triple).ok().and_then(|table| table.rustflags.clone());
+        let flags = match (variable, table) {
+            (None, None) => continue,
+            (variable, table) => {
+                let mut flags = table.map(|flags| flags.flags).unwrap_or_default();
+                let extra = variable.map(|(_, text)| split(text)).unwrap_or_default();
+                // cargo-config2 already merges the variable into the table on some versions.
+                if !flags.ends_with(&extra) {
+                    flags.extend(extra);
+                }
+                flags
+            }
+        };
+        own.insert((*triple).to_owned(), flags);
+    }
+    let build = config.build.rustflags.clone().map(|flags| flags.flags).unwrap_or_default();
+    Ok(UserFlags { everywhere: None, build, own })
+}
+
+impl UserFlags {
+    /// The flags to hand on with convoy's own, because setting `target.<triple>.rustflags` would lose them.
+    /// Flags of the target's own tables are merged by cargo and must not be given twice.
+    pub fn to_hand_on(&self, triple: &str) -> &[String] {
+        match &self.everywhere {
+            Some(flags) => flags,
+            None if self.own.contains_key(triple) => &[],
+            None => &self.build,
+        }
+    }
+
+    /// Whether `RUSTFLAGS` or `CARGO_ENCODED_RUSTFLAGS` is set and must be taken out of the lane's environment.
+    pub fn from_environment(&self) -> bool {
+        self.everywhere.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargos_precedence_decides_what_is_handed_on() {
+        let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let own = BTreeMap::from([("a".to_owned(), words(&["-Ca"]))]);
+        let flags = UserFlags { everywhere: None, build: words(&["-Cb"]), own };
+        assert_eq!(flags.to_hand_on("a"), words(&[]), "cargo merges the table itself");
+        assert_eq!(flags.to_hand_on("b"), words(&["-Cb"]));
+        let flags = UserFlags { everywhere: Some(words(&["-Ce"])), ..flags };
+        assert_eq!(flags.to_hand_on("a"), words(&["-Ce"]));
+        assert!(flags.from_environment());
+    }
+}

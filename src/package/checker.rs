@@ -1,0 +1,164 @@
+//! Checking the binaries of a run, and remembering what was found: one that did not change since is neither read nor judged
+//! again.
+
+use std::collections::BTreeMap;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::darwin;
+use crate::error::Result;
+use crate::link;
+use crate::package::Place;
+use crate::verify::{Expectation, Finding, Inspection, inspect, judge};
+
+/// What was found in one file.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Checked {
+    /// The SHA-256 of its bytes, in hexadecimal.
+    pub sha256: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// What it is; none where it could not be read as a program.
+    pub inspection: Option<Inspection>,
+    /// What was judged.
+    pub findings: Vec<Finding>,
+}
+
+/// Enough to notice that a file was replaced or changed.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+struct Stamp {
+    size: u64,
+    modified: Option<std::time::SystemTime>,
+    inode: u64,
+    changed: i64,
+}
+
+impl Stamp {
+    fn of(path: &Utf8Path) -> Option<Self> {
+        let metadata = fs_err::metadata(path).ok()?;
+        #[cfg(unix)]
+        let (inode, changed) = {
+            use std::os::unix::fs::MetadataExt;
+            (metadata.ino(), metadata.ctime().wrapping_mul(1_000_000_000).wrapping_add(metadata.ctime_nsec()))
+        };
+        #[cfg(not(unix))]
+        let (inode, changed) = (0, 0);
+        Some(Self { size: metadata.len(), modified: metadata.modified().ok(), inode, changed })
+    }
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+struct Memory {
+    /// Another version of convoy judges anew.
+    version: String,
+    checked: BTreeMap<Utf8PathBuf, Remembered>,
+    placed: BTreeMap<Utf8PathBuf, (Stamp, String)>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Remembered {
+    stamp: Stamp,
+    expectation: String,
+    checked: Checked,
+}
+
+/// Checks files.
+#[derive(Debug)]
+pub struct Checker {
+    file: Utf8PathBuf,
+    memory: Memory,
+    changed: bool,
+}
+
+impl Checker {
+    /// With what earlier runs in this target folder found.
+    pub fn open(convoy_dir: &Utf8Path) -> Self {
+        let file = convoy_dir.join("checked.json");
+        let version = format!("{} {:?}", crate::VERSION, std::env::current_exe().ok().and_then(|exe| exe.metadata().ok()?.modified().ok()));
+        let memory: Option<Memory> = fs_err::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let memory = memory.filter(|memory| memory.version == version);
+        Self { file, memory: memory.unwrap_or(Memory { version, ..Memory::default() }), changed: false }
+    }
+
+    /// Checks one file. `package_dirs` gives the sources whose declarations account for darwin's symbols.
+    pub fn check(
+        &mut self,
+        path: &Utf8Path,
+        mut expectation: Expectation,
+        package_dirs: &dyn Fn() -> Vec<Utf8PathBuf>,
+    ) -> Result<Checked> {
+        expectation.link = link::record_for(path);
+        let key = format!("{expectation:?}");
+        let stamp = Stamp::of(path);
+        if let Some(known) = self.memory.checked.get(path)
+            && Some(&known.stamp) == stamp.as_ref()
+            && known.expectation == key
+        {
+            return Ok(known.checked.clone());
+        }
+        let bytes = fs_err::read(path)?;
+        let sha256 = hex(&Sha256::digest(&bytes));
+        let size = bytes.len() as u64;
+        let checked = match inspect(&bytes) {
+            Ok(inspection) => {
+                let mut findings = judge(&inspection, &expectation);
+                if findings.iter().any(|finding| finding.code == "darwin-symbol-unaccounted") {
+                    // Reading the sources costs, so only where something is unaccounted for without them.
+                    expectation.declared_symbols =
+                        package_dirs().iter().flat_map(|dir| darwin::declared_in_package(dir)).collect();
+                    findings = judge(&inspection, &expectation);
+                }
+                Checked { sha256, size, inspection: Some(inspection), findings }
+            }
+            Err(unreadable) => Checked { sha256, size, inspection: None, findings: vec![unreadable.finding()] },
+        };
+        if let Some(stamp) = stamp {
+            let known = Remembered { stamp, expectation: key, checked: checked.clone() };
+            self.memory.checked.insert(path.to_owned(), known);
+            self.changed = true;
+        }
+        Ok(checked)
+    }
+
+    /// Whether the file at this place of dist is, untouched since, the one with this hash.
+    pub fn placed(&self, path: &Utf8Path, sha256: &str) -> bool {
+        self.memory
+            .placed
+            .get(path)
+            .is_some_and(|(stamp, known)| known == sha256 && Some(stamp) == Stamp::of(path).as_ref())
+    }
+
+    /// Notes what was just put into dist.
+    pub fn remember(&mut self, places: &[Place], dist: &Utf8Path) {
+        for place in places.iter().filter(|place| !place.up_to_date) {
+            let path = dist.join(&place.path);
+            let sha256 = self.memory.checked.get(&place.source).map(|known| known.checked.sha256.clone());
+            if let (Some(stamp), Some(sha256)) = (Stamp::of(&path), sha256) {
+                self.memory.placed.insert(path, (stamp, sha256));
+                self.changed = true;
+            }
+        }
+    }
+
+    /// Keeps what was found for the next run.
+    pub fn close(mut self) {
+        if !self.changed {
+            return;
+        }
+        self.memory.checked.retain(|path, _| path.exists());
+        self.memory.placed.retain(|path, _| path.exists());
+        // A memory that cannot be written only costs time.
+        if let (Ok(text), Some(dir)) = (serde_json::to_vec(&self.memory), self.file.parent())
+            && let Ok(file) = tempfile::NamedTempFile::new_in(dir)
+            && fs_err::write(file.path(), text).is_ok()
+        {
+            let _ = file.persist(&self.file);
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

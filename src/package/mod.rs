@@ -1,0 +1,9 @@
+//! `dist/`: exactly what this run verified, with its manifest and checksums.
+
+mod checker;
+mod dist;
+mod manifest;
+
+pub use checker::{Checked, Checker};
+pub use dist::{Place, Placed, place};
+pub use manifest::{ArtifactRow, FailedRow, FailedStatus, GlibcRow, Manifest, Tool, Toolchain};

@@ -1,0 +1,346 @@
+//! Deciding: needs × host facts × settings → [`Plan`]. Pure: no process, no file, no clock, no environment.
+
+pub mod matrix;
+pub mod route;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::{Catalog, Glibc};
+use crate::config::{Settings, TargetSettings};
+use crate::host::HostFacts;
+use crate::needs::{Need, NeedKind, Side};
+pub use route::{Linker, Offer, Refusal, RouteKind, Setup, ZigTool};
+
+/// One thing to build: the selected bins for a target, a floor and a CPU.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub struct Cell {
+    /// The cell's name in plan, manifest, logs and `dist/<id>/`.
+    pub id: String,
+    /// rustc's target triple.
+    pub target: String,
+    /// The oldest glibc the binary must start on; none outside linux-gnu and for the host's own triple as cargo builds it.
+    pub floor: Option<Glibc>,
+    /// rustc's name of the CPU to build for; none for the target's own baseline.
+    pub cpu: Option<String>,
+    /// The `os/arch[/variant]` name.
+    pub platform: Option<String>,
+    /// The devices that this cell serves.
+    pub devices: Vec<String>,
+}
+
+/// What a plan brings before a lane starts.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+pub struct Provision {
+    /// What kind of thing.
+    pub kind: ProvisionKind,
+    /// Its name: the triple of a std, `ziglang`, …
+    pub name: String,
+    /// Its version, where one is pinned.
+    pub version: Option<String>,
+    /// How many bytes come over the network, about; none where unknown.
+    pub bytes: Option<u64>,
+    /// Whether it is already on this machine.
+    pub cached: bool,
+}
+
+/// A kind of thing that can be provisioned.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProvisionKind {
+    /// rustup's standard library for a target.
+    Std,
+    /// rustup's `rust-src` component, to build std from.
+    RustSrc,
+    /// zig, from the Python package.
+    Zig,
+}
+
+/// Whether a cell can be built here.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// A route will work.
+    Buildable,
+    /// No route will work; nothing is attempted.
+    Blocked,
+}
+
+/// A route that was looked at and not taken.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub struct Rejected {
+    /// The route.
+    pub route: RouteKind,
+    /// Why not.
+    pub reason: String,
+}
+
+/// The plan for one cell.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub struct CellPlan {
+    /// The cell.
+    #[serde(flatten)]
+    pub cell: Cell,
+    /// Whether it can be built here.
+    pub status: Status,
+    /// The route taken; none when blocked.
+    pub route: Option<RouteKind>,
+    /// Why this route, or why none.
+    pub because: String,
+    /// The routes looked at and not taken.
+    pub rejected: Vec<Rejected>,
+    /// What the dependencies ask of the machine for this cell.
+    pub needs: Vec<Need>,
+    /// What will be brought first.
+    pub provision: Vec<Provision>,
+    /// The lane that builds it; none when blocked.
+    pub lane: Option<String>,
+    /// What to do about a block, or worth knowing.
+    pub hint: Option<String>,
+    /// How the lane is set up for this cell; not part of the JSON contract.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub setup: Setup,
+}
+
+/// One cargo invocation: one environment, one target-dir, one or more cells.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub struct Lane {
+    /// Its name, and that of its folder under `<target-dir>/convoy/`.
+    pub id: String,
+    /// The route of its cells; `mixed` where they differ (host-machine routes share an invocation).
+    pub route: String,
+    /// The ids of its cells.
+    pub cells: Vec<String>,
+    /// Features added by configuration for the cells of this lane.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub features: Vec<String>,
+    /// Environment added by configuration for the cells of this lane.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub env: BTreeMap<String, String>,
+    /// Whether std is built from source.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub build_std: bool,
+}
+
+/// What will be done, for every cell, and why. Printed by `plan --json`.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub struct Plan {
+    /// Version of this structure; raised when a field is removed or changes its meaning.
+    pub schema: u32,
+    /// Always `plan`.
+    pub kind: String,
+    /// The cargo invocations, in order.
+    pub lanes: Vec<Lane>,
+    /// Every cell of the matrix, in the order asked.
+    pub cells: Vec<CellPlan>,
+    /// The linker for the host's own build scripts and proc-macros; none where cargo's own choice works.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub host_linker: Option<ZigTool>,
+}
+
+/// What planning is about, for one cell.
+#[derive(Debug)]
+pub struct CellInput {
+    /// The cell.
+    pub cell: Cell,
+    /// What the dependency graph asks for its target.
+    pub needs: Vec<Need>,
+    /// What configuration says for it.
+    pub settings: TargetSettings,
+    /// Routes in order of preference from command line or configuration; one entry forces it.
+    pub routes: Option<Vec<RouteKind>>,
+}
+
+/// Decides for every cell.
+pub fn plan(cells: Vec<CellInput>, host: &HostFacts, settings: &Settings, catalog: &Catalog) -> Plan {
+    let mut planned = Vec::new();
+    let mut placements = Vec::new();
+    for input in cells {
+        let (cell, placement) = plan_cell(input, host, settings, catalog);
+        planned.push(cell);
+        placements.push(placement);
+    }
+    let lanes = assign_lanes(&mut planned, placements, host);
+    let needs_host_zig = host.linker.is_none()
+        && planned.iter().any(|cell| {
+            cell.status == Status::Buildable && cell.needs.iter().any(|need| need.kind == NeedKind::HostLinker)
+        });
+    Plan {
+        schema: 1,
+        kind: "plan".to_owned(),
+        lanes,
+        cells: planned,
+        host_linker: needs_host_zig.then(|| route::zig_for_host(host, catalog)),
+    }
+}
+
+/// What decides which lane a cell may share.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Placement {
+    features: Vec<String>,
+    env: BTreeMap<String, String>,
+    build_std: bool,
+    /// Its linker would also serve build scripts and proc-macros.
+    alone: bool,
+}
+
+fn plan_cell(
+    input: CellInput,
+    host: &HostFacts,
+    settings: &Settings,
+    catalog: &Catalog,
+) -> (CellPlan, Option<Placement>) {
+    let CellInput { cell, needs, settings: own, routes } = input;
+    let situation = route::Situation {
+        cell: &cell,
+        target: catalog.target(&cell.target),
+        needs: &needs,
+        host,
+        catalog,
+        may_provision: settings.provision.value,
+        build_std: own.build_std.unwrap_or(false),
+    };
+    let order = routes.unwrap_or_else(|| route::default_order(&cell, host));
+    let mut rejected = Vec::new();
+    let mut hints: Vec<String> = Vec::new();
+    let mut taken = None;
+    for kind in order {
+        match route::offer(kind, &situation) {
+            Ok(offer) => {
+                taken = Some((kind, offer));
+                break;
+            }
+            Err(Refusal { reason, hint }) => {
+                rejected.push(Rejected { route: kind, reason });
+                hints.extend(hint);
+            }
+        }
+    }
+    let Some((kind, offer)) = taken else {
+        let because = blocked_because(&cell, &needs, &rejected);
+        let mut seen = BTreeSet::new();
+        hints.retain(|hint| seen.insert(hint.clone()));
+        let blocked = CellPlan {
+            status: Status::Blocked,
+            route: None,
+            because,
+            rejected,
+            needs,
+            provision: Vec::new(),
+            lane: None,
+            hint: (!hints.is_empty()).then(|| hints.join("; or ")),
+            setup: Setup::default(),
+            cell,
+        };
+        return (blocked, None);
+    };
+    let mut setup = offer.setup;
+    if let Some(cpu) = &cell.cpu {
+        setup.rustflags.push(format!("-Ctarget-cpu={cpu}"));
+    }
+    setup.rustflags.extend(own.rustflags.iter().cloned());
+    let placement = Placement {
+        features: own.features.clone(),
+        env: own.env.clone(),
+        build_std: offer.build_std,
+        alone: cell.target == host.rustc.host && kind != RouteKind::Host,
+    };
+    let planned = CellPlan {
+        status: Status::Buildable,
+        route: Some(kind),
+        because: offer.because,
+        rejected,
+        needs,
+        provision: offer.provision,
+        lane: None,
+        hint: offer.hint,
+        setup,
+        cell,
+    };
+    (planned, Some(placement))
+}
+
+/// One sentence that names the cause: the crates that ask for something no route has, else what the routes lack.
+fn blocked_because(cell: &Cell, needs: &[Need], rejected: &[Rejected]) -> String {
+    let libraries: Vec<&Need> =
+        needs.iter().filter(|need| need.kind == NeedKind::SystemLibrary && need.side == Side::Target).collect();
+    if let Some(first) = libraries.first()
+        && rejected.iter().any(|r| r.reason.contains("system library"))
+    {
+        return format!(
+            "crate `{}` {} needs the system library {} for {}, and no route can give it",
+            first.package, first.version, first.name, cell.target
+        );
+    }
+    match rejected {
+        [] => "no route was allowed".to_owned(),
+        [one] => format!("{}: {}", one.route.name(), one.reason),
+        many => {
+            let reasons: Vec<String> = many.iter().map(|r| format!("{}: {}", r.route.name(), r.reason)).collect();
+            format!("no route works here ({})", reasons.join("; "))
+        }
+    }
+}
+
+/// Puts buildable cells into as few cargo invocations as their environments allow.
+fn assign_lanes(cells: &mut [CellPlan], placements: Vec<Option<Placement>>, host: &HostFacts) -> Vec<Lane> {
+    let mut lanes: Vec<(Lane, Placement, BTreeSet<String>)> = Vec::new();
+    for (cell, placement) in cells.iter_mut().zip(placements) {
+        let Some(placement) = placement else { continue };
+        // cargo folds a repeated `--target`, so cells of one triple never share a lane.
+        let shared = lanes.iter_mut().find(|(_, other, triples)| {
+            *other == placement
+                && !placement.alone
+                && !placement.build_std
+                && !triples.contains(&cell.cell.target)
+                // A lane that already builds for the host as cargo does must not get host settings from a sibling.
+                && !(other.alone && triples.contains(&host.rustc.host))
+        });
+        let route = cell.route.map_or("", RouteKind::name);
+        match shared {
+            Some((lane, _, triples)) => {
+                triples.insert(cell.cell.target.clone());
+                lane.cells.push(cell.cell.id.clone());
+                if lane.route != route {
+                    lane.route = "mixed".to_owned();
+                }
+                cell.lane = Some(lane.id.clone());
+            }
+            None => {
+                let plain = placement == Placement::default();
+                let first_plain = plain && !lanes.iter().any(|(lane, _, _)| lane.id == "main");
+                let id = if first_plain { "main".to_owned() } else { cell.cell.id.clone() };
+                let lane = Lane {
+                    id: id.clone(),
+                    route: route.to_owned(),
+                    cells: vec![cell.cell.id.clone()],
+                    features: placement.features.clone(),
+                    env: placement.env.clone(),
+                    build_std: placement.build_std,
+                };
+                lanes.push((lane, placement, BTreeSet::from([cell.cell.target.clone()])));
+                cell.lane = Some(id);
+            }
+        }
+    }
+    lanes.into_iter().map(|(lane, _, _)| lane).collect()
+}
+
+impl Plan {
+    /// The cell with this id.
+    pub fn cell(&self, id: &str) -> Option<&CellPlan> {
+        self.cells.iter().find(|cell| cell.cell.id == id)
+    }
+
+    /// Whether a cell is blocked.
+    pub fn has_blocked(&self) -> bool {
+        self.cells.iter().any(|cell| cell.status == Status::Blocked)
+    }
+}

@@ -1,0 +1,79 @@
+//! A distribution's cross gcc, or the compiler that the user configured for the target.
+
+use crate::host::GccFacts;
+
+use super::{
+    CTools, Linker, Offer, Refusal, Setup, Situation, c_users, floor_refusal, named, page_size_flag, require_tools,
+};
+
+pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
+    let (cell, host) = (situation.cell, situation.host);
+    if let Some(linker) = host.user.get(&cell.target).and_then(|user| user.linker.as_ref()) {
+        require_tools(situation)?;
+        // Whether it holds a floor is not known before the link; verification tells.
+        return Ok(Offer {
+            because: format!("the linker is set to {}", named(linker)),
+            setup: Setup {
+                rustflags: page_size_flag(situation.target, true).into_iter().collect(),
+                ..Setup::default()
+            },
+            ..Offer::default()
+        });
+    }
+    let prefix = match situation.target {
+        Some(target) => target.gcc.as_ref().map(|gcc| gcc.prefix.clone()),
+        None => host.gcc.get(&cell.target).map(|gcc| gcc.prefix.clone()),
+    };
+    let Some(prefix) = prefix else {
+        return Err(match situation.target {
+            Some(target) if target.expect.arm.is_some_and(|arm| arm.version == 6) => Refusal::new(
+                "distributions' armhf compilers and libraries are ARMv7 and make binaries that crash on ARMv6",
+            ),
+            _ => Refusal::new(format!("no distribution's cross gcc is known for {}", cell.target)),
+        });
+    };
+    let Some(gcc) = host.gcc.get(&cell.target) else {
+        let debian = prefix.replace('_', "-");
+        return Err(Refusal::new(format!("`{prefix}-gcc` is not on PATH"))
+            .hint(format!("install it (Debian, Ubuntu: gcc-{})", debian_package(&debian))));
+    };
+    let GccFacts { cc, cxx, ar, version, glibc, .. } = gcc;
+    if cell.floor.is_some()
+        && let Some(refusal) = floor_refusal(cell, &format!("`{prefix}-gcc` {version}"), *glibc)
+    {
+        return Err(refusal);
+    }
+    require_tools(situation)?;
+    let mut because = format!("`{prefix}-gcc` {version} is on PATH");
+    if let Some(floor) = cell.floor {
+        because += &format!(" and its glibc keeps the floor {floor}");
+    }
+    if let Some(users) = c_users(situation) {
+        because += &format!("; it compiles the C of {users}");
+    }
+    let mut rustflags: Vec<String> = page_size_flag(situation.target, true).into_iter().collect();
+    if cell.target.contains("-windows-gnu") {
+        // gcc's own runtime is a DLL that Windows does not ship.
+        rustflags.push("-Clink-arg=-static-libgcc".to_owned());
+    }
+    let cflags = cell.cpu.iter().map(|cpu| format!("-mcpu={cpu}")).collect();
+    Ok(Offer {
+        because,
+        setup: Setup {
+            linker: Linker::Driver(cc.clone()),
+            c: CTools::Gcc { cc: cc.clone(), cxx: cxx.clone(), ar: ar.clone() },
+            rustflags,
+            cflags,
+            record_link: false,
+        },
+        ..Offer::default()
+    })
+}
+
+fn debian_package(prefix: &str) -> String {
+    // mingw's package is not named after its prefix: gcc-mingw-w64-x86-64.
+    match prefix.strip_suffix("-w64-mingw32") {
+        Some(arch) => format!("mingw-w64-{arch}"),
+        None => prefix.to_owned(),
+    }
+}

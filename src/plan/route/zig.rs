@@ -1,0 +1,132 @@
+//! zig as C compiler for every target, and as linker for all but darwin, where `rust-lld` links against stubs.
+
+use crate::catalog::{Catalog, Glibc, Target};
+use crate::host::HostFacts;
+use crate::needs::NeedKind;
+use crate::plan::{Cell, Provision, ProvisionKind};
+use crate::provision::zig as pinned;
+
+use super::lld::require_rust_lld;
+use super::{
+    CTools, Linker, Offer, Refusal, Setup, Situation, ZigTool, c_users, page_size_flag, require_tools, target_needs,
+};
+
+pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
+    let (cell, host) = (situation.cell, situation.host);
+    if let Some(linker) = host.user.get(&cell.target).and_then(|user| user.linker.as_ref()) {
+        return Err(Refusal::new(format!("the linker is set by {}", linker.origin)));
+    }
+    let Some(tool) = tool_for(cell, situation.target) else {
+        return Err(Refusal::new(format!("zig has no name for {}", cell.target)));
+    };
+    let provision = require_zig(situation)?;
+    require_tools(situation)?;
+    let darwin = cell.target.ends_with("-apple-darwin");
+    let mut because = match &host.zig {
+        Some(zig) => format!("zig {}", zig.version),
+        None => format!("zig {} (to be brought)", pinned::version()),
+    };
+    because += match cell.floor {
+        Some(floor) => format!(" links against glibc {floor}"),
+        None if darwin => " compiles C and rust-lld links against generated stubs: no SDK".to_owned(),
+        None => " links".to_owned(),
+    }
+    .as_str();
+    if let Some(users) = c_users(situation) {
+        because += &format!("; C of {users}");
+    }
+    let (linker, rustflags) = if darwin {
+        let cxx = !target_needs(situation.needs, &[NeedKind::CxxCompiler]).is_empty();
+        let rust_lld = require_rust_lld(situation)?;
+        (Linker::Darwin { rust_lld, libcxx: cxx.then(|| tool.clone()) }, Vec::new())
+    } else {
+        (Linker::Zig(tool.clone()), page_size_flag(situation.target, true).into_iter().collect())
+    };
+    let arm32 = situation.target.is_some_and(|target| target.expect.arm.is_some());
+    Ok(Offer {
+        because,
+        provision,
+        setup: Setup {
+            linker,
+            c: CTools::Zig(tool),
+            rustflags,
+            cflags: Vec::new(),
+            // lld keeps only the first object's ARM attributes, and a Mach-O does not name the object behind a symbol.
+            record_link: arm32 || darwin,
+        },
+        ..Offer::default()
+    })
+}
+
+/// zig itself: here, or allowed to be brought.
+pub(super) fn require_zig(situation: &Situation<'_>) -> Result<Vec<Provision>, Refusal> {
+    let host = situation.host;
+    if host.zig.is_some() {
+        return Ok(Vec::new());
+    }
+    let hint = "put `zig` on PATH or install the `ziglang` Python package";
+    if !situation.may_provision {
+        return Err(Refusal::new("zig is not on this machine, and nothing may be provisioned").hint(hint));
+    }
+    if let Some(why) = &host.zig_unavailable {
+        return Err(Refusal::new(format!("zig is not on this machine and cannot be brought: {why}")).hint(hint));
+    }
+    Ok(vec![Provision {
+        kind: ProvisionKind::Zig,
+        name: "ziglang".to_owned(),
+        version: Some(pinned::version().to_owned()),
+        bytes: Some(pinned::bytes()),
+        cached: false,
+    }])
+}
+
+fn tool_for(cell: &Cell, target: Option<&Target>) -> Option<ZigTool> {
+    let (name, baseline) = match target {
+        Some(target) => {
+            let zig = target.zig.as_ref()?;
+            (zig.target.clone(), zig.mcpu.clone())
+        }
+        None => (zig_name(&cell.target)?, None),
+    };
+    let name = match cell.floor {
+        Some(floor) => format!("{name}.{floor}"),
+        None => name,
+    };
+    // zig spells CPU names with `_`.
+    let mcpu = cell.cpu.as_ref().map(|cpu| cpu.replace('-', "_")).or(baseline);
+    Some(ZigTool { target: name, mcpu })
+}
+
+/// zig's name for a triple outside the catalog, where the words map one to one.
+pub fn zig_name(triple: &str) -> Option<String> {
+    let parts: Vec<&str> = triple.split('-').collect();
+    let (arch, os, abi) = match parts.as_slice() {
+        [arch, _, os @ ("linux" | "windows"), abi] => (*arch, *os, *abi),
+        _ => return None,
+    };
+    let arch = match arch {
+        "x86_64" | "aarch64" | "powerpc" | "powerpc64" | "powerpc64le" | "s390x" | "loongarch64" | "mips" => arch,
+        "i586" | "i686" => "x86",
+        "riscv64gc" => "riscv64",
+        "arm" | "armv7" | "armv5te" | "thumbv7neon" => "arm",
+        _ => return None,
+    };
+    let abi = match (os, abi) {
+        ("windows", "gnu" | "gnullvm") => "gnu",
+        ("linux", "gnu" | "gnueabi" | "gnueabihf" | "musl" | "musleabi" | "musleabihf") => abi,
+        _ => return None,
+    };
+    Some(format!("{arch}-{os}-{abi}"))
+}
+
+/// zig as the linker of the host's own build scripts and proc-macros, where no cc is installed.
+pub fn for_host(host: &HostFacts, catalog: &Catalog) -> ZigTool {
+    // They run on this very machine, so the oldest glibc that zig and Rust both know is always right.
+    let floor = host.rustc.host.contains("-linux-gnu").then_some(Glibc { major: 2, minor: 17 });
+    let name = catalog
+        .target(&host.rustc.host)
+        .and_then(|target| target.zig.as_ref().map(|zig| zig.target.clone()))
+        .or_else(|| zig_name(&host.rustc.host))
+        .unwrap_or_else(|| "native".to_owned());
+    ZigTool { target: floor.map_or(name.clone(), |floor| format!("{name}.{floor}")), mcpu: None }
+}

@@ -1,0 +1,45 @@
+//! rustup's standard libraries. Toolchains are never updated: only a target or a component of the active one is added.
+
+use std::process::{Command, Stdio};
+
+use crate::error::{Error, Result};
+
+/// What came of asking rustup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// It is installed now.
+    Yes,
+    /// rustup could not; its reason, in one line.
+    No(String),
+}
+
+/// `rustup target add` for the active toolchain.
+pub fn add_target(toolchain: &str, triple: &str) -> Result<Added> {
+    rustup(&["target", "add", "--toolchain", toolchain, triple])
+}
+
+/// `rustup component add` for the active toolchain.
+pub fn add_component(toolchain: &str, component: &str) -> Result<Added> {
+    rustup(&["component", "add", "--toolchain", toolchain, component])
+}
+
+fn rustup(args: &[&str]) -> Result<Added> {
+    let done = Command::new("rustup")
+        .args(args)
+        .env("RUSTUP_AUTO_INSTALL", "0")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| Error::work("could not start `rustup`").because(error))?;
+    if done.status.success() {
+        return Ok(Added::Yes);
+    }
+    let told = String::from_utf8_lossy(&done.stderr);
+    let reason = told
+        .lines()
+        .rev()
+        .map(str::trim)
+        .find_map(|line| line.strip_prefix("error: "))
+        .unwrap_or("rustup failed without a reason");
+    // rustup's causes hold addresses and paths; the first clause tells enough.
+    Ok(Added::No(reason.split(": http").next().unwrap_or(reason).trim_end_matches([':', ' ']).to_owned()))
+}

@@ -1,0 +1,165 @@
+//! Events as text on standard error: plain lines, and on a terminal one progress line for each target.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style as Ansi};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::report::{Event, EventLevel, Phase};
+
+/// How much is said, and how.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Style {
+    /// 1 for more, 2 for cargo's own output.
+    pub verbose: u8,
+    /// Only errors.
+    pub quiet: bool,
+    /// Whether to use colours.
+    pub color: bool,
+    /// Whether progress may be drawn.
+    pub progress: bool,
+}
+
+impl Style {
+    /// Paints a text when colours are on.
+    pub fn paint(&self, ansi: Ansi, text: &str) -> String {
+        if self.color { format!("{ansi}{text}{ansi:#}") } else { text.to_owned() }
+    }
+}
+
+/// Bold in one of the terminal's own colours.
+pub(super) fn bold(color: AnsiColor) -> Ansi {
+    color.on_default().bold()
+}
+
+/// Renders events for a person.
+#[derive(Debug)]
+pub struct Human {
+    style: Style,
+    bars: MultiProgress,
+    by_target: BTreeMap<String, ProgressBar>,
+}
+
+impl Human {
+    pub(super) fn new(style: Style) -> Self {
+        let draw = if style.progress { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Self { style, bars: MultiProgress::with_draw_target(draw), by_target: BTreeMap::new() }
+    }
+
+    pub(super) fn style(&self) -> Style {
+        self.style
+    }
+
+    pub(super) fn tell(&mut self, event: &Event) {
+        if let (Some((done, total)), Some(target)) = (event.progress, &event.target) {
+            self.progress(target, &event.message, done, total);
+            return;
+        }
+        if event.phase == Phase::Build
+            && event.duration.is_some()
+            && let Some(bar) = event.target.as_ref().and_then(|target| self.by_target.remove(target))
+        {
+            bar.finish_and_clear();
+        }
+        let shown = match event.level {
+            EventLevel::Debug => self.style.verbose > 0,
+            EventLevel::Info | EventLevel::Warning => !self.style.quiet,
+            EventLevel::Error => true,
+        };
+        if shown {
+            let line = self.line(event);
+            self.block(&line);
+        }
+    }
+
+    fn line(&self, event: &Event) -> String {
+        let label = match (event.level, event.phase) {
+            (EventLevel::Error, _) => self.style.paint(bold(AnsiColor::Red), "error"),
+            (EventLevel::Warning, _) => self.style.paint(bold(AnsiColor::Yellow), "warning"),
+            (_, Phase::Plan) => self.label("Planning"),
+            (_, Phase::Provision) => self.label("Bringing"),
+            (_, Phase::Build) if event.duration.is_some() => self.label("Built"),
+            (_, Phase::Build) => self.label("Building"),
+            (_, Phase::Verify) => self.label("Verified"),
+            (_, Phase::Smoke) => self.label("Started"),
+            (_, Phase::Package) => self.label("Packing"),
+            (_, Phase::Finish) => self.label("Finished"),
+        };
+        let target = match (&event.target, event.level) {
+            (Some(target), EventLevel::Error | EventLevel::Warning) => format!("[{target}]: "),
+            (None, EventLevel::Error | EventLevel::Warning) => ": ".to_owned(),
+            (Some(target), _) => format!(" {target}: "),
+            (None, _) => " ".to_owned(),
+        };
+        let took = event.duration.map(|seconds| format!(" in {}", seconds_text(seconds))).unwrap_or_default();
+        format!("{label}{target}{}{took}", event.message)
+    }
+
+    fn label(&self, word: &str) -> String {
+        // cargo's own width, so that its lines and ours stand in one column.
+        self.style.paint(bold(AnsiColor::Green), &format!("{word:>12}"))
+    }
+
+    fn progress(&mut self, target: &str, message: &str, done: usize, total: usize) {
+        if !self.style.progress || self.style.quiet {
+            return;
+        }
+        let bars = &self.bars;
+        let bar = self.by_target.entry(target.to_owned()).or_insert_with(|| {
+            let bar = bars.add(ProgressBar::new(total as u64));
+            // The template is a constant: a wrong one is found by the first test that draws it.
+            if let Ok(style) = ProgressStyle::with_template("{prefix:>30} {bar:12} {pos:>4}/{len:<4} {elapsed:>4} {wide_msg}") {
+                bar.set_style(style.progress_chars("=> "));
+            }
+            bar.set_prefix(target.to_owned());
+            bar.enable_steady_tick(Duration::from_millis(250));
+            bar
+        });
+        bar.set_length(total.max(done) as u64);
+        bar.set_position(done as u64);
+        bar.set_message(message.to_owned());
+    }
+
+    pub(super) fn block(&mut self, text: &str) {
+        let color = self.style.color;
+        self.bars.suspend(|| {
+            let mut stderr = std::io::stderr().lock();
+            // Nobody is left to tell when standard error is closed.
+            let _ = if color {
+                writeln!(stderr, "{text}")
+            } else {
+                writeln!(stderr, "{}", anstream::adapter::strip_str(text))
+            };
+        });
+    }
+
+    pub(super) fn clear(&mut self) {
+        for (_, bar) in std::mem::take(&mut self.by_target) {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Seconds as people read them.
+pub fn seconds_text(seconds: f64) -> String {
+    if seconds < 60.0 {
+        format!("{seconds:.1}s")
+    } else {
+        let whole = seconds.round() as u64;
+        format!("{}m {:02}s", whole / 60, whole % 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds_text;
+
+    #[test]
+    fn times_read_well() {
+        assert_eq!(seconds_text(0.04), "0.0s");
+        assert_eq!(seconds_text(59.94), "59.9s");
+        assert_eq!(seconds_text(61.4), "1m 01s");
+    }
+}

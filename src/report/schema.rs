@@ -1,0 +1,21 @@
+//! The JSON Schemas of everything that convoy prints for machines, made from the very types that are serialised.
+
+use schemars::{Schema, schema_for};
+
+use crate::cli::SchemaKind;
+use crate::command;
+use crate::package::Manifest;
+use crate::plan::Plan;
+use crate::report::Event;
+
+/// The schema of one kind of output.
+pub fn schema(kind: SchemaKind) -> Schema {
+    match kind {
+        SchemaKind::Manifest => schema_for!(Manifest),
+        SchemaKind::Plan => schema_for!(Plan),
+        SchemaKind::Targets => schema_for!(command::TargetsReport),
+        SchemaKind::Verify => schema_for!(command::VerifyReport),
+        SchemaKind::Cache => schema_for!(command::CacheReport),
+        SchemaKind::Event => schema_for!(Event),
+    }
+}

@@ -1,0 +1,204 @@
+//! The closing table and the plan, for people.
+
+use anstyle::AnsiColor;
+
+use crate::command::VerifiedFile;
+use crate::package::{FailedStatus, Manifest};
+use crate::plan::{Plan, Status};
+use crate::report::human::{Style, bold, seconds_text};
+use crate::verify::Level;
+
+/// Rows of cells, each column as wide as its widest cell; the last is not padded.
+fn columns(rows: &[Vec<String>]) -> Vec<String> {
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..count).map(width).collect();
+    rows.iter()
+        .map(|row| {
+            let mut line = String::new();
+            for (index, cell) in row.iter().enumerate() {
+                line.push_str(cell);
+                if index + 1 < row.len() {
+                    line.extend(std::iter::repeat_n(' ', widths[index] - cell.chars().count() + 2));
+                }
+            }
+            line.trim_end().to_owned()
+        })
+        .collect()
+}
+
+/// Rows under a heading.
+pub fn lines(rows: &[Vec<String>], style: Style) -> String {
+    let lines = columns(rows).into_iter().enumerate();
+    lines
+        .map(|(index, line)| if index == 0 { style.paint(anstyle::Style::new().bold(), &line) } else { line })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// A size as people read it.
+pub fn size_text(bytes: u64) -> String {
+    let mib = bytes as f64 / 1_048_576.0;
+    if mib >= 1.0 { format!("{mib:.1} MiB") } else { format!("{:.0} KiB", bytes as f64 / 1024.0) }
+}
+
+/// The closing table: target, route, size, glibc or minimum OS, time.
+pub fn closing(manifest: &Manifest, took: &dyn Fn(&str) -> Option<f64>, style: Style) -> String {
+    let mut rows = vec![["target", "bin", "route", "size", "runs on", "time"].map(str::to_owned).to_vec()];
+    for row in &manifest.artifacts {
+        let runs_on = match (&row.glibc.as_ref().and_then(|glibc| glibc.seen), &row.min_os) {
+            (Some(glibc), _) => format!("glibc {glibc}"),
+            (None, Some(min_os)) => format!("macOS {min_os}"),
+            _ if row.linkage == crate::verify::Linkage::Static => "static".to_owned(),
+            _ => String::new(),
+        };
+        rows.push(vec![
+            row.id.clone(),
+            row.bin.clone(),
+            row.route.to_string(),
+            size_text(row.size),
+            runs_on,
+            took(&row.id).map(seconds_text).unwrap_or_default(),
+        ]);
+    }
+    let good = rows.len();
+    for row in &manifest.failed {
+        let status = match row.status {
+            FailedStatus::Blocked => "blocked",
+            FailedStatus::Failed => "failed",
+            FailedStatus::Rejected => "rejected",
+            FailedStatus::Interrupted => "interrupted",
+        };
+        rows.push(vec![
+            row.id.clone(),
+            row.bin.clone().unwrap_or_default(),
+            row.route.map(|route| route.to_string()).unwrap_or_default(),
+            status.to_owned(),
+            String::new(),
+            took(&row.id).map(seconds_text).unwrap_or_default(),
+        ]);
+    }
+    let lines = columns(&rows);
+    let painted = lines.into_iter().enumerate().map(|(index, line)| match index {
+        0 => style.paint(anstyle::Style::new().bold(), &line),
+        index if index >= good => style.paint(bold(AnsiColor::Red), &line),
+        _ => line,
+    });
+    painted.collect::<Vec<_>>().join("\n")
+}
+
+/// The plan, a paragraph a cell; with `verbose` the needs and every rejected route too.
+pub fn plan(plan: &Plan, style: Style) -> String {
+    let mut text = String::new();
+    for cell in &plan.cells {
+        let mut about = vec![cell.cell.platform.clone().unwrap_or_default()];
+        about.extend(cell.cell.floor.map(|floor| format!("glibc {floor}")));
+        about.extend(cell.cell.cpu.clone());
+        if !cell.cell.devices.is_empty() {
+            about.push(cell.cell.devices.join(", "));
+        }
+        about.retain(|word| !word.is_empty());
+        let about = if about.is_empty() { String::new() } else { format!(" ({})", about.join("; ")) };
+        let id = style.paint(anstyle::Style::new().bold(), &cell.cell.id);
+        let route = match (cell.status, cell.route) {
+            (Status::Buildable, Some(route)) => style.paint(bold(AnsiColor::Green), route.name()),
+            _ => style.paint(bold(AnsiColor::Red), "blocked"),
+        };
+        text.push_str(&format!("{id}{about}: {route}\n"));
+        text.push_str(&wrapped("because ", &cell.because));
+        for brought in &cell.provision {
+            let size = brought.bytes.map(|bytes| format!(", about {}", size_text(bytes))).unwrap_or_default();
+            let version = brought.version.clone().map(|version| format!(" {version}")).unwrap_or_default();
+            text.push_str(&wrapped("brings ", &format!("{}{version}{size}", brought.name)));
+        }
+        if style.verbose > 0 {
+            for need in &cell.needs {
+                let path = need.paths.first().map(|path| path.join(" → ")).unwrap_or_default();
+                text.push_str(&wrapped("needs ", &format!("{} for {path} ({})", need.name, need.evidence)));
+            }
+            for rejected in &cell.rejected {
+                text.push_str(&wrapped("not ", &format!("{}: {}", rejected.route, rejected.reason)));
+            }
+        }
+        if let Some(hint) = &cell.hint {
+            text.push_str(&wrapped("hint: ", hint));
+        }
+    }
+    let lanes: Vec<String> =
+        plan.lanes.iter().map(|lane| format!("{} ({})", lane.id, lane.cells.len())).collect();
+    match lanes.as_slice() {
+        [] => {}
+        [_] => text.push_str("one cargo invocation for all of these"),
+        many => text.push_str(&format!("{} cargo invocations: {}", many.len(), many.join(", "))),
+    }
+    text.trim_end().to_owned()
+}
+
+/// What was found in one file.
+pub fn verified(row: &VerifiedFile, style: Style) -> String {
+    let verdict = if row.verified {
+        style.paint(bold(AnsiColor::Green), "verified")
+    } else {
+        style.paint(bold(AnsiColor::Red), "refused")
+    };
+    let target = match (&row.target, row.inferred) {
+        (Some(target), true) => format!(" as {target}, which the file itself suggests"),
+        (Some(target), false) => format!(" as {target}"),
+        (None, _) => String::new(),
+    };
+    let mut text = format!("{}: {verdict}{target}\n", row.file);
+    for finding in &row.findings {
+        let (color, word) = match finding.level {
+            Level::Ok => (AnsiColor::Green, "ok"),
+            Level::Warning => (AnsiColor::Yellow, "warning"),
+            Level::Violation => (AnsiColor::Red, "violation"),
+        };
+        let label = format!("{word}[{}]: ", finding.code);
+        // Painted after wrapping, so that invisible characters do not count.
+        let paragraph = wrapped(&label, &finding.message);
+        text.push_str(&paragraph.replacen(word, &style.paint(bold(color), word), 1));
+    }
+    text
+}
+
+/// A labelled paragraph, indented, no line above 80 columns where words allow.
+fn wrapped(label: &str, text: &str) -> String {
+    const INDENT: &str = "    ";
+    let mut out = String::new();
+    let mut line = format!("{INDENT}{label}");
+    let mut empty = true;
+    for word in text.split_whitespace() {
+        if !empty && line.chars().count() + 1 + word.chars().count() > 80 {
+            out.push_str(line.trim_end());
+            out.push('\n');
+            line = format!("{INDENT}{INDENT}");
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        empty = false;
+    }
+    out.push_str(line.trim_end());
+    out.push('\n');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_sentences_fit_eighty_columns() {
+        let text = wrapped("because ", &"word ".repeat(60));
+        assert!(text.lines().count() > 3);
+        assert!(text.lines().all(|line| line.chars().count() <= 80));
+    }
+
+    #[test]
+    fn sizes_read_well() {
+        assert_eq!(size_text(512 * 1024), "512 KiB");
+        assert_eq!(size_text(5_400_000), "5.1 MiB");
+    }
+}

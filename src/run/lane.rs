@@ -1,0 +1,301 @@
+//! A lane: one cargo invocation for one or more cells; and when it fails, who is to blame.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::error::{Error, Result};
+use crate::plan::{CellPlan, Lane};
+use crate::report::Phase;
+use crate::run::cargo::{self, Outcome, Progress};
+use crate::run::setup::{self, LaneEnvironment};
+use crate::run::{Artifact, CellOutcome, CellResult, Failure, Job};
+
+/// Runs the plan's lanes one after another; each uses all the cores by itself.
+pub fn run_lanes(job: &Job<'_>) -> Result<Vec<CellOutcome>> {
+    let mut outcomes = Vec::new();
+    for lane in &job.plan.lanes {
+        let cells: Vec<&CellPlan> = lane.cells.iter().filter_map(|id| job.plan.cell(id)).collect();
+        if job.interrupt.came().is_some() {
+            outcomes.extend(cells.iter().map(|cell| interrupted(cell, Duration::ZERO)));
+            continue;
+        }
+        outcomes.extend(run_lane(job, lane, &cells)?);
+    }
+    Ok(outcomes)
+}
+
+fn interrupted(cell: &CellPlan, took: Duration) -> CellOutcome {
+    CellOutcome { id: cell.cell.id.clone(), result: CellResult::Interrupted, took }
+}
+
+fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan]) -> Result<Vec<CellOutcome>> {
+    let dir = job.convoy_dir.join(&lane.id);
+    fs_err::create_dir_all(&dir)?;
+    let environment = setup::prepare(job, cells)?;
+    for cell in cells {
+        let key = environment.keys.get(&cell.cell.target).map(String::as_str).unwrap_or_default();
+        clear_when_changed(&dir, &cell.cell.target, key)?;
+        let words = cell.route.map_or("", |route| route.name());
+        job.reporter.info(Phase::Build, format!("by {words}")).target(&cell.cell.id).send();
+    }
+
+    let started = Instant::now();
+    let mut done: Vec<(String, Duration)> = Vec::new();
+    let outcome = invoke(job, lane, cells, &environment, &dir, |cell, _| {
+        done.push((cell.to_owned(), started.elapsed()));
+    })?;
+    let mut outcomes = Vec::new();
+    let mut unfinished = Vec::new();
+    for &cell in cells {
+        let took = done.iter().find(|(id, _)| *id == cell.cell.id).map_or(started.elapsed(), |(_, took)| *took);
+        match artifacts(job, &dir, cell, &outcome) {
+            Some(artifacts) => {
+                outcomes.push(finish(job, cell, CellResult::Built(artifacts), took));
+            }
+            None => unfinished.push(cell),
+        }
+    }
+    if job.interrupt.came().is_some() {
+        outcomes.extend(unfinished.into_iter().map(|cell| interrupted(cell, started.elapsed())));
+        return Ok(outcomes);
+    }
+    // cargo's messages carry no triple, and a failed build script names only the host side. So each unfinished cell of
+    // a shared lane runs once alone on the same folder, where all that was built is fresh, and its own run tells why.
+    // A lane that stopped before the first unit (a broken manifest, an unknown feature) would only say the same again.
+    let tell_apart = cells.len() > 1 && outcome.any_artifact;
+    for cell in unfinished {
+        let alone = Instant::now();
+        let failed = if tell_apart {
+            let outcome = invoke(job, lane, &[cell], &environment, &dir, |_, _| {})?;
+            if job.interrupt.came().is_some() {
+                outcomes.push(interrupted(cell, started.elapsed()));
+                continue;
+            }
+            if let Some(artifacts) = artifacts(job, &dir, cell, &outcome) {
+                outcomes.push(finish(job, cell, CellResult::Built(artifacts), started.elapsed()));
+                continue;
+            }
+            failure(&outcome)
+        } else {
+            failure(&outcome)
+        };
+        let took = started.elapsed().min(alone.elapsed() + started.elapsed());
+        outcomes.push(finish(job, cell, CellResult::Failed(failed), took));
+    }
+    Ok(outcomes)
+}
+
+fn finish(job: &Job<'_>, cell: &CellPlan, result: CellResult, took: Duration) -> CellOutcome {
+    let id = &cell.cell.id;
+    match &result {
+        CellResult::Built(artifacts) => {
+            let names: Vec<&str> = artifacts.iter().map(|artifact| artifact.bin.name.as_str()).collect();
+            job.reporter.info(Phase::Build, names.join(", ")).target(id).took(took).send();
+        }
+        CellResult::Failed(failure) => {
+            job.reporter.error(Phase::Build, failure.message.clone()).target(id).code(failure.code).took(took).send();
+            if !failure.diagnostics.is_empty() {
+                job.reporter.text(failure.diagnostics.trim_end());
+            }
+        }
+        CellResult::Interrupted => {}
+    }
+    CellOutcome { id: id.clone(), result, took }
+}
+
+/// Every bin's file, when cargo named them all.
+fn artifacts(job: &Job<'_>, dir: &Utf8Path, cell: &CellPlan, outcome: &Outcome) -> Option<Vec<Artifact>> {
+    let home = dir.join(&cell.cell.target);
+    job.bins
+        .iter()
+        .map(|bin| {
+            outcome
+                .executables
+                .iter()
+                .find(|(package, name, file)| *package == bin.package_id && *name == bin.name && file.starts_with(&home))
+                .map(|(_, _, file)| Artifact { bin: bin.clone(), path: file.clone() })
+        })
+        .collect()
+}
+
+fn failure(outcome: &Outcome) -> Failure {
+    let all = format!("{}\n{}", outcome.diagnostics, outcome.complaints);
+    let plain = anstream::adapter::strip_str(&all).to_string();
+    let diagnostics = match (outcome.diagnostics.trim(), outcome.complaints.trim()) {
+        ("", complaints) => complaints.to_owned(),
+        // rustc said it better than cargo's summary, except when a build script also failed.
+        (diagnostics, complaints) if complaints.contains("custom build command") => {
+            format!("{diagnostics}\n{complaints}")
+        }
+        (diagnostics, _) => diagnostics.to_owned(),
+    };
+    if plain.contains("No space left on device") {
+        return Failure {
+            code: "disk-full",
+            message: "the disk is full".to_owned(),
+            diagnostics,
+            hint: Some("free some disk space, or point --target-dir to another disk".to_owned()),
+        };
+    }
+    if outcome.success {
+        return Failure {
+            code: "artifact-missing",
+            message: "cargo said success and named no file for a bin".to_owned(),
+            diagnostics,
+            hint: Some("is the bin switched off for this target?".to_owned()),
+        };
+    }
+    let first = |needle: &str| plain.lines().find(|line| line.contains(needle)).map(|line| line.trim().to_owned());
+    let (code, message) = if let Some(line) = first("failed to run custom build command for") {
+        ("build-script-failed", line.trim_start_matches("error: ").to_owned())
+    } else if let Some(line) = first("error: linking with") {
+        ("link-failed", line.trim_start_matches("error: ").to_owned())
+    } else if let Some(line) = first("error: could not compile") {
+        ("compile-failed", line.trim_start_matches("error: ").to_owned())
+    } else {
+        let line = first("error").unwrap_or_else(|| "cargo failed without a reason".to_owned());
+        ("cargo-failed", line.trim_start_matches("error: ").to_owned())
+    };
+    Failure { code, message, diagnostics, hint: None }
+}
+
+fn invoke(
+    job: &Job<'_>,
+    lane: &Lane,
+    cells: &[&CellPlan],
+    environment: &LaneEnvironment,
+    dir: &Utf8Path,
+    mut finished: impl FnMut(&str, usize),
+) -> Result<Outcome> {
+    let command = command(job, lane, cells, environment, dir)?;
+    let logs_dir = job.convoy_dir.join("logs");
+    fs_err::create_dir_all(&logs_dir)?;
+    let mut logs = cells
+        .iter()
+        .map(|cell| Ok(fs_err::File::create(logs_dir.join(format!("{}.log", cell.cell.id)))?))
+        .collect::<Result<Vec<_>>>()?;
+    let homes: Vec<(Utf8PathBuf, &CellPlan)> = cells.iter().map(|cell| (dir.join(&cell.cell.target), *cell)).collect();
+    let mut counts = vec![0; cells.len()];
+    let bins: Vec<&str> = job.bins.iter().map(|bin| bin.name.as_str()).collect();
+    let mut bins_done = vec![0; cells.len()];
+    for cell in cells {
+        let total = job.crates.get(&cell.cell.id).copied().unwrap_or(0);
+        job.reporter.info(Phase::Build, "").target(&cell.cell.id).progress(0, total).send();
+    }
+    let progress = |progress: Progress<'_>| {
+        let Progress::Unit { crate_name, file } = progress;
+        let Some(index) = homes.iter().position(|(home, _)| file.starts_with(home)) else { return };
+        let (_, cell) = &homes[index];
+        counts[index] += 1;
+        let total = job.crates.get(&cell.cell.id).copied().unwrap_or(0);
+        job.reporter.info(Phase::Build, crate_name).target(&cell.cell.id).progress(counts[index], total).send();
+        if bins.contains(&crate_name) {
+            bins_done[index] += 1;
+            if bins_done[index] >= bins.len() {
+                finished(&cell.cell.id, counts[index]);
+            }
+        }
+    };
+    let verbose = job.reporter.style().verbose > 1;
+    cargo::run(command, job.interrupt, &mut logs, progress, verbose, |text| job.reporter.text(text))
+}
+
+fn command(
+    job: &Job<'_>,
+    lane: &Lane,
+    cells: &[&CellPlan],
+    environment: &LaneEnvironment,
+    dir: &Utf8Path,
+) -> Result<Command> {
+    // The cargo that started us, so that the toolchain stays the one that was asked for.
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.current_dir(&job.cwd).arg("build");
+    let selection = job.selection;
+    if let Some(manifest) = &job.manifest_path {
+        command.arg("--manifest-path").arg(manifest);
+    }
+    command.arg("--target-dir").arg(dir);
+    command.arg("--profile").arg(job.profile);
+    for cell in cells {
+        command.arg("--target").arg(&cell.cell.target);
+    }
+    for package in &selection.packages {
+        command.arg("--package").arg(package);
+    }
+    if selection.workspace {
+        command.arg("--workspace");
+    }
+    if selection.bins.is_empty() {
+        command.arg("--bins");
+    }
+    for bin in &selection.bins {
+        command.arg("--bin").arg(bin);
+    }
+    let mut features = selection.features.clone();
+    features.list.extend(lane.features.iter().cloned());
+    command.args(features.to_args());
+    if selection.locked {
+        command.arg("--locked");
+    }
+    if selection.offline {
+        command.arg("--offline");
+    }
+    if let Some(jobs) = &selection.jobs {
+        command.arg("--jobs").arg(jobs);
+    }
+    let ansi = if job.reporter.style().color { "json-diagnostic-rendered-ansi" } else { "json" };
+    command.arg("--keep-going").arg(format!("--message-format={ansi}"));
+    command.arg("--color").arg(if job.reporter.style().color { "always" } else { "never" });
+    for config in &environment.config {
+        command.arg("--config").arg(config);
+    }
+    if lane.build_std {
+        command.arg("-Zbuild-std=std,panic_abort");
+        // Lets a stable cargo take `-Z`; unlike RUSTC_BOOTSTRAP it does not change what build scripts see of rustc.
+        // https://github.com/rust-lang/cargo/pull/9753#issuecomment-1022919343
+        command.env("__CARGO_TEST_CHANNEL_OVERRIDE_DO_NOT_USE_THIS", "nightly");
+    }
+    command.args(&selection.cargo_args);
+
+    command.env("RUSTUP_AUTO_INSTALL", "0");
+    for name in &environment.remove {
+        command.env_remove(name);
+    }
+    command.envs(&environment.set);
+    // Where cargo's configuration names a build folder of its own, the lane's must win: keys and records live there.
+    if std::env::var_os("CARGO_BUILD_BUILD_DIR").is_some() {
+        command.env("CARGO_BUILD_BUILD_DIR", dir);
+    }
+    if !environment.path.is_empty() {
+        let own = std::env::var_os("PATH").unwrap_or_default();
+        let dirs = environment.path.iter().map(|dir| dir.clone().into_std_path_buf()).chain(std::env::split_paths(&own));
+        command.env("PATH", std::env::join_paths(dirs).map_err(|error| {
+            Error::work("the project's path cannot be put on PATH").because(error)
+        })?);
+    }
+    command.envs(&lane.env);
+    Ok(command)
+}
+
+/// Not every build script asks to be run again when its environment changes (the `cmake` crate does not). So what a
+/// target was built with is kept beside its folder, and the folder is cleared when that changes.
+fn clear_when_changed(dir: &Utf8Path, triple: &str, key: &str) -> Result<()> {
+    let stamp = dir.join(format!("{triple}.convoy-key"));
+    let home = dir.join(triple);
+    match fs_err::read_to_string(&stamp) {
+        Ok(old) if old == key => return Ok(()),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error.into()),
+    }
+    if home.exists() {
+        fs_err::remove_dir_all(&home)?;
+    }
+    let file = tempfile::NamedTempFile::new_in(dir)?;
+    fs_err::write(file.path(), key)?;
+    file.persist(&stamp).map_err(|error| error.error)?;
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! Running lanes: cargo with the plan's environment, its messages, its failures and who is to blame.
+
+mod cargo;
+mod lane;
+mod setup;
+pub mod signals;
+pub mod smoke;
+
+use camino::Utf8PathBuf;
+use std::time::Duration;
+
+use crate::graph::Bin;
+use crate::host::{CacheDir, HostFacts, UserFlags};
+use crate::plan::Plan;
+use crate::report::Reporter;
+use crate::request::Selection;
+pub use lane::run_lanes;
+pub use signals::Interrupt;
+
+/// All that running needs to know.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The command line.
+    pub selection: &'a Selection,
+    /// cargo's profile.
+    pub profile: &'a str,
+    /// The bins of every cell.
+    pub bins: &'a [Bin],
+    /// What this machine offers, after provisioning.
+    pub host: &'a HostFacts,
+    /// The user's rustc flags.
+    pub flags: &'a UserFlags,
+    /// The tool's cache.
+    pub cache: &'a CacheDir,
+    /// `<target-dir>/convoy`.
+    pub convoy_dir: Utf8PathBuf,
+    /// The manifest that cargo is pointed to; none for cargo's own search.
+    pub manifest_path: Option<Utf8PathBuf>,
+    /// Where the command was started.
+    pub cwd: Utf8PathBuf,
+    /// This program.
+    pub exe: Utf8PathBuf,
+    /// Packages in each cell's graph, by cell id: about how many crates will be compiled.
+    pub crates: std::collections::BTreeMap<String, usize>,
+    /// Tells people.
+    pub reporter: &'a Reporter,
+    /// Signals.
+    pub interrupt: &'a Interrupt,
+}
+
+/// What came of one cell.
+#[derive(Clone, Debug)]
+pub struct CellOutcome {
+    /// The cell's id.
+    pub id: String,
+    /// The result.
+    pub result: CellResult,
+    /// Until its last bin was there.
+    pub took: Duration,
+}
+
+/// What came of building a cell.
+#[derive(Clone, Debug)]
+pub enum CellResult {
+    /// cargo named every bin's file.
+    Built(Vec<Artifact>),
+    /// It did not compile or link.
+    Failed(Failure),
+    /// A signal came first.
+    Interrupted,
+}
+
+/// A bin's file, as cargo's messages name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Artifact {
+    /// The bin.
+    pub bin: Bin,
+    /// The file.
+    pub path: Utf8PathBuf,
+}
+
+/// Why a cell did not build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// A stable name of the cause.
+    pub code: &'static str,
+    /// One line.
+    pub message: String,
+    /// cargo's rendered diagnostics.
+    pub diagnostics: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}

@@ -1,0 +1,104 @@
+//! Smoke runs: a binary is started once with `--version`, natively, under qemu-user with the target's CPU, or under wine.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::catalog::Target;
+use crate::verify::{Finding, Level};
+
+/// Long enough for wine to set itself up on a slow machine.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Starts a binary; says what came of it. No emulator is a violation, because the run was asked for.
+pub fn smoke(binary: &Utf8Path, triple: &str, target: Option<&Target>, host: &str, cpu: Option<&str>) -> Finding {
+    let found = |level, code: &str, message: String| Finding { level, code: code.to_owned(), message };
+    let not_run = |why: String| found(Level::Violation, "smoke-not-run", why);
+    let mut command = if triple == host {
+        Command::new(binary)
+    } else {
+        let Some(target) = target else { return not_run(format!("no emulator is known for {triple}")) };
+        if let Some(name) = &target.smoke.qemu {
+            let Some(qemu) = on_path(&[&format!("{name}-static"), name]) else {
+                return not_run(format!("neither {name}-static nor {name} is on PATH (Debian, Ubuntu: qemu-user-static)"));
+            };
+            let mut command = Command::new(qemu);
+            // A device's own CPU where qemu knows it by that name, else the lowest that the target promises.
+            if let Some(cpu) = cpu.filter(|cpu| cpu.starts_with("cortex-")).or(target.smoke.cpu.as_deref()) {
+                command.arg("-cpu").arg(cpu);
+            }
+            if !target.expect.r#static {
+                let multiarch = target.multiarch.as_deref().unwrap_or_default();
+                let root = Utf8PathBuf::from(format!("/usr/{multiarch}"));
+                if root.is_dir() {
+                    command.arg("-L").arg(root);
+                }
+            }
+            command.arg(binary);
+            command
+        } else if let Some(name) = &target.smoke.wine {
+            let Some(wine) = on_path(&[name, "wine"]) else {
+                return not_run("wine is not on PATH".to_owned());
+            };
+            let mut command = Command::new(wine);
+            command.arg(binary).env("WINEDEBUG", "-all");
+            command
+        } else {
+            return not_run(format!("no emulator is known for {triple} on this machine"));
+        }
+    };
+    let started = command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let mut child = match started {
+        Ok(child) => child,
+        Err(error) => return found(Level::Violation, "smoke-failed", format!("could not be started: {error}")),
+    };
+    let begun = Instant::now();
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => {
+                let mut told = String::new();
+                if let Some(mut pipe) = child.stderr.take() {
+                    use std::io::Read;
+                    let mut bytes = Vec::new();
+                    // What could be read is enough.
+                    let _ = pipe.read_to_end(&mut bytes);
+                    told = String::from_utf8_lossy(&bytes).trim().lines().next().unwrap_or_default().to_owned();
+                }
+                return judge(status, &told);
+            }
+            Ok(None) if begun.elapsed() > LIMIT => {
+                // It may have ended in this very moment.
+                let _ = child.kill();
+                let _ = child.wait();
+                return found(Level::Warning, "smoke-unending", format!("still ran after {} s", LIMIT.as_secs()));
+            }
+            Ok(None) => std::thread::sleep(Duration::from_millis(5)),
+            Err(error) => return found(Level::Violation, "smoke-failed", format!("could not be waited for: {error}")),
+        }
+    }
+}
+
+/// A program that knows no `--version` ends with a code of its own and has started all the same; a signal, or a code that
+/// loaders and emulators use, means that it did not.
+fn judge(status: std::process::ExitStatus, told: &str) -> Finding {
+    #[cfg(unix)]
+    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+    #[cfg(not(unix))]
+    let signal: Option<i32> = None;
+    let told = if told.is_empty() { String::new() } else { format!(": {told}") };
+    let loader = told.contains("error while loading") || told.contains("GLIBC_") || told.contains("Could not open '/lib");
+    let (level, code, message) = match (signal, status.code()) {
+        (Some(signal), _) => (Level::Violation, "smoke-failed", format!("ended by signal {signal}{told}")),
+        (None, Some(code @ (126 | 127))) => (Level::Violation, "smoke-failed", format!("did not start (code {code}){told}")),
+        (None, code) if loader => {
+            (Level::Violation, "smoke-failed", format!("did not start (code {}){told}", code.unwrap_or(-1)))
+        }
+        (None, code) => (Level::Ok, "smoke-started", format!("started and ended with code {}", code.unwrap_or(-1))),
+    };
+    Finding { level, code: code.to_owned(), message }
+}
+
+fn on_path(names: &[&str]) -> Option<Utf8PathBuf> {
+    names.iter().find_map(|name| Utf8PathBuf::from_path_buf(which::which(name).ok()?).ok())
+}
