@@ -118,7 +118,11 @@ impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
         let full = error.kind() == std::io::ErrorKind::StorageFull;
         let work = Error::work(error.to_string());
-        if full { work.hint("free some disk space, or point --target-dir and --dist-dir to another disk") } else { work }
+        if full {
+            work.hint("free some disk space, or point --target-dir and --dist-dir to another disk")
+        } else {
+            work
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Verification: from a file's bytes alone, on any host, what a binary is and whether it is right.
 
-
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
