@@ -247,14 +247,8 @@ pub struct ManArgs {
 
 #[derive(Args, Debug)]
 pub struct LinkArgs {
-    /// The real linker
-    #[arg(long)]
-    pub linker: Utf8PathBuf,
-    /// The triple that is linked for
-    #[arg(long)]
-    pub target: String,
-    /// The linker's arguments
-    #[arg(last = true)]
+    /// `--linker LINKER --target TRIPLE -- ARGS…`, which the shim reads itself: a linker's arguments are not a shell's
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub args: Vec<std::ffi::OsString>,
 }
 

@@ -9,9 +9,11 @@ use crate::catalog::Catalog;
 use crate::command::prepare::{Network, Prepared, prepare};
 use crate::command::print_json;
 use crate::error::{Error, Exit, Result};
-use crate::package::{self, ArtifactRow, Checked, Checker, FailedRow, FailedStatus, GlibcRow, Manifest, Place, Tool, Toolchain};
+use crate::package::{
+    self, ArtifactRow, Checked, Checker, FailedRow, FailedStatus, GlibcRow, Manifest, Place, Tool, Toolchain,
+};
 use crate::plan::{CellPlan, Provision, ProvisionKind, Status};
-use crate::provision::{std::Added, std as rust_std, zig};
+use crate::provision::{std as rust_std, std::Added, zig};
 use crate::report::{Phase, Reporter, Style, table};
 use crate::request::{BuildOptions, Selection};
 use crate::run::{self, Artifact, CellOutcome, CellResult, Interrupt, Job, smoke};
@@ -43,7 +45,8 @@ fn run_id() -> String {
 pub(super) fn build(selection: &Selection, options: &BuildOptions, json: bool, style: Style) -> Result<Exit> {
     let interrupt = Interrupt::listen()?;
     let reporter = Reporter::new(run_id(), style, options.events.as_deref())?;
-    let result = Build { selection, options, reporter: &reporter, interrupt: &interrupt, started: Instant::now() }.run();
+    let result =
+        Build { selection, options, reporter: &reporter, interrupt: &interrupt, started: Instant::now() }.run();
     reporter.clear();
     match result {
         Ok((manifest, exit)) => {
@@ -87,7 +90,14 @@ impl Build<'_> {
             if let Some(hint) = &cell.hint {
                 self.reporter.text(&format!("        hint: {hint}"));
             }
-            manifest.failed.push(failed(cell, &prepared, FailedStatus::Blocked, "blocked", &cell.because, cell.hint.clone()));
+            manifest.failed.push(failed(
+                cell,
+                &prepared,
+                FailedStatus::Blocked,
+                "blocked",
+                &cell.because,
+                cell.hint.clone(),
+            ));
         }
 
         let outcomes = run::run_lanes(&self.job(&prepared, convoy_dir.clone())?)?;
@@ -98,8 +108,7 @@ impl Build<'_> {
             match &outcome.result {
                 CellResult::Built(artifacts) => {
                     for artifact in artifacts {
-                        let worst =
-                            self.check(&prepared, cell, artifact, &mut checker, &mut manifest, &mut places)?;
+                        let worst = self.check(&prepared, cell, artifact, &mut checker, &mut manifest, &mut places)?;
                         exit = exit.worst(worst);
                     }
                 }
@@ -273,10 +282,7 @@ impl Build<'_> {
     ) -> Result<Exit> {
         let id = &cell.cell.id;
         let catalog = Catalog::embedded();
-        let expectation = Expectation {
-            floor: cell.cell.floor,
-            ..Expectation::of_triple(&cell.cell.target, catalog)
-        };
+        let expectation = Expectation { floor: cell.cell.floor, ..Expectation::of_triple(&cell.cell.target, catalog) };
         let slice = prepared.slices.get(id);
         let dirs = || -> Vec<camino::Utf8PathBuf> {
             slice.map(|slice| slice.target.iter().map(|package| package.dir.clone()).collect()).unwrap_or_default()

@@ -15,24 +15,30 @@ use clap::Parser;
 
 use crate::cli::{self, Cli, ColorWhen, Command, OutputArgs};
 use crate::error::{Error, Exit, Result};
+use crate::link;
 use crate::report::Style;
 pub use cache::CacheReport;
 pub use targets::TargetsReport;
 pub use verify::{VerifiedFile, VerifyReport};
 
 /// Runs the command line; the exit code is the whole result.
-pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
+pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
     let parsed = match Cli::try_parse_from(cli::without_cargo_prefix(args)) {
         Ok(parsed) => parsed,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&error).code(),
     };
     let style = style(&parsed.output);
-    match dispatch(parsed.command, style) {
-        Ok(exit) => exit,
-        Err(Failed::Usage(error)) => usage(&error),
+    let done = match parsed.command {
+        // The shim's exit code is the real linker's.
+        Command::Link(args) => link::run(args.args).map_err(Failed::Ended),
+        command => dispatch(command, style).map(|exit| i32::from(exit.code())),
+    };
+    match done {
+        Ok(code) => u8::try_from(code).unwrap_or(u8::MAX),
+        Err(Failed::Usage(error)) => usage(&error).code(),
         Err(Failed::Ended(error)) => {
             tell(&error, style);
-            error.exit()
+            error.exit().code()
         }
     }
 }
@@ -74,7 +80,7 @@ fn dispatch(command: Command, style: Style) -> Result<Exit, Failed> {
         Command::Completions(args) => Ok(docs::completions(args.shell)?),
         Command::Man(args) => Ok(docs::man(&args.dir)?),
         Command::Zig(zig) => Ok(run_zig(&zig)?),
-        Command::Link(args) => run_link(args),
+        Command::Link(_) => unreachable!("handled by `main`, as its exit code is another's"),
     }
 }
 
@@ -138,8 +144,8 @@ fn print(text: &str) -> Result<()> {
 
 /// The current folder, which must be UTF-8 as it ends in JSON and in cargo's messages.
 fn current_dir() -> Result<camino::Utf8PathBuf> {
-    let dir = std::env::current_dir()
-        .map_err(|error| Error::work("the current folder cannot be read").because(error))?;
+    let dir =
+        std::env::current_dir().map_err(|error| Error::work("the current folder cannot be read").because(error))?;
     camino::Utf8PathBuf::from_path_buf(dir)
         .map_err(|dir| Error::work(format!("the current folder `{}` is not UTF-8", dir.display())))
 }

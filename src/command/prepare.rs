@@ -78,7 +78,8 @@ pub(super) fn prepare(selection: &Selection, network: Network, reporter: &Report
 
     let words = &settings.targets.value;
     let known = if matrix::needs_target_list(words, catalog) { host::rustc_targets(&cwd)? } else { Vec::new() };
-    let cells = matrix::cells(words, catalog, &host.rustc.host, &known, &|names| settings.for_names(names.iter().copied()))?;
+    let cells =
+        matrix::cells(words, catalog, &host.rustc.host, &known, &|names| settings.for_names(names.iter().copied()))?;
     for cell in cells.iter().filter(|cell| catalog.target(&cell.target).is_none()) {
         let message = "not in the catalog: it is tried, and verified as far as it is known";
         reporter.warning(Phase::Plan, message).target(&cell.id).code("target-not-in-catalog").send();
@@ -198,7 +199,12 @@ fn metadata_failed(told: &str, network: Network) -> Error {
             .because(cause)
             .hint("run `cargo fetch` once");
     }
-    if has("failed to download") || has("Could not resolve host") || has("network") || has("failed to get") || has("offline") {
+    if has("failed to download")
+        || has("Could not resolve host")
+        || has("network")
+        || has("failed to get")
+        || has("offline")
+    {
         return Error::work("the dependencies could not be fetched")
             .because(cause)
             .hint("is the network there? With everything fetched once, `--offline` works without it");

@@ -97,14 +97,22 @@ fn look(file: &Utf8PathBuf, bytes: &[u8], asked: Option<&Expectation>, catalog: 
         }
     };
     let inferred = asked.is_none().then(|| verify::infer(&inspection, catalog)).flatten();
-    let expectation = asked.cloned().or_else(|| inferred.as_ref().map(|triple| Expectation::of_triple(triple, catalog)));
+    let expectation =
+        asked.cloned().or_else(|| inferred.as_ref().map(|triple| Expectation::of_triple(triple, catalog)));
     let expectation = expectation.map(|expectation| Expectation { link: link::record_for(file), ..expectation });
     let mut findings = match &expectation {
         Some(expectation) => verify::judge(&inspection, expectation),
         None => Vec::new(),
     };
-    if asked.is_none() {
-        findings.extend(verify::not_checked(&inspection, inferred.as_deref()));
+    match &inferred {
+        Some(inferred) => findings.extend(verify::not_checked(&inspection, inferred)),
+        None if asked.is_none() => findings.push(Finding {
+            level: Level::Warning,
+            code: "target-unknown".to_owned(),
+            message: "no known target has binaries like this one, so nothing was checked: name one with --target"
+                .to_owned(),
+        }),
+        None => {}
     }
     VerifiedFile {
         file: file.to_string(),

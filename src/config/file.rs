@@ -39,7 +39,17 @@ pub enum ProvisionMode {
 }
 
 const KEYS: &[&str] = &[
-    "targets", "dist-dir", "profile", "provision", "target", "routes", "glibc", "features", "rustflags", "env", "cpu",
+    "targets",
+    "dist-dir",
+    "profile",
+    "provision",
+    "target",
+    "routes",
+    "glibc",
+    "features",
+    "rustflags",
+    "env",
+    "cpu",
     "build-std",
 ];
 
@@ -176,8 +186,8 @@ mod tests {
         assert_eq!(
             warnings,
             [
-                "Convoy.toml: key `target-dir` means nothing; did you mean `target`?",
-                "Convoy.toml: key `target.x.rustflag` means nothing; did you mean `rustflags`?"
+                "Convoy.toml: key `target.x.rustflag` means nothing; did you mean `rustflags`?",
+                "Convoy.toml: key `target-dir` means nothing; did you mean `target`?"
             ]
         );
     }

@@ -31,14 +31,13 @@ pub struct Settings {
     pub rustflags: Vec<String>,
 }
 
-/// What makes cargo link for macOS with `linker`: `rust-lld` itself, or a script of any name that starts it.
+/// What makes cargo link for macOS with `rust-lld`, or with a script of any name that starts it.
 ///
 /// `stubs` is the folder of [`write_stubs`]; `libcxx` the folder of [`provision_libcxx`], where the graph holds C++. The
 /// minimum OS is left to rustc (`MACOSX_DEPLOYMENT_TARGET` where the user has set it): it writes it, as minimum and as SDK
 /// version, on the link line.
-pub fn link_settings(stubs: &Utf8Path, linker: &Utf8Path, libcxx: Option<&Utf8Path>) -> Settings {
+pub fn link_settings(stubs: &Utf8Path, libcxx: Option<&Utf8Path>) -> Settings {
     let mut rustflags = vec![
-        format!("-Clinker={linker}"),
         // Of the flavours for ld64-like linkers the one that stable rustc takes. It makes rustc start the linker with
         // `-flavor darwin`; without it only the names `rust-lld` and `lld` are recognised, and `ld64.lld` is taken for a gcc.
         "-Clinker-flavor=ld64.lld".to_owned(),
@@ -69,17 +68,11 @@ mod tests {
 
     #[test]
     fn the_recipe() {
-        let settings = link_settings("/cache/stubs".into(), "/run/rust-lld".into(), Some("/cache/c++".into()));
+        let settings = link_settings("/cache/stubs".into(), Some("/cache/c++".into()));
         assert_eq!(settings.env, [("SDKROOT".to_owned(), "/cache/stubs".to_owned())]);
         assert_eq!(
             settings.rustflags,
-            [
-                "-Clinker=/run/rust-lld",
-                "-Clinker-flavor=ld64.lld",
-                "-Clink-arg=-undefined",
-                "-Clink-arg=dynamic_lookup",
-                "-Lnative=/cache/c++"
-            ]
+            ["-Clinker-flavor=ld64.lld", "-Clink-arg=-undefined", "-Clink-arg=dynamic_lookup", "-Lnative=/cache/c++"]
         );
     }
 }

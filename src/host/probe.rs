@@ -86,9 +86,10 @@ fn installed_std(rustlib: &Utf8Path) -> Result<std::collections::BTreeSet<String
     let mut found = std::collections::BTreeSet::new();
     for entry in fs_err::read_dir(rustlib)? {
         let Ok(path) = Utf8PathBuf::from_path_buf(entry?.path()) else { continue };
-        let is_std = path.join("lib").read_dir_utf8().is_ok_and(|mut files| {
-            files.any(|file| file.is_ok_and(|file| file.file_name().starts_with("libstd-")))
-        });
+        let is_std = path
+            .join("lib")
+            .read_dir_utf8()
+            .is_ok_and(|mut files| files.any(|file| file.is_ok_and(|file| file.file_name().starts_with("libstd-"))));
         if is_std {
             found.extend(path.file_name().map(str::to_owned));
         }
@@ -108,7 +109,8 @@ fn rust(dir: &Utf8Path, memory: &Memory) -> Result<(Rustc, Option<String>)> {
     let real = sysroot.join("bin").join(format!("rustc{}", std::env::consts::EXE_SUFFIX));
     let verbose = memory.ask(&real, || output(Command::new(&rustc).current_dir(dir).arg("-vV")).ok());
     let verbose = verbose.ok_or_else(|| Error::work(format!("`{rustc} -vV` failed")).hint("is Rust installed?"))?;
-    let field = |name: &str| verbose.lines().find_map(|line| line.strip_prefix(name)).map(|text| text.trim().to_owned());
+    let field =
+        |name: &str| verbose.lines().find_map(|line| line.strip_prefix(name)).map(|text| text.trim().to_owned());
     let host = field("host:").ok_or_else(|| Error::work(format!("`{rustc} -vV` names no host")))?;
     let version = verbose.lines().next().unwrap_or_default().trim_start_matches("rustc ").to_owned();
     // rustup keeps toolchains under `toolchains/<name>`; another layout is not rustup's.
@@ -183,7 +185,8 @@ fn newest_glibc(libc: &Utf8Path) -> Option<Glibc> {
 fn host_glibc(host: &str) -> Option<Glibc> {
     let target = Catalog::embedded().target(host);
     let multiarch = target.and_then(|target| target.multiarch.clone());
-    let candidates = multiarch.iter().flat_map(|dir| [format!("/lib/{dir}/libc.so.6"), format!("/usr/lib/{dir}/libc.so.6")]);
+    let candidates =
+        multiarch.iter().flat_map(|dir| [format!("/lib/{dir}/libc.so.6"), format!("/usr/lib/{dir}/libc.so.6")]);
     let fixed = ["/lib64/libc.so.6", "/usr/lib64/libc.so.6", "/lib/libc.so.6"].map(str::to_owned);
     candidates.chain(fixed).find_map(|path| newest_glibc(Utf8Path::new(&path)))
 }

@@ -19,9 +19,8 @@ fn variable(name: &str) -> Option<(String, String)> {
 /// cargo's configuration as it holds in a folder.
 fn cargo_config(dir: &Utf8Path, host: &str) -> Result<cargo_config2::Config> {
     let options = ResolveOptions::default().host_triple(host);
-    cargo_config2::Config::load_with_options(dir, options).map_err(|error| {
-        Error::usage("cargo's configuration (.cargo/config.toml) could not be read").because(error)
-    })
+    cargo_config2::Config::load_with_options(dir, options)
+        .map_err(|error| Error::usage("cargo's configuration (.cargo/config.toml) could not be read").because(error))
 }
 
 /// The linkers and C compilers that the user set, for each triple that has one.

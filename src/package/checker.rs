@@ -76,7 +76,11 @@ impl Checker {
     /// With what earlier runs in this target folder found.
     pub fn open(convoy_dir: &Utf8Path) -> Self {
         let file = convoy_dir.join("checked.json");
-        let version = format!("{} {:?}", crate::VERSION, std::env::current_exe().ok().and_then(|exe| exe.metadata().ok()?.modified().ok()));
+        let version = format!(
+            "{} {:?}",
+            crate::VERSION,
+            std::env::current_exe().ok().and_then(|exe| exe.metadata().ok()?.modified().ok())
+        );
         let memory: Option<Memory> = fs_err::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
         let memory = memory.filter(|memory| memory.version == version);
         Self { file, memory: memory.unwrap_or(Memory { version, ..Memory::default() }), changed: false }

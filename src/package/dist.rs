@@ -50,7 +50,9 @@ pub fn place(dist: &Utf8Path, places: &[Place], mut manifest: Manifest, keep: bo
     let stale: Vec<ArtifactRow> =
         previous.into_iter().flat_map(|old| old.artifacts).filter(|row| !ours.contains(&row.path)).collect();
     if keep {
-        manifest.artifacts.extend(stale.iter().filter(|row| inside(dist, &row.path).is_some_and(|p| p.is_file())).cloned());
+        manifest
+            .artifacts
+            .extend(stale.iter().filter(|row| inside(dist, &row.path).is_some_and(|p| p.is_file())).cloned());
     }
 
     let staging = tempfile::Builder::new().prefix(".convoy-").tempdir_in(dist).map_err(fault)?;

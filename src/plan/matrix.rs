@@ -107,11 +107,7 @@ fn expand(word: &str, catalog: &Catalog, rustc_targets: &[String]) -> Result<Vec
             .devices
             .iter()
             .filter(|device| device.name.starts_with("pi-"))
-            .map(|device| Wanted {
-                triple: device.target.clone(),
-                asked_floor: floor,
-                device: Some(device.clone()),
-            })
+            .map(|device| Wanted { triple: device.target.clone(), asked_floor: floor, device: Some(device.clone()) })
             .collect(),
         "linux" | "darwin" | "windows" | "all" => of_os(name),
         _ => {
@@ -160,12 +156,7 @@ pub fn takes_floor(triple: &str) -> bool {
     triple.contains("-linux-gnu")
 }
 
-fn to_cell(
-    wanted: Wanted,
-    catalog: &Catalog,
-    host: &str,
-    configured: &dyn Fn(&[&str]) -> TargetSettings,
-) -> Cell {
+fn to_cell(wanted: Wanted, catalog: &Catalog, host: &str, configured: &dyn Fn(&[&str]) -> TargetSettings) -> Cell {
     let target = catalog.target(&wanted.triple);
     let platform = target.and_then(|target| target.platform.clone());
     let device = wanted.device.as_ref();
@@ -292,14 +283,18 @@ mod tests {
     fn wrong_words_are_refused_with_a_way_on() {
         let list = ["riscv64gc-unknown-linux-gnu".to_owned()];
         let mut told = String::new();
-        for word in ["pi4", "linux/amr64", "qqq", "aarch64-unknown-linux-gnu.2.x", "darwin/arm64.2.31", "pi-4.2.12", "riscv64gc-unknown-linux-gn"] {
-            let error = cells(
-                &[word.to_owned()],
-                Catalog::embedded(),
-                "x86_64-unknown-linux-gnu",
-                &list,
-                &|_| TargetSettings::default(),
-            )
+        for word in [
+            "pi4",
+            "linux/amr64",
+            "qqq",
+            "aarch64-unknown-linux-gnu.2.x",
+            "darwin/arm64.2.31",
+            "pi-4.2.12",
+            "riscv64gc-unknown-linux-gn",
+        ] {
+            let error = cells(&[word.to_owned()], Catalog::embedded(), "x86_64-unknown-linux-gnu", &list, &|_| {
+                TargetSettings::default()
+            })
             .unwrap_err();
             told += &format!("{error}\n  hint: {}\n", error.hint_text().unwrap_or("-"));
         }

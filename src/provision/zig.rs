@@ -58,7 +58,8 @@ pub fn in_wheel(cache: &CacheDir) -> Option<Utf8PathBuf> {
     if let Some(known) = cache.recall::<Utf8PathBuf>("probes", KEY).filter(|path| path.is_file()) {
         return Some(known);
     }
-    let script = "import importlib.util as u; s = u.find_spec('ziglang'); print(s.submodule_search_locations[0] if s else '')";
+    let script =
+        "import importlib.util as u; s = u.find_spec('ziglang'); print(s.submodule_search_locations[0] if s else '')";
     let done = Command::new(python()?).args(["-c", script]).stdin(Stdio::null()).output().ok()?;
     let place = String::from_utf8(done.stdout).ok()?;
     let place = place.trim();
@@ -90,7 +91,8 @@ pub fn bring(cache: &CacheDir) -> Result<ZigFacts> {
     if let Some(path) = in_cache(cache) {
         return Ok(facts(path));
     }
-    let hint = "put `zig` on PATH, install the `ziglang` Python package by hand, or use `--route` to take another route";
+    let hint =
+        "put `zig` on PATH, install the `ziglang` Python package by hand, or use `--route` to take another route";
     let python = python().ok_or_else(|| Error::work("no Python is on PATH to bring zig with").hint(hint))?;
     let beside = tempfile::Builder::new().prefix(".bringing-").tempdir_in(&room)?;
     let requirements = beside.path().join("requirements.txt");

@@ -110,7 +110,9 @@ impl Human {
         let bar = self.by_target.entry(target.to_owned()).or_insert_with(|| {
             let bar = bars.add(ProgressBar::new(total as u64));
             // The template is a constant: a wrong one is found by the first test that draws it.
-            if let Ok(style) = ProgressStyle::with_template("{prefix:>30} {bar:12} {pos:>4}/{len:<4} {elapsed:>4} {wide_msg}") {
+            if let Ok(style) =
+                ProgressStyle::with_template("{prefix:>30} {bar:12} {pos:>4}/{len:<4} {elapsed:>4} {wide_msg}")
+            {
                 bar.set_style(style.progress_chars("=> "));
             }
             bar.set_prefix(target.to_owned());

@@ -147,11 +147,7 @@ impl Reporter {
                 })?))
             }
         };
-        Ok(Self {
-            run_id,
-            human: Mutex::new(Human::new(style)),
-            events: sink.map(|sink| Mutex::new(EventSink(sink))),
-        })
+        Ok(Self { run_id, human: Mutex::new(Human::new(style)), events: sink.map(|sink| Mutex::new(EventSink(sink))) })
     }
 
     /// Joins the lines of this run.

@@ -11,7 +11,8 @@ use crate::verify::Level;
 /// Rows of cells, each column as wide as its widest cell; the last is not padded.
 fn columns(rows: &[Vec<String>]) -> Vec<String> {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max().unwrap_or(0);
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..count).map(width).collect();
     rows.iter()
         .map(|row| {
@@ -124,8 +125,7 @@ pub fn plan(plan: &Plan, style: Style) -> String {
             text.push_str(&wrapped("hint: ", hint));
         }
     }
-    let lanes: Vec<String> =
-        plan.lanes.iter().map(|lane| format!("{} ({})", lane.id, lane.cells.len())).collect();
+    let lanes: Vec<String> = plan.lanes.iter().map(|lane| format!("{} ({})", lane.id, lane.cells.len())).collect();
     match lanes.as_slice() {
         [] => {}
         [_] => text.push_str("one cargo invocation for all of these"),

@@ -49,9 +49,9 @@ pub(super) fn run(
     for log in logs.iter_mut() {
         writeln!(log, "$ {}", shown(&command))?;
     }
-    let mut child = command
-        .spawn()
-        .map_err(|error| Error::work("could not start `cargo`").because(error).hint("is Rust installed and on PATH?"))?;
+    let mut child = command.spawn().map_err(|error| {
+        Error::work("could not start `cargo`").because(error).hint("is Rust installed and on PATH?")
+    })?;
     interrupt.watch(child.id());
     let (outcome, stderr) = read(&mut child, logs, &mut progress)?;
     let status = child.wait()?;
@@ -135,8 +135,19 @@ fn take(
 /// cargo's standard error without the lines that only show progress.
 fn complaints(stderr: &str) -> String {
     const PROGRESS: &[&str] = &[
-        "Compiling ", "Fresh ", "Finished ", "Building ", "Running ", "Downloading ", "Downloaded ", "Updating ",
-        "Blocking ", "Locking ", "Adding ", "Dirty ", "Fetching ",
+        "Compiling ",
+        "Fresh ",
+        "Finished ",
+        "Building ",
+        "Running ",
+        "Downloading ",
+        "Downloaded ",
+        "Updating ",
+        "Blocking ",
+        "Locking ",
+        "Adding ",
+        "Dirty ",
+        "Fetching ",
     ];
     let kept: Vec<&str> = stderr
         .lines()

@@ -114,7 +114,9 @@ fn artifacts(job: &Job<'_>, dir: &Utf8Path, cell: &CellPlan, outcome: &Outcome) 
             outcome
                 .executables
                 .iter()
-                .find(|(package, name, file)| *package == bin.package_id && *name == bin.name && file.starts_with(&home))
+                .find(|(package, name, file)| {
+                    *package == bin.package_id && *name == bin.name && file.starts_with(&home)
+                })
                 .map(|(_, _, file)| Artifact { bin: bin.clone(), path: file.clone() })
         })
         .collect()
@@ -271,10 +273,13 @@ fn command(
     }
     if !environment.path.is_empty() {
         let own = std::env::var_os("PATH").unwrap_or_default();
-        let dirs = environment.path.iter().map(|dir| dir.clone().into_std_path_buf()).chain(std::env::split_paths(&own));
-        command.env("PATH", std::env::join_paths(dirs).map_err(|error| {
-            Error::work("the project's path cannot be put on PATH").because(error)
-        })?);
+        let dirs =
+            environment.path.iter().map(|dir| dir.clone().into_std_path_buf()).chain(std::env::split_paths(&own));
+        command.env(
+            "PATH",
+            std::env::join_paths(dirs)
+                .map_err(|error| Error::work("the project's path cannot be put on PATH").because(error))?,
+        );
     }
     command.envs(&lane.env);
     Ok(command)

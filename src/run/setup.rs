@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::darwin::{self, Language};
 use crate::error::{Error, Result};
 use crate::plan::route::CTools;
 use crate::plan::{CellPlan, Linker, ZigTool};
+use crate::report::Phase;
 use crate::run::Job;
 
 /// What a lane's cargo is started with.
@@ -41,7 +43,10 @@ pub(super) fn prepare(job: &Job<'_>, cells: &[&CellPlan]) -> Result<LaneEnvironm
         let variable = format!("CARGO_TARGET_{}_LINKER", upper(host));
         let linker = scripts.zig_linker("host-gcc", tool)?;
         lane.set.entry(variable).or_insert_with(|| linker.to_string());
-        for (name, script) in [("CC", scripts.zig_compiler("host-cc", "cc", tool)?), ("CXX", scripts.zig_compiler("host-c++", "c++", tool)?)] {
+        for (name, script) in [
+            ("CC", scripts.zig_compiler("host-cc", "cc", tool)?),
+            ("CXX", scripts.zig_compiler("host-c++", "c++", tool)?),
+        ] {
             lane.set.entry(format!("{name}_{}", lower(host))).or_insert_with(|| script.to_string());
         }
         lane.set.entry(format!("AR_{}", lower(host))).or_insert(scripts.zig_tool("host-ar", "ar")?.to_string());
@@ -79,12 +84,22 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
             }
         }
         CTools::Zig(tool) if !user_cc => {
-            let cc = scripts.zig_compiler(&format!("{triple}-cc"), "cc", tool)?;
-            let cxx = scripts.zig_compiler(&format!("{triple}-c++"), "c++", tool)?;
+            let (cc, cxx) = if triple.ends_with("-apple-darwin") {
+                (
+                    scripts.darwin_compiler(triple, Language::C, tool)?,
+                    scripts.darwin_compiler(triple, Language::Cxx, tool)?,
+                )
+            } else {
+                (
+                    scripts.zig_compiler(&format!("{triple}-cc"), "cc", tool)?,
+                    scripts.zig_compiler(&format!("{triple}-c++"), "c++", tool)?,
+                )
+            };
             let ar = scripts.zig_tool(&format!("{triple}-ar"), "ar")?;
             let ranlib = scripts.zig_tool(&format!("{triple}-ranlib"), "ranlib")?;
             let cmake = scripts.cmake_toolchain(triple, &cc, &cxx, &ar, &ranlib)?;
-            for (name, value) in [("CC", cc), ("CXX", cxx), ("AR", ar), ("RANLIB", ranlib), ("CMAKE_TOOLCHAIN_FILE", cmake)]
+            for (name, value) in
+                [("CC", cc), ("CXX", cxx), ("AR", ar), ("RANLIB", ranlib), ("CMAKE_TOOLCHAIN_FILE", cmake)]
             {
                 lane.set.insert(format!("{name}_{}", lower(triple)), value.to_string());
             }
@@ -116,7 +131,11 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
         Linker::Zig(tool) => {
             key.push(scripts.zig_version.clone());
             let linker = scripts.zig_linker(&format!("{triple}-gcc"), tool)?;
-            Some(if setup.record_link { scripts.recording(triple, &format!("{triple}-recording-gcc"), &linker)? } else { linker })
+            Some(if setup.record_link {
+                scripts.recording(triple, &format!("{triple}-recording-gcc"), &linker)?
+            } else {
+                linker
+            })
         }
         Linker::RustLld(path) => Some(if setup.record_link {
             // rustc takes its own lld's way of speaking from this name.
@@ -151,12 +170,6 @@ struct Scripts<'a> {
     job: &'a Job<'a>,
     dir: &'a Utf8Path,
     zig_version: String,
-}
-
-/// What a darwin cell adds to its lane.
-struct DarwinSettings {
-    env: BTreeMap<String, String>,
-    rustflags: Vec<String>,
 }
 
 impl<'a> Scripts<'a> {
@@ -274,8 +287,30 @@ impl<'a> Scripts<'a> {
         self.write(&format!("{triple}.cmake"), &text)
     }
 
-    fn darwin(&self, _triple: &str, _libcxx: Option<&ZigTool>) -> Result<DarwinSettings> {
-        Err(Error::work("darwin: being merged"))
+    fn darwin_compiler(&self, triple: &str, language: Language, tool: &ZigTool) -> Result<Utf8PathBuf> {
+        let name = match language {
+            Language::C => format!("{triple}-cc"),
+            Language::Cxx => format!("{triple}-c++"),
+        };
+        self.write(&name, &darwin::compiler_script(self.zig()?, language, &tool.target))
+    }
+
+    /// The stub folder and, for C++, zig's own libc++.
+    fn darwin(&self, triple: &str, libcxx: Option<&ZigTool>) -> Result<darwin::Settings> {
+        let stubs = darwin::write_stubs(&self.job.cache.room("darwin")?)?;
+        let libcxx = match libcxx {
+            None => None,
+            Some(tool) => {
+                let dest = self.job.cache.room("libcxx")?.join(format!("{}-zig-{}", tool.target, self.zig_version));
+                if !dest.is_dir() {
+                    let message = format!("libc++ for {triple} (built once by zig, a minute or two)");
+                    self.job.reporter.info(Phase::Provision, message).send();
+                    darwin::provision_libcxx(self.zig()?, &tool.target, &dest)?;
+                }
+                Some(dest)
+            }
+        };
+        Ok(darwin::link_settings(&stubs, libcxx.as_deref()))
     }
 }
 

@@ -21,7 +21,9 @@ pub fn smoke(binary: &Utf8Path, triple: &str, target: Option<&Target>, host: &st
         let Some(target) = target else { return not_run(format!("no emulator is known for {triple}")) };
         if let Some(name) = &target.smoke.qemu {
             let Some(qemu) = on_path(&[&format!("{name}-static"), name]) else {
-                return not_run(format!("neither {name}-static nor {name} is on PATH (Debian, Ubuntu: qemu-user-static)"));
+                return not_run(format!(
+                    "neither {name}-static nor {name} is on PATH (Debian, Ubuntu: qemu-user-static)"
+                ));
             };
             let mut command = Command::new(qemu);
             // A device's own CPU where qemu knows it by that name, else the lowest that the target promises.
@@ -87,10 +89,13 @@ fn judge(status: std::process::ExitStatus, told: &str) -> Finding {
     #[cfg(not(unix))]
     let signal: Option<i32> = None;
     let told = if told.is_empty() { String::new() } else { format!(": {told}") };
-    let loader = told.contains("error while loading") || told.contains("GLIBC_") || told.contains("Could not open '/lib");
+    let loader =
+        told.contains("error while loading") || told.contains("GLIBC_") || told.contains("Could not open '/lib");
     let (level, code, message) = match (signal, status.code()) {
         (Some(signal), _) => (Level::Violation, "smoke-failed", format!("ended by signal {signal}{told}")),
-        (None, Some(code @ (126 | 127))) => (Level::Violation, "smoke-failed", format!("did not start (code {code}){told}")),
+        (None, Some(code @ (126 | 127))) => {
+            (Level::Violation, "smoke-failed", format!("did not start (code {code}){told}"))
+        }
         (None, code) if loader => {
             (Level::Violation, "smoke-failed", format!("did not start (code {}){told}", code.unwrap_or(-1)))
         }

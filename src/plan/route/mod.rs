@@ -237,8 +237,9 @@ fn require_std(situation: &Situation<'_>, offer: &mut Offer) -> Result<(), Refus
     };
     let command = format!("rustup target add --toolchain {toolchain} {triple}");
     if let Some(why) = host.refused_std.get(triple) {
-        return Err(Refusal::new(format!("rustup could not bring the std for {triple}: {why}"))
-            .hint(format!("set `build-std = true` under [target.\"{triple}\"] in Convoy.toml to build it from source")));
+        return Err(Refusal::new(format!("rustup could not bring the std for {triple}: {why}")).hint(format!(
+            "set `build-std = true` under [target.\"{triple}\"] in Convoy.toml to build it from source"
+        )));
     }
     if !situation.may_provision {
         return Err(Refusal::new(format!("the std for {triple} is not installed, and nothing may be provisioned"))
@@ -263,7 +264,8 @@ fn require_host_linker(situation: &Situation<'_>, offer: &mut Offer) -> Result<(
     match zig::require_zig(situation) {
         Ok(provision) => {
             offer.provision.extend(provision);
-            offer.because += &format!("; zig links the build script or proc-macro of `{}` for this machine", need.package);
+            offer.because +=
+                &format!("; zig links the build script or proc-macro of `{}` for this machine", need.package);
             Ok(())
         }
         Err(refusal) => Err(Refusal {
@@ -352,4 +354,3 @@ fn floor_refusal(cell: &Cell, what: &str, glibc: Option<Glibc>) -> Option<Refusa
         None => Some(Refusal::new(format!("the glibc of {what} is not known, so the floor {floor} cannot be held"))),
     }
 }
-
