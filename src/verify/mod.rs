@@ -1,5 +1,18 @@
 //! Verification: from a file's bytes alone, on any host, what a binary is and whether it is right.
+//!
+//! [`inspect`] reads the bytes and decides nothing; [`judge`] compares what was read with what was promised. Both are
+//! pure. What cannot be told from the file is a warning that says so, never a silent pass.
 
+mod arm;
+mod dlls;
+mod elf;
+mod infer;
+mod inspection;
+mod judge;
+mod macho;
+mod pe;
+mod triple;
+mod unreadable;
 
 use std::collections::BTreeSet;
 
@@ -8,6 +21,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, Glibc, Target};
 use crate::link::LinkRecord;
+
+pub use infer::{infer, not_checked};
+pub use inspection::{
+    DynamicSymbol, Elf, Facts, Inspection, Kind, Linkage, MachO, Pe, Signature, VersionNeed, inspect,
+};
+pub use judge::judge;
+pub use unreadable::Unreadable;
 
 /// How serious a finding is.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
@@ -32,6 +52,20 @@ pub struct Finding {
     pub message: String,
 }
 
+impl Finding {
+    fn ok(code: &str, message: impl Into<String>) -> Self {
+        Self { level: Level::Ok, code: code.to_owned(), message: message.into() }
+    }
+
+    fn warning(code: &str, message: impl Into<String>) -> Self {
+        Self { level: Level::Warning, code: code.to_owned(), message: message.into() }
+    }
+
+    fn violation(code: &str, message: impl Into<String>) -> Self {
+        Self { level: Level::Violation, code: code.to_owned(), message: message.into() }
+    }
+}
+
 /// What a right binary must be.
 #[derive(Clone, Debug)]
 pub struct Expectation {
@@ -41,6 +75,8 @@ pub struct Expectation {
     pub triple: String,
     /// The glibc floor that was asked; none where cargo's own behaviour was asked (then the catalog's floor warns).
     pub floor: Option<Glibc>,
+    /// The CPU that was asked, by rustc's name; the binary may use what it has. None: the target's own level.
+    pub cpu: Option<String>,
     /// The record that the linker shim left, when the link went through it.
     pub link: Option<LinkRecord>,
     /// Symbols that crates of the graph declare in `#[link(kind = "framework")]` blocks (darwin; with the leading `_`).
@@ -54,8 +90,20 @@ impl Expectation {
             target: catalog.target(triple).cloned(),
             triple: triple.to_owned(),
             floor: None,
+            cpu: None,
             link: None,
             declared_symbols: BTreeSet::new(),
         }
     }
+}
+
+/// Names for a message: the first few, and how many more there are.
+fn name_some(names: &[impl AsRef<str>]) -> String {
+    const SHOWN: usize = 4;
+    let shown: Vec<&str> = names.iter().take(SHOWN).map(AsRef::as_ref).collect();
+    let mut text = shown.join(", ");
+    if names.len() > SHOWN {
+        text.push_str(&format!(" and {} more", names.len() - SHOWN));
+    }
+    text
 }

@@ -1,0 +1,159 @@
+//! The effectful part of the shim: starts the real linker, reads what it was given, writes the record.
+
+use std::ffi::{OsStr, OsString};
+use std::io::Write as _;
+use std::process::{Command, ExitStatus};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::line::{self, Input, LinkLine};
+use super::scan::Scan;
+use super::{LinkRecord, SCHEMA, SUFFIX};
+use crate::error::{Error, Result};
+
+/// What the shim was asked.
+struct Call {
+    linker: OsString,
+    target: Option<String>,
+    args: Vec<OsString>,
+}
+
+/// `cargo-convoy link --linker LINKER [--target TRIPLE] -- ARGS…`, without the first two words: runs LINKER with ARGS,
+/// and after a successful link writes the record beside the output. Gives the linker's exit code; a linker that died of
+/// a signal takes this process with it by the same signal. A record that cannot be written is a message, never a
+/// failed link.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<i32> {
+    let call = parse_call(args)?;
+    let mut child = Command::new(&call.linker).args(&call.args).spawn().map_err(|error| {
+        Error::work(format!("cannot start the linker `{}`", call.linker.display()))
+            .because(error)
+            .hint("install it, or choose another route with `--route`")
+    })?;
+    // Read the inputs while the linker works: most of the time it takes is hidden.
+    let record = observe(&call);
+    let status = child.wait()?;
+    if status.success()
+        && let Some(record) = record
+        && let Err(error) = write(&record)
+    {
+        // Its own stream is all that the shim has; rustc shows it only when the link fails, which is right.
+        let _ = writeln!(std::io::stderr(), "cargo-convoy: no link record for `{}`: {error}", record.output);
+    }
+    Ok(exit_code(status))
+}
+
+fn parse_call(args: impl IntoIterator<Item = OsString>) -> Result<Call> {
+    let usage = || Error::usage("usage: cargo-convoy link --linker <LINKER> [--target <TRIPLE>] -- <ARGS>…");
+    let (mut linker, mut target) = (None, None);
+    let mut args = args.into_iter();
+    loop {
+        match args.next().as_deref().and_then(OsStr::to_str) {
+            Some("--linker") => linker = args.next(),
+            Some("--target") => target = args.next().and_then(|target| target.into_string().ok()),
+            Some("--") => break,
+            _ => return Err(usage()),
+        }
+    }
+    Ok(Call { linker: linker.ok_or_else(usage)?, target, args: args.collect() })
+}
+
+/// Whether the objects of a target tell something that its binaries do not. An unknown target is looked at.
+fn has_secrets(target: Option<&str>) -> bool {
+    target.is_none_or(|triple| triple.starts_with("arm") || triple.starts_with("thumb") || triple.contains("-apple-"))
+}
+
+fn observe(call: &Call) -> Option<LinkRecord> {
+    let args: Vec<String> = call.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let LinkLine { output, inputs, dirs } =
+        line::parse(&line::expand(&args, &|path| fs_err::read_to_string(path).ok()));
+    // Without an output there is no file beside which to write: `--version`, a response file of another form.
+    let output = output?;
+    let mut scan = Scan::default();
+    if has_secrets(call.target.as_deref()) {
+        for path in files(&inputs, &dirs) {
+            match fs_err::read(&path) {
+                Ok(bytes) => scan.add(&path, &bytes, &|member| fs_err::read(member).ok()),
+                Err(_) => scan.add_unread(&path),
+            }
+        }
+    }
+    let scanned = scan.finish();
+    Some(LinkRecord {
+        schema: SCHEMA,
+        linker: call.linker.to_string_lossy().into_owned().into(),
+        output,
+        arm: scanned.arm,
+        wanted_by: scanned.wanted_by,
+        unread: scanned.unread,
+    })
+}
+
+/// The files of the link line that exist, each once.
+fn files(inputs: &[Input], dirs: &[Utf8PathBuf]) -> Vec<Utf8PathBuf> {
+    let mut files = Vec::new();
+    for input in inputs {
+        let found = input.candidates(dirs).into_iter().find(|path| path.is_file());
+        if let Some(path) = found.filter(|path| !files.contains(path)) {
+            files.push(path);
+        }
+    }
+    files
+}
+
+fn write(record: &LinkRecord) -> Result<()> {
+    let path = Utf8PathBuf::from(format!("{}{SUFFIX}", record.output));
+    let dir = path.parent().filter(|dir| !dir.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
+    // Beside, then renamed: a reader never sees half a record.
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    serde_json::to_writer(&mut file, record).map_err(std::io::Error::from)?;
+    file.persist(&path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+#[cfg(unix)]
+fn exit_code(status: ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt;
+    if let Some(code) = status.code() {
+        return code;
+    }
+    let signal = status.signal().unwrap_or_default();
+    if let Some(named) = rustix::process::Signal::from_named_raw(signal) {
+        // Whoever started the shim sees what it would have seen of the linker.
+        let _ = rustix::process::kill_process(rustix::process::getpid(), named);
+    }
+    128 + signal
+}
+
+#[cfg(not(unix))]
+fn exit_code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(args: &[&str]) -> Result<Call> {
+        parse_call(args.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn the_shim_reads_its_own_arguments_up_to_the_dashes() {
+        let parsed = call(&["--linker", "zigcc", "--target", "arm-x", "--", "--linker", "-o", "x"]).unwrap();
+        assert_eq!(parsed.linker, "zigcc");
+        assert_eq!(parsed.target.as_deref(), Some("arm-x"));
+        assert_eq!(parsed.args, ["--linker", "-o", "x"]);
+        for bad in [&["--linker", "x"][..], &["--", "x"], &["x.o"], &["--linker"]] {
+            assert!(call(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn only_targets_whose_objects_tell_more_are_scanned() {
+        assert!(has_secrets(None));
+        assert!(has_secrets(Some("arm-unknown-linux-gnueabihf")));
+        assert!(has_secrets(Some("thumbv7neon-unknown-linux-gnueabihf")));
+        assert!(has_secrets(Some("aarch64-apple-darwin")));
+        assert!(!has_secrets(Some("aarch64-unknown-linux-gnu")));
+    }
+}

@@ -1,0 +1,57 @@
+//! Verifying a file without being told its target.
+
+use super::{Elf, Facts, Finding, Inspection, Linkage, arm};
+use crate::catalog::{Catalog, Target};
+
+/// The target of the catalog that a binary seems to be made for.
+pub fn infer(inspection: &Inspection, catalog: &Catalog) -> Option<String> {
+    let fits = |target: &&Target| {
+        let expect = &target.expect;
+        (expect.format, expect.arch.as_str(), expect.bits) == (inspection.format(), &inspection.arch, inspection.bits)
+            && match &inspection.facts {
+                Facts::Elf(elf) => fits_elf(target, elf, inspection.linkage),
+                Facts::Pe(_) | Facts::MachO(_) => true,
+            }
+    };
+    catalog.targets.iter().find(fits).map(|target| target.triple.clone())
+}
+
+fn fits_elf(target: &Target, elf: &Elf, linkage: Linkage) -> bool {
+    let expect = &target.expect;
+    let libc = match linkage {
+        // A static program does not tell its libc; static glibc is rare.
+        Linkage::Static => expect.r#static,
+        Linkage::Dynamic => expect.interpreter.is_some() && expect.interpreter == elf.interpreter,
+    };
+    let level = expect.arm.is_none_or(|level| {
+        elf.float_abi.is_none_or(|float| float == level.float)
+            && elf.arm.as_ref().and_then(arm::version) == Some(level.version)
+    });
+    libc && level
+}
+
+/// What could not be checked because the target was inferred from the file itself.
+pub fn not_checked(inspection: &Inspection, inferred: &str) -> Vec<Finding> {
+    let mut open = vec!["whether this is the target that was meant"];
+    match &inspection.facts {
+        Facts::Elf(elf) => {
+            if inspection.linkage == Linkage::Static {
+                open.push("which libc is inside");
+            } else {
+                open.push("the glibc floor that was promised");
+            }
+            if elf.arm.is_some() {
+                open.push("the ARM level that was promised");
+            }
+        }
+        Facts::Pe(_) => {}
+        Facts::MachO(_) => open.push("the symbols that the crates declare"),
+    }
+    vec![Finding::warning(
+        "target-inferred",
+        format!(
+            "taken for `{inferred}` by its own words; not checked: {}; name the target with `--target`",
+            open.join(", ")
+        ),
+    )]
+}

@@ -1,0 +1,247 @@
+//! What a binary says of itself.
+
+use object::read::macho::{FatArch, MachOFatFile32, MachOFatFile64};
+use object::{Architecture, FileKind};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Unreadable, elf, macho, pe};
+use crate::catalog::{FloatAbi, Format, Glibc};
+use crate::link::ArmAttributes;
+
+/// What was read from a binary.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub struct Inspection {
+    /// The instruction set: `x86_64`, `aarch64`, `arm`, …
+    pub arch: String,
+    /// 32 or 64.
+    pub bits: u8,
+    /// Program or library.
+    pub kind: Kind,
+    /// Whether the system's loader must find libraries before it starts.
+    pub linkage: Linkage,
+    /// The linker, where the file names it.
+    pub linker: Option<String>,
+    /// Whether the symbol table was taken out.
+    pub stripped: bool,
+    /// The libraries that it loads at start: sonames, DLL names (delay-loaded ones too), install names.
+    pub needed: Vec<String>,
+    /// The CPU level that it asks for, where the file tells.
+    pub cpu: Option<String>,
+    /// What only its format has.
+    #[serde(flatten)]
+    pub facts: Facts,
+}
+
+/// What only one file format has.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(tag = "format", rename_all = "kebab-case")]
+pub enum Facts {
+    /// ELF.
+    Elf(Elf),
+    /// PE.
+    Pe(Pe),
+    /// Mach-O.
+    MachO(MachO),
+}
+
+/// Program or library.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A program at a fixed address.
+    Executable,
+    /// A program that can be loaded anywhere.
+    Pie,
+    /// A shared library.
+    SharedLibrary,
+}
+
+/// Whether the system's loader must find libraries.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Linkage {
+    /// It needs no library.
+    Static,
+    /// It needs libraries.
+    Dynamic,
+}
+
+/// What an ELF file says.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub struct Elf {
+    /// The program that loads it.
+    pub interpreter: Option<String>,
+    /// Every symbol version that it asks of its libraries.
+    pub versions: Vec<VersionNeed>,
+    /// The oldest glibc that has all of these.
+    pub glibc: Option<Glibc>,
+    /// The smallest alignment of its loaded segments: no kernel with larger pages loads it.
+    pub load_alignment: Option<u64>,
+    /// The build attributes of 32-bit ARM.
+    pub arm: Option<ArmAttributes>,
+    /// How floating point arguments are passed (32-bit ARM).
+    pub float_abi: Option<FloatAbi>,
+    /// Whether it has section headers; without them versions, attributes and linker cannot be read.
+    pub section_headers: bool,
+}
+
+/// One symbol version that an ELF file asks for.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub struct VersionNeed {
+    /// The library that must have it.
+    pub library: String,
+    /// `GLIBC_2.34`, `GLIBCXX_3.4.30`, …
+    pub version: String,
+    /// Whether the program starts without it, its symbols being absent.
+    pub weak: bool,
+    /// The symbols that ask for it.
+    pub symbols: Vec<String>,
+}
+
+/// What a PE file says.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub struct Pe {
+    /// `console`, `windows`, or the number of another one.
+    pub subsystem: String,
+    /// Those of the needed DLLs that are loaded at the first call.
+    pub delay_loaded: Vec<String>,
+}
+
+/// What a Mach-O file says.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub struct MachO {
+    /// `macos`, or the number of another platform.
+    pub platform: Option<String>,
+    /// The oldest system that starts it.
+    pub min_os: Option<String>,
+    /// The SDK that it says it was built with.
+    pub sdk: Option<String>,
+    /// Its code signature.
+    pub signature: Signature,
+    /// Symbols that are bound to no library: at start each is looked for in all that are loaded.
+    pub dynamic_lookup: Vec<DynamicSymbol>,
+}
+
+/// A Mach-O symbol that is bound to no library.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+pub struct DynamicSymbol {
+    /// With the leading underscore.
+    pub name: String,
+    /// Whether the program starts without it.
+    pub weak: bool,
+}
+
+/// The state of a Mach-O's code signature.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(tag = "state", content = "reason", rename_all = "kebab-case")]
+pub enum Signature {
+    /// There is none.
+    Missing,
+    /// Made by the linker, in nobody's name; the contents match it.
+    AdHoc,
+    /// Made with a certificate; the contents match it.
+    Signed,
+    /// The contents do not match it.
+    Broken(String),
+}
+
+impl Inspection {
+    /// The file format.
+    pub fn format(&self) -> Format {
+        match self.facts {
+            Facts::Elf(_) => Format::Elf,
+            Facts::Pe(_) => Format::Pe,
+            Facts::MachO(_) => Format::MachO,
+        }
+    }
+
+    /// The ELF interpreter.
+    pub fn interpreter(&self) -> Option<&str> {
+        match &self.facts {
+            Facts::Elf(elf) => elf.interpreter.as_deref(),
+            Facts::Pe(_) | Facts::MachO(_) => None,
+        }
+    }
+
+    /// The oldest glibc that it starts on; none for what needs no glibc.
+    pub fn glibc(&self) -> Option<Glibc> {
+        match &self.facts {
+            Facts::Elf(elf) => elf.glibc,
+            Facts::Pe(_) | Facts::MachO(_) => None,
+        }
+    }
+
+    /// The oldest macOS that it starts on.
+    pub fn min_os(&self) -> Option<&str> {
+        match &self.facts {
+            Facts::MachO(macho) => macho.min_os.as_deref(),
+            Facts::Elf(_) | Facts::Pe(_) => None,
+        }
+    }
+}
+
+/// Reads a binary. Never panics, whatever the bytes.
+pub fn inspect(bytes: &[u8]) -> Result<Inspection, Unreadable> {
+    if bytes.is_empty() {
+        return Err(Unreadable::Empty);
+    }
+    if let Some(script) = bytes.strip_prefix(b"#!") {
+        let line = script.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let line = String::from_utf8_lossy(&line[..line.len().min(80)]);
+        return Err(Unreadable::Script(format!("#!{}", line.trim_end())));
+    }
+    match FileKind::parse(bytes) {
+        Ok(FileKind::Elf32) => elf::inspect::<object::elf::FileHeader32<object::Endianness>>(bytes),
+        Ok(FileKind::Elf64) => elf::inspect::<object::elf::FileHeader64<object::Endianness>>(bytes),
+        Ok(FileKind::Pe32) => pe::inspect::<object::pe::ImageNtHeaders32>(bytes),
+        Ok(FileKind::Pe64) => pe::inspect::<object::pe::ImageNtHeaders64>(bytes),
+        Ok(FileKind::MachO32) => macho::inspect::<object::macho::MachHeader32<object::Endianness>>(bytes),
+        Ok(FileKind::MachO64) => macho::inspect::<object::macho::MachHeader64<object::Endianness>>(bytes),
+        Ok(FileKind::MachOFat32) => Err(fat(MachOFatFile32::parse(bytes)?.arches())),
+        Ok(FileKind::MachOFat64) => Err(fat(MachOFatFile64::parse(bytes)?.arches())),
+        Ok(FileKind::Archive) => Err(Unreadable::Archive),
+        Ok(FileKind::Coff | FileKind::CoffBig | FileKind::CoffImport) => Err(Unreadable::Object),
+        Ok(kind) => Err(Unreadable::Foreign(format!("{kind:?}"))),
+        Err(_) if starts_as_binary(bytes) => Err(Unreadable::Truncated("the file header".to_owned())),
+        Err(_) => Err(Unreadable::Foreign("unknown format".to_owned())),
+    }
+}
+
+/// Whether these are the first bytes of a format whose header is longer.
+fn starts_as_binary(bytes: &[u8]) -> bool {
+    [&b"\x7fELF"[..], b"MZ", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe"].iter().any(|magic| bytes.starts_with(magic))
+}
+
+fn fat(arches: &[impl FatArch]) -> Unreadable {
+    Unreadable::Fat(arches.iter().map(|arch| arch_name(arch.architecture(), true)).collect())
+}
+
+/// The name of an instruction set, as in target triples where they have one.
+pub(super) fn arch_name(arch: Architecture, little_endian: bool) -> String {
+    let name = match (arch, little_endian) {
+        (Architecture::Aarch64, true) => "aarch64",
+        (Architecture::Aarch64, false) => "aarch64_be",
+        (Architecture::Aarch64_Ilp32, _) => "aarch64_ilp32",
+        (Architecture::Arm, true) => "arm",
+        (Architecture::Arm, false) => "armeb",
+        (Architecture::I386, _) => "x86",
+        (Architecture::X86_64, _) => "x86_64",
+        (Architecture::X86_64_X32, _) => "x32",
+        (Architecture::LoongArch64, _) => "loongarch64",
+        (Architecture::Mips, true) => "mipsel",
+        (Architecture::Mips, false) => "mips",
+        (Architecture::Mips64, true) => "mips64el",
+        (Architecture::Mips64, false) => "mips64",
+        (Architecture::PowerPc, _) => "powerpc",
+        (Architecture::PowerPc64, true) => "powerpc64le",
+        (Architecture::PowerPc64, false) => "powerpc64",
+        (Architecture::Riscv32, _) => "riscv32",
+        (Architecture::Riscv64, _) => "riscv64",
+        (Architecture::S390x, _) => "s390x",
+        (Architecture::Sparc64, _) => "sparc64",
+        (Architecture::Unknown, _) => "unknown",
+        (other, _) => return format!("{other:?}").to_lowercase(),
+    };
+    name.to_owned()
+}

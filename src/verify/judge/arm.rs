@@ -1,0 +1,139 @@
+//! The checks of 32-bit ARM: level and float ABI, of the file and of the objects that went into it.
+
+use super::super::arm::{Excess, Limit};
+use super::super::{Elf, Expectation, Finding, Inspection, name_some};
+use crate::catalog::{ArmLevel, FloatAbi};
+use crate::link::{ArmAttributes, ArmObjects, LinkRecord};
+
+pub(super) fn judge(inspection: &Inspection, elf: &Elf, level: &ArmLevel, expectation: &Expectation) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let link = expectation.link.as_ref();
+    match Limit::new(level, expectation.cpu.as_deref()) {
+        Ok(limit) => findings.extend(levels(inspection, elf, &limit, link, &expectation.triple)),
+        Err(cpu) => findings.push(Finding::warning(
+            "arm-cpu-unknown",
+            format!(
+                "the CPU `{cpu}` is not in convoy's list, so what this binary may use is not known; check its level \
+                     ({}) yourself",
+                inspection.cpu.as_deref().unwrap_or("not stated")
+            ),
+        )),
+    }
+    findings.extend(float_abi(elf, level.float, link, &expectation.triple));
+    findings
+}
+
+fn levels(inspection: &Inspection, elf: &Elf, limit: &Limit, link: Option<&LinkRecord>, triple: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    // Objects first: they name the culprit. The file's own attributes are their sum (GNU ld) or the first one's (lld).
+    for group in link.iter().flat_map(|link| &link.arm) {
+        if let Some(excess) = limit.excess(&group.attributes) {
+            findings.push(too_high(&excess, &of_objects(group), limit, triple));
+        }
+    }
+    if findings.is_empty()
+        && let Some(excess) = elf.arm.and_then(|attributes| limit.excess(&attributes))
+    {
+        findings.push(too_high(&excess, "the linked file", limit, triple));
+    }
+    if let Some(unchecked) = unchecked(inspection, elf, link) {
+        findings.push(Finding::warning("arm-level-unchecked", unchecked));
+    } else if findings.is_empty() {
+        let seen = inspection.cpu.as_deref().unwrap_or("no level stated");
+        findings.push(Finding::ok("arm-level", format!("{seen}, within {}", limit.text())));
+    }
+    findings
+}
+
+/// Why the level cannot be told for certain.
+fn unchecked(inspection: &Inspection, elf: &Elf, link: Option<&LinkRecord>) -> Option<String> {
+    // A record that names no ARM object at all was made for another link, or of inputs it could not see.
+    if let Some(link) = link.filter(|link| !link.arm.is_empty() || !link.unread.is_empty()) {
+        return (!link.unread.is_empty()).then(|| {
+            format!(
+                "{} went into this binary and could not be read (LLVM bitcode or damage), so their ARM level is not \
+                 known; build them without `linker-plugin-lto`",
+                name_some(&link.unread)
+            )
+        });
+    }
+    let remedy = "build it with `cargo convoy build`, which looks at every object";
+    match (&inspection.linker, &elf.arm) {
+        (Some(linker), _) => Some(format!(
+            "linked by {linker}, which keeps the ARM attributes of its first object only: the level of the other \
+             objects cannot be told from the file alone; {remedy}"
+        )),
+        (None, None) => Some(format!("the file says nothing of its ARM level; {remedy}")),
+        // GNU ld does not sign, and merges the attributes of all objects.
+        (None, Some(_)) => None,
+    }
+}
+
+fn too_high(excess: &Excess, whose: &str, limit: &Limit, triple: &str) -> Finding {
+    let what = &excess.what;
+    if excess.may_be_guarded {
+        return Finding::warning(
+            "arm-neon",
+            format!(
+                "{whose} uses {what}, which not every CPU of `{triple}` has: right only if the code asks the CPU first, \
+                 as ring and OpenSSL do; if it does not, switch it off in the crate's features or CFLAGS"
+            ),
+        );
+    }
+    Finding::violation(
+        "arm-level-too-high",
+        format!(
+            "{whose} uses {what}, but `{triple}` promises no more than {}: there it stops with \"illegal \
+             instruction\"; compile for the right CPU (route `zig`; Debian's and Ubuntu's armhf compilers and \
+             libraries are ARMv7)",
+            limit.text()
+        ),
+    )
+}
+
+fn of_objects(group: &ArmObjects) -> String {
+    let more = group.count.saturating_sub(group.objects.len());
+    let names = group.objects.join(", ");
+    if more == 0 { names } else { format!("{names} and {more} more") }
+}
+
+fn float_abi(elf: &Elf, wanted: FloatAbi, link: Option<&LinkRecord>, triple: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let wrong = |attributes: &ArmAttributes| attributes.float_abi().is_some_and(|float| float != wanted);
+    for group in link.iter().flat_map(|link| &link.arm).filter(|group| wrong(&group.attributes)) {
+        findings.push(wrong_float(&of_objects(group), wanted, triple));
+    }
+    match elf.float_abi {
+        Some(float) if float != wanted => findings.push(wrong_float("the linked file", wanted, triple)),
+        Some(_) if findings.is_empty() => findings.push(Finding::ok("float-abi", name(wanted))),
+        Some(_) => {}
+        None => findings.push(Finding::warning(
+            "float-abi-unknown",
+            format!("the file does not say how floating point arguments are passed; `{triple}` needs {}", name(wanted)),
+        )),
+    }
+    findings
+}
+
+fn wrong_float(whose: &str, wanted: FloatAbi, triple: &str) -> Finding {
+    let found = match wanted {
+        FloatAbi::Hard => FloatAbi::Soft,
+        FloatAbi::Soft => FloatAbi::Hard,
+    };
+    Finding::violation(
+        "wrong-float-abi",
+        format!(
+            "{whose} passes floating point arguments by the {} ABI, but `{triple}` has the {} ABI: calls across would \
+             read wrong numbers; use a compiler of that target and no `-mfloat-abi` of your own",
+            name(found),
+            name(wanted)
+        ),
+    )
+}
+
+fn name(float: FloatAbi) -> &'static str {
+    match float {
+        FloatAbi::Soft => "soft-float",
+        FloatAbi::Hard => "hard-float",
+    }
+}

@@ -1,0 +1,182 @@
+//! The checks of Mach-O binaries.
+
+use super::super::{Expectation, Finding, Inspection, MachO, Signature, name_some};
+use crate::darwin::{self, Account};
+
+pub(super) fn judge(inspection: &Inspection, macho: &MachO, expectation: &Expectation) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.extend(platform(macho, expectation));
+    findings.extend(min_os(macho, expectation));
+    findings.extend(dylibs(inspection));
+    findings.push(signature(inspection, macho));
+    findings.extend(symbols(inspection, macho, expectation));
+    findings
+}
+
+fn platform(macho: &MachO, expectation: &Expectation) -> Option<Finding> {
+    expectation.target.as_ref()?;
+    match macho.platform.as_deref() {
+        Some("macos") => Some(Finding::ok("platform", "macos")),
+        Some(other) => Some(Finding::violation(
+            "wrong-platform",
+            format!(
+                "made for Apple's platform number {other}, not for macOS, which refuses it; check `-target` and \
+                 `-platform_version` in the linker arguments"
+            ),
+        )),
+        // Said by `min-os-unknown`: both stand in one load command.
+        None => None,
+    }
+}
+
+fn min_os(macho: &MachO, expectation: &Expectation) -> Option<Finding> {
+    let wanted = expectation.target.as_ref()?.expect.min_os.as_deref()?;
+    Some(match macho.min_os.as_deref() {
+        Some(seen) if release(seen) > release(wanted) => Finding::violation(
+            "min-os-too-new",
+            format!(
+                "asks for macOS {seen}, but must start on {wanted}: the loader of an older system refuses it; set \
+                 `MACOSX_DEPLOYMENT_TARGET={wanted}`"
+            ),
+        ),
+        Some(seen) => Finding::ok("min-os", format!("starts on macOS {seen} and later (promised {wanted})")),
+        None => Finding::warning(
+            "min-os-unknown",
+            format!("does not say which macOS it needs, so whether it starts on {wanted} is not known"),
+        ),
+    })
+}
+
+/// A release as numbers, to be compared.
+fn release(text: &str) -> Vec<u32> {
+    let mut parts: Vec<u32> = text.split('.').map(|part| part.parse().unwrap_or(u32::MAX)).collect();
+    while parts.last() == Some(&0) {
+        parts.pop();
+    }
+    parts
+}
+
+fn is_of_system(path: &str) -> bool {
+    ["/usr/lib/", "/System/Library/"].iter().any(|folder| path.starts_with(folder)) && !path.contains("/../")
+}
+
+fn dylibs(inspection: &Inspection) -> Vec<Finding> {
+    let foreign: Vec<&String> = inspection.needed.iter().filter(|path| !is_of_system(path)).collect();
+    if foreign.is_empty() {
+        return vec![Finding::ok("dylibs", format!("only libraries of macOS: {}", name_some(&inspection.needed)))];
+    }
+    foreign
+        .iter()
+        .map(|path| {
+            Finding::violation(
+                "dylib-not-shipped",
+                format!(
+                    "needs `{path}`, which macOS does not bring: the program would not start on a machine without it; \
+                     link that library statically (many -sys crates have a `static`, `vendored` or `bundled` feature)"
+                ),
+            )
+        })
+        .collect()
+}
+
+fn signature(inspection: &Inspection, macho: &MachO) -> Finding {
+    match &macho.signature {
+        Signature::AdHoc => Finding::ok("code-signature", "signed ad hoc: starts, but a download of it is quarantined"),
+        Signature::Signed => Finding::ok("code-signature", "signed with a certificate"),
+        Signature::Missing if inspection.arch == "aarch64" => Finding::violation(
+            "code-signature-missing",
+            "no code signature: Apple silicon kills the program at start; link with lld or zig, which sign ad hoc, and \
+             strip by the linker (`strip = true` in the profile), not afterwards",
+        ),
+        Signature::Missing => Finding::ok("code-signature", "none, and Intel Macs ask for none"),
+        Signature::Broken(reason) => Finding::violation(
+            "code-signature-broken",
+            format!(
+                "the code signature does not fit the contents ({reason}): macOS kills the program at start; the file \
+                 was changed after linking, so strip by the linker (`strip = true` in the profile), not afterwards"
+            ),
+        ),
+    }
+}
+
+fn symbols(inspection: &Inspection, macho: &MachO, expectation: &Expectation) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut absent_is_fine = Vec::new();
+    for symbol in &macho.dynamic_lookup {
+        let name = symbol.name.as_str();
+        if darwin::account(name, &inspection.needed, &expectation.declared_symbols) != Account::Unaccounted {
+            continue;
+        }
+        if symbol.weak {
+            absent_is_fine.push(name);
+            continue;
+        }
+        let wanted_by = expectation.link.as_ref().and_then(|link| link.wanted_by.get(name));
+        let whose = wanted_by.map_or_else(String::new, |objects| format!(", wanted by {},", objects.join(", ")));
+        findings.push(Finding::violation(
+            "darwin-symbol-unaccounted",
+            format!(
+                "the symbol `{name}`{whose} is in no library of macOS that this binary links: the program would stop at \
+                 start with \"symbol not found\"; a C library was not linked, so give its crate a `vendored`, \
+                 `bundled` or `static` feature or build it for this target"
+            ),
+        ));
+    }
+    if !absent_is_fine.is_empty() {
+        findings.push(Finding::warning(
+            "darwin-symbol-weak",
+            format!(
+                "weak symbols of no known library, absent unless the system has them: {}",
+                name_some(&absent_is_fine)
+            ),
+        ));
+    }
+    let alone = expectation.link.is_none() && expectation.declared_symbols.is_empty();
+    if alone && !macho.dynamic_lookup.is_empty() {
+        findings.push(Finding::warning(
+            "darwin-symbols-lone-file",
+            format!(
+                "{} symbols are looked up at start, and were compared with convoy's lists alone: what the crates \
+                 declare in `#[link(kind = \"framework\")]` blocks, and which object wants a symbol, only `cargo convoy \
+                 build` knows",
+                macho.dynamic_lookup.len()
+            ),
+        ));
+    } else if findings.is_empty() {
+        let count = macho.dynamic_lookup.len();
+        findings.push(Finding::ok(
+            "darwin-symbols",
+            if count == 0 {
+                "every symbol is bound to its library".to_owned()
+            } else {
+                format!("all {count} symbols that are looked up at start are accounted for")
+            },
+        ));
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_compare_by_number() {
+        assert!(release("10.12") < release("11.0"));
+        assert!(release("10.9") < release("10.12"));
+        assert!(release("11.0") == release("11"));
+        assert!(release("11.0.1") > release("11"));
+    }
+
+    #[test]
+    fn only_the_systems_own_folders_count() {
+        assert!(is_of_system("/usr/lib/libSystem.B.dylib"));
+        assert!(is_of_system("/System/Library/Frameworks/Security.framework/Versions/A/Security"));
+        for path in
+            ["@rpath/libfoo.dylib", "/usr/local/lib/libz.dylib", "/opt/homebrew/lib/libssl.3.dylib", "libz.dylib"]
+        {
+            assert!(!is_of_system(path), "{path}");
+        }
+        assert!(!is_of_system("/usr/lib/../local/lib/libz.dylib"));
+    }
+}

@@ -1,0 +1,90 @@
+//! Comparing what a binary is with what it must be.
+
+mod arm;
+mod elf;
+mod macho;
+mod pe;
+
+use super::triple::Implied;
+use super::{Expectation, Facts, Finding, Inspection, Kind};
+
+/// Judges a binary: one finding at least for every check. An empty list of violations means that it may ship.
+pub fn judge(inspection: &Inspection, expectation: &Expectation) -> Vec<Finding> {
+    let mut findings = identity(inspection, expectation);
+    // Of a binary for another machine nothing more is worth saying.
+    if findings.iter().any(|finding| finding.level == super::Level::Violation) {
+        return findings;
+    }
+    findings.push(program(inspection));
+    match &inspection.facts {
+        Facts::Elf(elf) => findings.extend(elf::judge(inspection, elf, expectation)),
+        Facts::Pe(pe) => findings.extend(pe::judge(inspection, pe)),
+        Facts::MachO(macho) => findings.extend(macho::judge(inspection, macho, expectation)),
+    }
+    findings
+}
+
+/// Format, instruction set, word size.
+fn identity(inspection: &Inspection, expectation: &Expectation) -> Vec<Finding> {
+    let triple = &expectation.triple;
+    let mut findings = Vec::new();
+    let (format, arch, bits) = match &expectation.target {
+        Some(target) => (Some(target.expect.format), Some(target.expect.arch.as_str()), Some(target.expect.bits)),
+        None => {
+            let implied = Implied::of(triple);
+            let unknown = match (implied.format, implied.arch) {
+                (Some(_), Some(_)) => "only file format and instruction set follow from its name",
+                (Some(_), None) => "only the file format follows from its name",
+                (None, Some(_)) => "only the instruction set follows from its name",
+                (None, None) => "nothing follows from its name",
+            };
+            findings.push(Finding::warning(
+                "target-not-in-catalog",
+                format!(
+                    "`{triple}` is not in convoy's catalog: {unknown}; linkage, interpreter, glibc floor, CPU level and \
+                     page size that it ought to have are not checked"
+                ),
+            ));
+            (implied.format, implied.arch, None)
+        }
+    };
+    let remedy = "the linker of another target was used: check `linker` and `rustflags` of this target in cargo's \
+                  configuration";
+    if let Some(format) = format {
+        findings.push(if format == inspection.format() {
+            Finding::ok("format", format!("{format}"))
+        } else {
+            Finding::violation(
+                "wrong-format",
+                format!("the file is {}, but `{triple}` runs {format}; {remedy}", inspection.format()),
+            )
+        });
+    }
+    if let Some(arch) = arch {
+        let right = arch == inspection.arch && bits.is_none_or(|bits| bits == inspection.bits);
+        findings.push(if right {
+            Finding::ok("architecture", format!("{arch}, {} bits", inspection.bits))
+        } else {
+            let wanted = bits.map_or_else(|| arch.to_owned(), |bits| format!("{arch} ({bits} bits)"));
+            Finding::violation(
+                "wrong-architecture",
+                format!(
+                    "the file is for {} ({} bits), but `{triple}` runs {wanted}; {remedy}",
+                    inspection.arch, inspection.bits
+                ),
+            )
+        });
+    }
+    findings
+}
+
+fn program(inspection: &Inspection) -> Finding {
+    match inspection.kind {
+        Kind::Executable => Finding::ok("program", "a program at a fixed address"),
+        Kind::Pie => Finding::ok("program", "a position-independent program"),
+        Kind::SharedLibrary => Finding::violation(
+            "not-a-program",
+            "a shared library, which nothing can start; name a bin of the package, not its library",
+        ),
+    }
+}

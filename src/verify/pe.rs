@@ -1,0 +1,105 @@
+//! Reading PE.
+
+use object::LittleEndian as LE;
+use object::pe::{self, IMAGE_FILE_DLL, ImageDosHeader, ImageFileHeader};
+use object::read::coff::CoffHeader as _;
+use object::read::pe::{ImageNtHeaders, ImageOptionalHeader as _, PeFile};
+use object::{Object as _, pod};
+
+use super::inspection::arch_name;
+use super::unreadable::inside;
+use super::{Facts, Inspection, Kind, Linkage, Pe, Unreadable};
+
+/// The size of one COFF symbol.
+const SYMBOL_SIZE: u64 = 18;
+
+pub(super) fn inspect<H: ImageNtHeaders>(bytes: &[u8]) -> Result<Inspection, Unreadable> {
+    refuse_truncated::<H>(bytes)?;
+    let file = PeFile::<H>::parse(bytes)?;
+    let header = file.nt_headers().file_header();
+    let optional = file.nt_headers().optional_header();
+
+    let mut needed = Vec::new();
+    if let Some(table) = file.import_table()? {
+        let mut descriptors = table.descriptors()?;
+        while let Some(descriptor) = descriptors.next()? {
+            push_new(&mut needed, table.name(descriptor.name.get(LE))?);
+        }
+    }
+    let mut delay_loaded = Vec::new();
+    if let Some(table) = file.delay_load_import_table()? {
+        let mut descriptors = table.descriptors()?;
+        while let Some(descriptor) = descriptors.next()? {
+            push_new(&mut delay_loaded, table.name(descriptor.dll_name_rva.get(LE))?);
+        }
+    }
+    for name in &delay_loaded {
+        push_new(&mut needed, name.as_bytes());
+    }
+
+    let is_dll = header.characteristics.get(LE).contains(IMAGE_FILE_DLL);
+    let movable = optional.dll_characteristics().contains(pe::IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE);
+    Ok(Inspection {
+        arch: arch_name(file.architecture(), true),
+        bits: if file.is_64() { 64 } else { 32 },
+        kind: match (is_dll, movable) {
+            (true, _) => Kind::SharedLibrary,
+            (false, true) => Kind::Pie,
+            (false, false) => Kind::Executable,
+        },
+        linkage: if needed.is_empty() { Linkage::Static } else { Linkage::Dynamic },
+        // The linker version of the header is a number that every linker fills in after its own fashion.
+        linker: None,
+        stripped: header.number_of_symbols.get(LE) == 0,
+        needed,
+        cpu: None,
+        facts: Facts::Pe(Pe {
+            subsystem: match optional.subsystem() {
+                pe::IMAGE_SUBSYSTEM_WINDOWS_CUI => "console".to_owned(),
+                pe::IMAGE_SUBSYSTEM_WINDOWS_GUI => "windows".to_owned(),
+                other => other.0.to_string(),
+            },
+            delay_loaded,
+        }),
+    })
+}
+
+fn push_new(names: &mut Vec<String>, name: &[u8]) {
+    let name = String::from_utf8_lossy(name).into_owned();
+    if !names.contains(&name) {
+        names.push(name);
+    }
+}
+
+/// All that the headers announce must be there. `object` reads lazily and would not miss the tail of a file.
+fn refuse_truncated<H: ImageNtHeaders>(bytes: &[u8]) -> Result<(), Unreadable> {
+    let len = bytes.len();
+    let truncated = |what: &str| Unreadable::Truncated(what.to_owned());
+    let (dos, _) = pod::from_bytes::<ImageDosHeader>(bytes).map_err(|()| truncated("the file header"))?;
+    let nt = u64::from(dos.nt_headers_offset());
+    inside(len, nt, size_of::<H>() as u64, || "the PE header".to_owned())?;
+    let mut offset = nt;
+    let (headers, _) = H::parse(bytes, &mut offset)?;
+    let header: &ImageFileHeader = headers.file_header();
+    let sections = header.sections(bytes, offset).map_err(|_| truncated("the section headers"))?;
+    for section in sections.iter() {
+        // Uninitialised data takes no place in the file.
+        if section.pointer_to_raw_data.get(LE) != 0 {
+            inside(len, section.pointer_to_raw_data.get(LE).into(), section.size_of_raw_data.get(LE).into(), || {
+                format!("section `{}`", String::from_utf8_lossy(section.raw_name()))
+            })?;
+        }
+    }
+    let symbols = u64::from(header.pointer_to_symbol_table.get(LE));
+    if symbols != 0 {
+        let strings = symbols + u64::from(header.number_of_symbols.get(LE)) * SYMBOL_SIZE;
+        inside(len, strings, 4, || "the symbol table".to_owned())?;
+        // The table of names begins with its own length.
+        let size = usize::try_from(strings)
+            .ok()
+            .and_then(|start| bytes.get(start..)?.first_chunk())
+            .map_or(0, |size| u32::from_le_bytes(*size));
+        inside(len, strings, size.into(), || "the symbol names".to_owned())?;
+    }
+    Ok(())
+}
