@@ -225,7 +225,14 @@ impl Build<'_> {
                 announce(format!("the source of std (rustup, toolchain {toolchain})"));
                 match rust_std::add_component(&toolchain, "rust-src")? {
                     Added::Yes => prepared.host.rust_src = true,
-                    Added::No(why) => return Err(Error::work(format!("rustup could not bring rust-src: {why}"))),
+                    // The cells that need it are blocked with this reason; the others still build.
+                    Added::No(why) => {
+                        self.reporter
+                            .debug(Phase::Provision, format!("rustup could not bring rust-src: {why}"))
+                            .code("rust-src-missing")
+                            .send();
+                        prepared.host.refused_src = Some(why);
+                    }
                 }
             }
             ProvisionKind::Zig => {
