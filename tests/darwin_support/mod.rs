@@ -164,9 +164,10 @@ fn cargo(target: &str, libcxx: bool) -> Command {
         darwin::provision_libcxx(&zig(), &zig_target, &folder).unwrap();
         folder
     });
-    let settings = darwin::link_settings(&stubs, &rust_lld(), libcxx.as_deref());
+    let settings = darwin::link_settings(&stubs, libcxx.as_deref());
     let variable = target.to_uppercase().replace('-', "_");
     cargo.env(format!("CARGO_TARGET_{variable}_RUSTFLAGS"), settings.rustflags.join(" "));
+    cargo.env(format!("CARGO_TARGET_{variable}_LINKER"), rust_lld());
     cargo.envs(settings.env).env("RUSTUP_AUTO_INSTALL", "0");
     cargo
 }
