@@ -93,6 +93,11 @@ fn v7_code_under_v6_by_lld_is_refused_with_the_link_record_and_said_without() {
     let findings = judge(&inspection, &expectation);
     assert_eq!(violations(&findings), ["arm-level-too-high"]);
     assert!(message(&findings, "arm-level-too-high").starts_with("half.o uses ARMv7, VFPv3, NEON"), "{findings:#?}");
+
+    // Taking lld's name out does not make the file trusted.
+    run("arm-linux-gnueabihf-objcopy", &["-R", ".comment", program.as_str()]);
+    let findings = judge(&inspect(&program), &expect(V6));
+    assert!(message(&findings, "arm-level-unchecked").starts_with("the file does not say which linker"));
 }
 
 #[test]

@@ -64,7 +64,11 @@ fn unchecked(inspection: &Inspection, elf: &Elf, link: Option<&LinkRecord>) -> O
              objects cannot be told from the file alone; {remedy}"
         )),
         (None, None) => Some(format!("the file says nothing of its ARM level; {remedy}")),
-        // GNU ld does not sign, and merges the attributes of all objects.
+        (None, Some(_)) if !elf.comment => Some(format!(
+            "the file does not say which linker made it, and lld keeps the ARM attributes of its first object only: the \
+             level of the other objects cannot be told; {remedy}"
+        )),
+        // GNU ld and gold merge the attributes of all objects.
         (None, Some(_)) => None,
     }
 }
