@@ -146,6 +146,27 @@ fn a_right_link_by_lld_is_right_with_its_record() {
 }
 
 #[test]
+fn start_code_that_zigs_assembler_marks_as_neon_is_no_cause_for_a_warning() {
+    let dir = workspace("arm-zig-start");
+    let zig = zig();
+    let source = dir.join("start.S");
+    let start = dir.join("start.o");
+    fs_err::write(&source, ".globl _start\n_start: b _start\n").unwrap();
+    let cpu = "-mcpu=generic+v7a+vfp3-d32+thumb2-neon";
+    run(&zig, &["cc", "-target", V6_ZIG, cpu, "-c", source.as_str(), "-o", start.as_str()]);
+    let half = half(&dir, &["-march=armv7-a", "-mfpu=vfpv3-d16"]);
+    let program = by_lld(&dir, &[start.as_str(), &half]);
+    let inspection = inspect(&program);
+    assert_eq!(inspection.cpu.as_deref(), Some("ARMv7 VFPv3 NEON hard-float"));
+    // As zig links: its start code is not on the command line.
+    let mut expectation = expect(V7);
+    expectation.link = link::record_for(&program);
+    expectation.link.as_mut().unwrap().arm.retain(|group| group.objects == ["half.o"]);
+    let findings = judge(&inspection, &expectation);
+    assert_eq!((violations(&findings), warnings(&findings)), (vec![], vec![]), "{findings:#?}");
+}
+
+#[test]
 fn bitcode_on_the_link_line_is_said() {
     let dir = workspace("arm-bitcode");
     let program = by_lld(&dir, &[&start(&dir), &v6_half(&dir)]);
