@@ -9,7 +9,6 @@
 mod account;
 mod data;
 mod declared;
-mod response;
 mod stubs;
 mod zig;
 
