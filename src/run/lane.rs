@@ -256,9 +256,10 @@ fn command(
     }
     if lane.build_std {
         command.arg("-Zbuild-std=std,panic_abort");
-        // Lets a stable cargo take `-Z`; unlike RUSTC_BOOTSTRAP it does not change what build scripts see of rustc.
-        // https://github.com/rust-lang/cargo/pull/9753#issuecomment-1022919343
-        command.env("__CARGO_TEST_CHANNEL_OVERRIDE_DO_NOT_USE_THIS", "nightly");
+        if !job.host.rustc.version.contains("nightly") {
+            // Lets a stable cargo and rustc take `-Z`: the user asked for std to be built, and rustup has none to bring.
+            command.env("RUSTC_BOOTSTRAP", "1");
+        }
     }
     command.args(&selection.cargo_args);
 
