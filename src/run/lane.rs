@@ -269,9 +269,7 @@ fn command(
     }
     command.envs(&environment.set);
     // Where cargo's configuration names a build folder of its own, the lane's must win: keys and records live there.
-    if std::env::var_os("CARGO_BUILD_BUILD_DIR").is_some() {
-        command.env("CARGO_BUILD_BUILD_DIR", dir);
-    }
+    command.env("CARGO_BUILD_BUILD_DIR", dir);
     if !environment.path.is_empty() {
         let own = std::env::var_os("PATH").unwrap_or_default();
         let dirs =
