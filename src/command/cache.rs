@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::CacheCommand;
-use crate::command::{print, print_json};
+use crate::command::{print_json, say};
 use crate::error::{Error, Exit, Result};
 use crate::host::CacheDir;
 use crate::report::table::size_text;
@@ -42,11 +42,11 @@ pub(super) fn cache(command: &CacheCommand) -> Result<Exit> {
             let root = cache.root().to_string();
             print_json(&CacheReport { schema: 1, kind: "cache".to_owned(), root, entries })?;
         }
-        CacheCommand::List(_) => print(&listing(cache.root(), &entries))?,
+        CacheCommand::List(_) => say(&listing(cache.root(), &entries)),
         CacheCommand::Clean { force: false } => {
-            print(&listing(cache.root(), &entries))?;
+            say(&listing(cache.root(), &entries));
             if !entries.is_empty() {
-                print("nothing was removed: add --force to remove all of this\n")?;
+                say("nothing was removed: add --force to remove all of this\n");
             }
         }
         CacheCommand::Clean { force: true } => {
@@ -66,7 +66,7 @@ pub(super) fn cache(command: &CacheCommand) -> Result<Exit> {
                 }
             }
             let total: u64 = entries.iter().map(|entry| entry.bytes).sum();
-            print(&format!("removed {} entries, {}\n", entries.len(), size_text(total)))?;
+            say(&format!("removed {} entries, {}\n", entries.len(), size_text(total)));
         }
     }
     Ok(Exit::Success)

@@ -143,6 +143,12 @@ fn print(text: &str) -> Result<()> {
     }
 }
 
+/// Text for a person, on standard error: standard output is for machines.
+fn say(text: &str) {
+    // Nobody is left to tell when standard error is closed.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// The current folder, which must be UTF-8 as it ends in JSON and in cargo's messages.
 fn current_dir() -> Result<camino::Utf8PathBuf> {
     let dir =

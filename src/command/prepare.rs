@@ -110,6 +110,7 @@ pub(super) fn prepare(selection: &Selection, network: Network, cache: &CacheDir)
     let cells =
         matrix::cells(words, catalog, &host.rustc.host, &known, &|names| settings.for_names(names.iter().copied()))?;
     for cell in cells.iter().filter(|cell| catalog.target(&cell.target).is_none()) {
+        host.gcc.extend(host::foreign_gcc(&cell.target, cache).map(|gcc| (cell.target.clone(), gcc)));
         warnings.push(Warning {
             target: Some(cell.id.clone()),
             code: "target-not-in-catalog".to_owned(),

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
-use crate::command::{current_dir, print, print_json};
+use crate::command::{current_dir, print_json, say};
 use crate::error::{Exit, Result};
 use crate::host::{self, CacheDir, HostFacts};
 use crate::plan::route::{self, Situation};
@@ -69,7 +69,7 @@ pub(super) fn targets(json: bool, style: Style) -> Result<Exit> {
     }
     text.push_str(&crate::report::table::lines(&devices, style));
     text.push_str("\n\ngroups: linux, darwin, windows, pi, all\n");
-    print(&text)?;
+    say(&text);
     Ok(Exit::Success)
 }
 

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
-use crate::command::{current_dir, print_json};
+use crate::command::{current_dir, print_json, say};
 use crate::error::{Error, Exit, Result};
 use crate::host;
 use crate::link;
@@ -65,7 +65,7 @@ pub(super) fn verify(files: &[Utf8PathBuf], target: Option<&str>, json: bool, st
         print_json(&report)?;
     } else {
         for row in &report.files {
-            crate::command::print(&table::verified(row, style))?;
+            say(&table::verified(row, style));
         }
     }
     Ok(exit)
