@@ -5,6 +5,7 @@
 //!
 //! | room | makes |
 //! |---|---|
+//! | [`interrupt`] | signals: who is to end with us (used by every room that starts processes) |
 //! | [`cli`] | argv → [`request`] types; validates, does nothing |
 //! | [`config`] | `Convoy.toml`, manifest metadata, environment → settings, each with its origin |
 //! | [`catalog`] | the embedded `targets/*.toml`: targets, platforms, devices |
@@ -28,6 +29,7 @@ pub mod darwin;
 pub mod error;
 pub mod graph;
 pub mod host;
+pub mod interrupt;
 pub mod link;
 pub mod needs;
 pub mod package;

@@ -1,7 +1,7 @@
 //! `cargo convoy build` and `cargo convoy plan`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use camino::Utf8Path;
 
@@ -10,6 +10,7 @@ use crate::command::prepare::{Network, Prepared, Project, Warning, prepare};
 use crate::command::{current_dir, kept, print_json};
 use crate::error::{Error, Exit, Result};
 use crate::host::{CacheDir, HostFacts};
+use crate::interrupt::Interrupt;
 use crate::package::{
     self, ArtifactRow, Checked, Checker, FailedRow, FailedStatus, GlibcRow, Manifest, Place, Tool, Toolchain,
 };
@@ -17,13 +18,13 @@ use crate::plan::{CellPlan, Provision, ProvisionKind, Status};
 use crate::provision::{std as rust_std, std::Added, zig};
 use crate::report::{Phase, Reporter, Style, table};
 use crate::request::{BuildOptions, Selection};
-use crate::run::{self, Artifact, CellOutcome, CellResult, Interrupt, Job, smoke};
+use crate::run::{self, Artifact, CellOutcome, CellResult, Job, smoke};
 use crate::verify::{Expectation, Level};
 
 /// `cargo convoy plan`.
 pub(super) fn plan(selection: &Selection, json: bool, style: Style) -> Result<Exit> {
     let reporter = Reporter::new(run_id(), style, None)?;
-    let prepared = prepare(selection, Network::Never, &CacheDir::find()?)?;
+    let prepared = prepare(selection, Network::Never, &CacheDir::find()?, &Interrupt::default())?;
     let plan = &prepared.project.plan;
     warn(&reporter, &prepared.project);
     if json {
@@ -95,7 +96,7 @@ impl Build<'_> {
                 (project, lock)
             }
             None => {
-                let mut prepared = prepare(self.selection, Network::Allowed, &cache)?;
+                let mut prepared = prepare(self.selection, Network::Allowed, &cache, self.interrupt)?;
                 let lock = self.enter(&prepared.project)?;
                 self.provision(&mut prepared, &cache)?;
                 kept::remember(&cache, self.selection, &prepared.project);
@@ -184,23 +185,11 @@ impl Build<'_> {
     /// One run at a time in a project; the second waits and says so.
     fn lock(&self, convoy_dir: &Utf8Path) -> Result<fs_err::File> {
         let file = fs_err::File::create(convoy_dir.join(".lock"))?;
-        let mut told = false;
-        loop {
-            match file.file().try_lock() {
-                Ok(()) => return Ok(file),
-                Err(std::fs::TryLockError::WouldBlock) => {}
-                Err(std::fs::TryLockError::Error(error)) => return Err(error.into()),
-            }
-            if let Some(signal) = self.interrupt.came() {
-                return Err(Error::interrupted(signal));
-            }
-            if !told {
-                let message = "another `cargo convoy build` runs in this project: waiting for it";
-                self.reporter.info(Phase::Plan, message).code("waiting").send();
-                told = true;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        self.interrupt.lock(file.file(), || {
+            let message = "another `cargo convoy build` runs in this project: waiting for it";
+            self.reporter.info(Phase::Plan, message).code("waiting").send();
+        })?;
+        Ok(file)
     }
 
     /// Found out before minutes of compiling, not after.
@@ -227,9 +216,7 @@ impl Build<'_> {
                 return Ok(());
             }
             for provision in wanted {
-                if let Some(signal) = self.interrupt.came() {
-                    return Err(Error::interrupted(signal));
-                }
+                self.interrupt.check()?;
                 self.bring(&provision, &mut prepared.project.host, cache)?;
             }
             prepared.decide();
@@ -245,7 +232,7 @@ impl Build<'_> {
             ProvisionKind::Std => {
                 let triple = &provision.name;
                 announce(format!("the std for {triple} (rustup, toolchain {toolchain})"));
-                match rust_std::add_target(&toolchain, triple)? {
+                match rust_std::add_target(&toolchain, triple, self.interrupt)? {
                     Added::Yes => {
                         host.std.insert(triple.clone());
                         done(format!("the std for {triple} is here"));
@@ -261,7 +248,7 @@ impl Build<'_> {
             }
             ProvisionKind::RustSrc => {
                 announce(format!("the source of std (rustup, toolchain {toolchain})"));
-                match rust_std::add_component(&toolchain, "rust-src")? {
+                match rust_std::add_component(&toolchain, "rust-src", self.interrupt)? {
                     Added::Yes => host.rust_src = true,
                     // The cells that need it are blocked with this reason; the others still build.
                     Added::No(why) => {
@@ -277,11 +264,12 @@ impl Build<'_> {
                 let size = provision.bytes.map(|bytes| format!(", about {}", table::size_text(bytes)));
                 let version = zig::version();
                 announce(format!("zig {version} (pip, into convoy's own cache{})", size.unwrap_or_default()));
-                match zig::bring(cache) {
+                match zig::bring(cache, self.interrupt) {
                     Ok(facts) => {
                         host.zig = Some(facts);
                         done(format!("zig {version} is here"));
                     }
+                    Err(error) if self.interrupt.came().is_some() => return Err(error),
                     // The cells that need it are blocked with this reason; the others still build.
                     Err(error) => {
                         self.reporter.warning(Phase::Provision, error.to_string()).code("zig-missing").send();
@@ -342,7 +330,14 @@ impl Build<'_> {
         if self.options.smoke {
             let target = catalog.target(&cell.cell.target);
             let host = &prepared.host.rustc.host;
-            let finding = smoke::smoke(&artifact.path, &cell.cell.target, target, host, cell.cell.cpu.as_deref());
+            let finding = smoke::smoke(
+                &artifact.path,
+                &cell.cell.target,
+                target,
+                host,
+                cell.cell.cpu.as_deref(),
+                self.interrupt,
+            )?;
             self.reporter.info(Phase::Smoke, format!("{}: {}", artifact.bin.name, finding.message)).target(id).send();
             findings.push(finding);
         }

@@ -1,7 +1,7 @@
 //! What `build` and `plan` share: read the project and the machine at the same time, settle, decide.
 
 use std::collections::BTreeMap;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -13,6 +13,7 @@ use crate::config::{self, Environment, Settings};
 use crate::error::{Error, Result};
 use crate::graph::{Bin, Graph, Resolver, Slice};
 use crate::host::{self, CacheDir, HostFacts, UserFlags};
+use crate::interrupt::Interrupt;
 use crate::needs;
 use crate::plan::{self, Cell, CellInput, Plan, RouteKind, matrix};
 use crate::request::Selection;
@@ -75,12 +76,17 @@ pub(super) enum Network {
 }
 
 /// Reads the project and the machine, and plans.
-pub(super) fn prepare(selection: &Selection, network: Network, cache: &CacheDir) -> Result<Prepared> {
+pub(super) fn prepare(
+    selection: &Selection,
+    network: Network,
+    cache: &CacheDir,
+    interrupt: &Interrupt,
+) -> Result<Prepared> {
     let catalog = Catalog::embedded();
     let cwd = current_dir()?;
     let manifest = find_manifest(selection, &cwd)?;
     let (metadata, facts) = std::thread::scope(|scope| {
-        let metadata = scope.spawn(|| metadata(selection, network, &manifest, &cwd));
+        let metadata = scope.spawn(|| metadata(selection, network, &manifest, &cwd, interrupt));
         let facts = host::probe(&cwd, catalog, cache);
         (metadata.join(), facts)
     });
@@ -200,7 +206,13 @@ fn find_manifest(selection: &Selection, cwd: &Utf8Path) -> Result<Utf8PathBuf> {
         })
 }
 
-fn metadata(selection: &Selection, network: Network, manifest: &Utf8Path, cwd: &Utf8Path) -> Result<String> {
+fn metadata(
+    selection: &Selection,
+    network: Network,
+    manifest: &Utf8Path,
+    cwd: &Utf8Path,
+    interrupt: &Interrupt,
+) -> Result<String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.current_dir(cwd).args(["metadata", "--format-version=1", "--manifest-path"]).arg(manifest);
@@ -219,8 +231,8 @@ fn metadata(selection: &Selection, network: Network, manifest: &Utf8Path, cwd: &
     if selection.offline || network == Network::Never {
         command.arg("--offline");
     }
-    command.env("RUSTUP_AUTO_INSTALL", "0").stdin(Stdio::null());
-    let done = command.output().map_err(|error| {
+    command.env("RUSTUP_AUTO_INSTALL", "0");
+    let done = interrupt.output(&mut command)?.map_err(|error| {
         Error::work("could not start `cargo`").because(error).hint("is Rust installed and on PATH?")
     })?;
     if done.status.success() {

@@ -1,8 +1,9 @@
 //! rustup's standard libraries. Toolchains are never updated: only a target or a component of the active one is added.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::error::{Error, Result};
+use crate::interrupt::Interrupt;
 
 /// What came of asking rustup.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,21 +15,18 @@ pub enum Added {
 }
 
 /// `rustup target add` for the active toolchain.
-pub fn add_target(toolchain: &str, triple: &str) -> Result<Added> {
-    rustup(&["target", "add", "--toolchain", toolchain, triple])
+pub fn add_target(toolchain: &str, triple: &str, interrupt: &Interrupt) -> Result<Added> {
+    rustup(interrupt, &["target", "add", "--toolchain", toolchain, triple])
 }
 
 /// `rustup component add` for the active toolchain.
-pub fn add_component(toolchain: &str, component: &str) -> Result<Added> {
-    rustup(&["component", "add", "--toolchain", toolchain, component])
+pub fn add_component(toolchain: &str, component: &str, interrupt: &Interrupt) -> Result<Added> {
+    rustup(interrupt, &["component", "add", "--toolchain", toolchain, component])
 }
 
-fn rustup(args: &[&str]) -> Result<Added> {
-    let done = Command::new("rustup")
-        .args(args)
-        .env("RUSTUP_AUTO_INSTALL", "0")
-        .stdin(Stdio::null())
-        .output()
+fn rustup(interrupt: &Interrupt, args: &[&str]) -> Result<Added> {
+    let done = interrupt
+        .output(Command::new("rustup").args(args).env("RUSTUP_AUTO_INSTALL", "0"))?
         .map_err(|error| Error::work("could not start `rustup`").because(error))?;
     if done.status.success() {
         return Ok(Added::Yes);

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::host::{CacheDir, ZigFacts};
+use crate::interrupt::Interrupt;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,10 +84,10 @@ pub fn unavailable() -> Option<String> {
 }
 
 /// Brings zig into the tool's cache. Two runs at once are safe: the second waits and finds it there.
-pub fn bring(cache: &CacheDir) -> Result<ZigFacts> {
+pub fn bring(cache: &CacheDir, interrupt: &Interrupt) -> Result<ZigFacts> {
     let room = cache.room("zig")?;
     let lock = fs_err::File::create(room.join(".lock"))?;
-    lock.file().lock()?;
+    interrupt.lock(lock.file(), || {})?;
     let facts = |path| ZigFacts { path, version: version().to_owned() };
     if let Some(path) = in_cache(cache) {
         return Ok(facts(path));
@@ -99,8 +100,8 @@ pub fn bring(cache: &CacheDir) -> Result<ZigFacts> {
     let hashes: Vec<String> = PINNED.sha256.iter().map(|hash| format!("--hash=sha256:{hash}")).collect();
     fs_err::write(&requirements, format!("ziglang=={} {}\n", version(), hashes.join(" ")))?;
     let unpacked = beside.path().join("unpacked");
-    let done = Command::new(&python)
-        .args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps"])
+    let mut pip = Command::new(&python);
+    pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps"])
         .args(["--no-compile", "--only-binary=:all:", "--require-hashes", "--requirement"])
         .arg(&requirements)
         .arg("--target")
@@ -108,9 +109,9 @@ pub fn bring(cache: &CacheDir) -> Result<ZigFacts> {
         // A user's pip settings must not redirect the target.
         .env_remove("PIP_TARGET")
         .env_remove("PIP_PREFIX")
-        .env_remove("PIP_USER")
-        .stdin(Stdio::null())
-        .output()
+        .env_remove("PIP_USER");
+    let done = interrupt
+        .output(&mut pip)?
         .map_err(|error| Error::work(format!("could not start `{python}`")).because(error))?;
     if !done.status.success() {
         let told = String::from_utf8_lossy(&done.stderr);

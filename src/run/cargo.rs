@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::Message;
 
 use crate::error::{Error, Result};
-use crate::run::signals::Interrupt;
+use crate::interrupt::Interrupt;
 
 /// What one cargo process said.
 #[derive(Debug, Default)]
@@ -40,29 +40,28 @@ pub(super) fn run(
     mut echo: impl FnMut(&str),
 ) -> Result<Outcome> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    #[cfg(unix)]
-    {
-        use std::os::unix::process::CommandExt;
-        // A group of its own, so that a signal reaches rustc and build scripts through us, once.
-        command.process_group(0);
-    }
+    interrupt.own_group(&mut command);
     for log in logs.iter_mut() {
         writeln!(log, "$ {}", shown(&command))?;
     }
     let mut child = command.spawn().map_err(|error| {
         Error::work("could not start `cargo`").because(error).hint("is Rust installed and on PATH?")
     })?;
-    interrupt.watch(child.id());
+    let watched = interrupt.watch(child.id());
     let (outcome, stderr) = read(&mut child, logs, &mut progress)?;
     let status = child.wait()?;
-    interrupt.watch(0);
+    drop(watched);
     for log in logs.iter_mut() {
         log.write_all(stderr.as_bytes())?;
     }
     if verbose {
         echo(stderr.trim_end());
     }
-    Ok(Outcome { success: status.success(), complaints: complaints(&stderr), ..outcome })
+    let mut complaints = complaints(&stderr);
+    if complaints.is_empty() && !status.success() {
+        complaints = format!("error: cargo ended without a word ({status})");
+    }
+    Ok(Outcome { success: status.success(), complaints, ..outcome })
 }
 
 fn read(
@@ -83,9 +82,15 @@ fn read(
             String::from_utf8_lossy(&bytes).into_owned()
         });
         let mut outcome = Outcome::default();
-        for line in stdout.map(BufReader::new).into_iter().flat_map(BufRead::lines) {
-            let Ok(line) = line else { break };
-            take(&line, &mut outcome, logs, progress)?;
+        let mut stdout = stdout.map(BufReader::new);
+        let mut bytes = Vec::new();
+        while let Some(pipe) = &mut stdout
+            // What came before a broken pipe still counts.
+            && pipe.read_until(b'\n', &mut bytes).is_ok_and(|count| count > 0)
+        {
+            // A wrapper of rustc may print anything.
+            take(String::from_utf8_lossy(&bytes).trim_end(), &mut outcome, logs, progress)?;
+            bytes.clear();
         }
         Ok((outcome, stderr.join().unwrap_or_default()))
     })

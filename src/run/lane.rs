@@ -127,6 +127,7 @@ fn artifacts(job: &Job<'_>, dir: &Utf8Path, cell: &CellPlan, outcome: &Outcome) 
                 .find(|(package, name, file)| {
                     *package == bin.package_id && *name == bin.name && file.starts_with(&home)
                 })
+                .filter(|(_, _, file)| file.is_file())
                 .map(|(_, _, file)| Artifact { bin: bin.clone(), path: file.clone() })
         })
         .collect()
@@ -154,7 +155,10 @@ fn failure(outcome: &Outcome) -> Failure {
     if outcome.success {
         return Failure {
             code: "artifact-missing",
-            message: "cargo said success and named no file for a bin".to_owned(),
+            message: match outcome.executables.iter().find(|(_, _, file)| !file.is_file()) {
+                Some((_, _, file)) => format!("cargo said success, and the file it named is not there: {file}"),
+                None => "cargo said success and named no file for a bin".to_owned(),
+            },
             diagnostics,
             hint: Some("is the bin switched off for this target?".to_owned()),
         };

@@ -3,7 +3,6 @@
 mod cargo;
 mod lane;
 mod setup;
-pub mod signals;
 pub mod smoke;
 
 use camino::Utf8PathBuf;
@@ -11,11 +10,11 @@ use std::time::Duration;
 
 use crate::graph::Bin;
 use crate::host::{CacheDir, HostFacts, UserFlags};
+use crate::interrupt::Interrupt;
 use crate::plan::Plan;
 use crate::report::Reporter;
 use crate::request::Selection;
 pub use lane::run_lanes;
-pub use signals::Interrupt;
 
 /// All that running needs to know.
 #[derive(Debug)]

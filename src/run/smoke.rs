@@ -6,14 +6,23 @@ use std::time::{Duration, Instant};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::catalog::Target;
+use crate::error::Result;
+use crate::interrupt::Interrupt;
 use crate::verify::{Finding, Level};
 
 /// Long enough for wine to set itself up on a slow machine.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// Starts a binary; says what came of it. No emulator is a violation, because the run was asked for.
-pub fn smoke(binary: &Utf8Path, triple: &str, target: Option<&Target>, host: &str, cpu: Option<&str>) -> Finding {
-    let found = |level, code: &str, message: String| Finding { level, code: code.to_owned(), message };
+pub fn smoke(
+    binary: &Utf8Path,
+    triple: &str,
+    target: Option<&Target>,
+    host: &str,
+    cpu: Option<&str>,
+    interrupt: &Interrupt,
+) -> Result<Finding> {
+    let found = |level, code: &str, message: String| Ok(Finding { level, code: code.to_owned(), message });
     let not_run = |why: String| found(Level::Violation, "smoke-not-run", why);
     let mut command = if triple == host {
         Command::new(binary)
@@ -50,11 +59,13 @@ pub fn smoke(binary: &Utf8Path, triple: &str, target: Option<&Target>, host: &st
             return not_run(format!("no emulator is known for {triple} on this machine"));
         }
     };
+    interrupt.own_group(&mut command);
     let started = command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
     let mut child = match started {
         Ok(child) => child,
         Err(error) => return found(Level::Violation, "smoke-failed", format!("could not be started: {error}")),
     };
+    let _watched = interrupt.watch(child.id());
     let begun = Instant::now();
     loop {
         match child.try_wait() {
@@ -67,7 +78,8 @@ pub fn smoke(binary: &Utf8Path, triple: &str, target: Option<&Target>, host: &st
                     let _ = pipe.read_to_end(&mut bytes);
                     told = String::from_utf8_lossy(&bytes).trim().lines().next().unwrap_or_default().to_owned();
                 }
-                return judge(status, &told);
+                interrupt.check()?;
+                return Ok(judge(status, &told));
             }
             Ok(None) if begun.elapsed() > LIMIT => {
                 // It may have ended in this very moment.

@@ -1,0 +1,177 @@
+//! Signals: the children end, nothing half-written stays.
+
+use std::collections::BTreeSet;
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::error::{Error, Exit, Result};
+
+/// How long children may take to end by themselves.
+#[cfg(unix)]
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How often a lock or a dying child is looked at.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Whether a signal came, and the process groups to end when one does. One that does not listen ([`Interrupt::default`])
+/// leaves signals to what the system does with them.
+#[derive(Clone, Debug, Default)]
+pub struct Interrupt {
+    listens: bool,
+    signal: Arc<AtomicI32>,
+    groups: Arc<Mutex<BTreeSet<u32>>>,
+}
+
+impl Interrupt {
+    /// Listens from now on.
+    pub fn listen() -> std::io::Result<Self> {
+        let interrupt = Self { listens: true, ..Self::default() };
+        #[cfg(unix)]
+        {
+            use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+            let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+            let heard = interrupt.clone();
+            std::thread::spawn(move || {
+                for signal in signals.forever() {
+                    heard.signal.store(signal, Ordering::SeqCst);
+                    let groups = heard.groups().clone();
+                    groups.into_iter().for_each(end_group);
+                }
+            });
+        }
+        Ok(interrupt)
+    }
+
+    /// The exit code of the signal that came, if one did.
+    pub fn came(&self) -> Option<Exit> {
+        match self.signal.load(Ordering::SeqCst) {
+            0 => None,
+            1 => Some(Exit::Hangup),
+            15 => Some(Exit::Terminate),
+            _ => Some(Exit::Interrupt),
+        }
+    }
+
+    /// An error when a signal came.
+    pub fn check(&self) -> Result<()> {
+        self.came().map_or(Ok(()), |signal| Err(Error::interrupted(signal)))
+    }
+
+    /// Gives a command a group of its own, so that a signal reaches it and its children through us, once.
+    pub fn own_group(&self, command: &mut Command) {
+        #[cfg(unix)]
+        if self.listens {
+            use std::os::unix::process::CommandExt;
+            command.process_group(0);
+        }
+    }
+
+    /// Ends this child's group when a signal comes, until what is returned is dropped; by then the child must have been
+    /// waited for.
+    #[must_use]
+    pub fn watch(&self, child: u32) -> Watched<'_> {
+        if self.listens {
+            self.groups().insert(child);
+            // One that came before the child was there is handed on.
+            if self.came().is_some() {
+                end_group(child);
+            }
+        }
+        Watched { interrupt: self, child }
+    }
+
+    /// Runs a command to its end; a signal ends it.
+    pub fn output(&self, command: &mut Command) -> Result<std::io::Result<Output>> {
+        self.own_group(command);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = match command.spawn() {
+            Ok(child) => child,
+            Err(error) => return Ok(Err(error)),
+        };
+        let watched = self.watch(child.id());
+        let output = child.wait_with_output();
+        drop(watched);
+        self.check()?;
+        Ok(output)
+    }
+
+    /// Waits for a file's lock; `waiting` is called once, when another process holds it.
+    pub fn lock(&self, file: &std::fs::File, waiting: impl FnOnce()) -> Result<()> {
+        let mut waiting = Some(waiting);
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(()),
+                Err(std::fs::TryLockError::WouldBlock) => {}
+                Err(std::fs::TryLockError::Error(error)) => return Err(error.into()),
+            }
+            self.check()?;
+            if let Some(waiting) = waiting.take() {
+                waiting();
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    fn groups(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A child that ends when a signal comes.
+#[derive(Debug)]
+pub struct Watched<'a> {
+    interrupt: &'a Interrupt,
+    child: u32,
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        if !self.interrupt.listens {
+            return;
+        }
+        if self.interrupt.came().is_some() {
+            // cargo dies at once; a build script of its may not.
+            bury(self.child);
+        }
+        self.interrupt.groups().remove(&self.child);
+    }
+}
+
+#[cfg(unix)]
+fn pid(group: u32) -> Option<rustix::process::Pid> {
+    i32::try_from(group).ok().and_then(rustix::process::Pid::from_raw)
+}
+
+#[cfg(unix)]
+fn end_group(group: u32) {
+    use rustix::process::{Signal, kill_process_group, test_kill_process_group};
+    let Some(pid) = pid(group) else { return };
+    // A group that already ended is no error.
+    let _ = kill_process_group(pid, Signal::TERM);
+    std::thread::spawn(move || {
+        std::thread::sleep(GRACE);
+        if test_kill_process_group(pid).is_ok() {
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+    });
+}
+
+/// Waits until nothing of a group is left, with force after the grace period.
+#[cfg(unix)]
+fn bury(group: u32) {
+    use rustix::process::test_kill_process_group;
+    let Some(pid) = pid(group) else { return };
+    let started = std::time::Instant::now();
+    // A little longer than the grace period: then the kill is on its way.
+    while test_kill_process_group(pid).is_ok() && started.elapsed() < GRACE + Duration::from_secs(1) {
+        std::thread::sleep(PAUSE);
+    }
+}
+
+#[cfg(not(unix))]
+fn end_group(_: u32) {}
+
+#[cfg(not(unix))]
+fn bury(_: u32) {}
