@@ -1,7 +1,6 @@
 //! What a binary says of itself.
 
-use object::read::macho::{FatArch, MachOFatFile32, MachOFatFile64};
-use object::{Architecture, FileKind};
+use object::Architecture;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
