@@ -1,38 +1,13 @@
 //! `cargo convoy cache`: what convoy keeps outside the project.
 
 use camino::Utf8Path;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::cli::CacheCommand;
 use crate::command::{print_json, say};
 use crate::error::{Error, Exit, Result};
 use crate::host::CacheDir;
 use crate::report::table::size_text;
-
-/// What `cache list --json` prints.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct CacheReport {
-    /// Version of this structure.
-    pub schema: u32,
-    /// Always `cache`.
-    pub kind: String,
-    /// The cache's folder.
-    pub root: String,
-    /// What is in it.
-    pub entries: Vec<CacheEntry>,
-}
-
-/// One thing that is kept.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct CacheEntry {
-    /// The room: `zig`, `probes`, …
-    pub room: String,
-    /// Its name there.
-    pub name: String,
-    /// Its size in bytes.
-    pub bytes: u64,
-}
+use crate::report::{CacheEntry, CacheReport};
 
 pub(super) fn cache(command: &CacheCommand) -> Result<Exit> {
     let cache = CacheDir::find()?;

@@ -18,9 +18,6 @@ use crate::cli::{self, Cli, ColorWhen, Command, OutputArgs};
 use crate::error::{Error, Exit, Result};
 use crate::link;
 use crate::report::Style;
-pub use cache::CacheReport;
-pub use targets::TargetsReport;
-pub use verify::{VerifiedFile, VerifyReport};
 
 /// Runs the command line; the exit code is the whole result.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
