@@ -1,5 +1,7 @@
 //! rustc flags, features and environment reach the compiler exactly once, whatever their source; and paths may hold spaces.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use support::{Project, ids, rows, run, tool, zig};

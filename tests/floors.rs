@@ -1,5 +1,7 @@
 //! Several floors and devices of one triple, floors that change, and programs that run under an emulator.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use camino::Utf8Path;

@@ -1,5 +1,7 @@
 //! Every decision of the planner, with no process started: synthetic machines × needs × target words.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use camino::Utf8PathBuf;
 use cargo_convoy::catalog::{Catalog, DEFAULT_MATRIX};
 use cargo_convoy::config::{Origin, Settings, TargetSettings, Valued};

@@ -1,5 +1,7 @@
 //! Faults are injected by tools that stand before the real ones, and by signals.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use camino::{Utf8Path, Utf8PathBuf};
