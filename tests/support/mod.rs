@@ -133,6 +133,11 @@ impl Convoy {
         self
     }
 
+    pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.command.args(args);
+        self
+    }
+
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
@@ -167,6 +172,11 @@ impl Convoy {
         let done = Done::from(output);
         assert_eq!(done.code, Some(code), "{:?}\n{done}", self.command);
         done
+    }
+
+    /// Runs to its end, whatever that is.
+    pub fn output(mut self) -> Done {
+        Done::from(self.command.output().unwrap())
     }
 
     /// Starts, and goes on while the test does other things.

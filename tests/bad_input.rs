@@ -1,0 +1,644 @@
+//! Bad input: a clear error, the right exit code, and nothing lost.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::process::Command;
+use std::time::Duration;
+
+use camino::Utf8Path;
+use serde_json::Value;
+use support::{Done, HELLO, Project, ids, rows, run, tool, wait_for};
+
+const MUSL: &str = "x86_64-unknown-linux-musl";
+
+// The project.
+
+#[test]
+fn no_cargo_toml() {
+    // In no folder above, either.
+    let dir = tempfile::tempdir_in("/").or_else(|_| tempfile::tempdir()).unwrap();
+    let dir = Utf8Path::from_path(dir.path()).unwrap();
+    for command in ["build", "plan", "init"] {
+        let done = support::Convoy::new(dir, [command]).ends(2);
+        done.says("error: no Cargo.toml").says("hint: go to a Cargo project, or name one with --manifest-path");
+    }
+    support::Convoy::new(dir, ["build", "--manifest-path", "nowhere/Cargo.toml"]).ends(2).says("does not exist");
+    support::Convoy::new(dir, ["build", "--manifest-path", "."]).ends(2).says("is a folder").says("hint: use");
+    assert_eq!(dir.read_dir_utf8().unwrap().count(), 0);
+}
+
+#[test]
+fn a_broken_cargo_toml() {
+    let project = Project::hello("broken").file("Cargo.toml", "[package\nname = \"x\"\n");
+    let done = project.build(MUSL).ends(2);
+    done.says("error: cargo cannot read this project").says("Cargo.toml:1");
+    let project = project.file(
+        "Cargo.toml",
+        "[package]\nname = \"x\"\nedition = \"2024\"\n[dependencies]\ny = { path = \"y\" }\n[workspace]\n",
+    );
+    project.build(MUSL).ends(2).says("error: cargo cannot read this project");
+}
+
+#[test]
+fn no_bin_in_the_package() {
+    let project = Project::empty("no-bin").manifest("shelf", "").file("src/lib.rs", "");
+    project.build(MUSL).ends(2).says("error: no bin to build in shelf").says("add a src/main.rs");
+}
+
+#[test]
+fn a_bin_that_is_switched_off() {
+    let project = Project::empty("switched-off")
+        .manifest(
+            "hello",
+            "[features]\ncli = []\n[[bin]]\nname = \"hello\"\nrequired-features = [\"cli\"]\npath = \"src/main.rs\"\n",
+        )
+        .file("src/main.rs", HELLO);
+    project.build(MUSL).ends(2).says("hint: bin `hello` requires `-F cli`");
+    project.build(MUSL).arg("--bin=hello").ends(2).says("requires the features cli");
+    project.build(MUSL).arg("--bin=helo").ends(2).says("no bin `helo`");
+    project.build(MUSL).arg("-Fcli").ends(0);
+    project.build(MUSL).arg("-Fclo").ends(2).says("clo");
+}
+
+/// Two members, each with these bins.
+fn workspace(name: &str, first: &str, second: &str) -> Project {
+    let member = |package: &str, bin: &str| {
+        format!(
+            "[package]\nname = \"{package}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\
+             [[bin]]\nname = \"{bin}\"\npath = \"src/main.rs\"\n"
+        )
+    };
+    Project::empty(name)
+        .file("Cargo.toml", "[workspace]\nmembers = [\"one\", \"two\"]\nresolver = \"3\"\n")
+        .file("one/Cargo.toml", &member("one", first))
+        .file("one/src/main.rs", "fn main() { println!(\"one\"); }\n")
+        .file("two/Cargo.toml", &member("two", second))
+        .file("two/src/main.rs", "fn main() { println!(\"two\"); }\n")
+}
+
+#[test]
+fn two_bins_of_one_name() {
+    let project = workspace("one-name", "tool", "tool");
+    let done = project.build(MUSL).ends(2);
+    done.says("two bins are called `tool`: one of package `one` and one of package `two`")
+        .says("hint: choose one package with `-p`");
+    assert!(!project.dir.join("target").exists(), "it is said before compiling");
+    project.build(MUSL).arg("-ptwo").ends(0);
+    assert_eq!(run(project.dist(&format!("{MUSL}/tool")), &[]), "two\n");
+    project.build(MUSL).arg("-ptow").ends(2).says("package `tow` is not a member").says("did you mean `two`?");
+}
+
+#[test]
+fn a_workspace_is_selected_as_cargo_selects() {
+    let project = workspace("selected", "first", "second");
+    project.build(MUSL).arg("--workspace").ends(0);
+    let bins = |project: &Project| -> Vec<String> {
+        let manifest = project.manifest_json();
+        manifest["artifacts"].as_array().unwrap().iter().map(|row| row["bin"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(bins(&project), ["first", "second"]);
+    // In a member's folder cargo takes that member; dist stays the workspace's, and is exactly this run.
+    project.build(MUSL).dir(&project.dir.join("two")).ends(0);
+    assert_eq!(bins(&project), ["second"]);
+    assert!(!project.dist(&format!("{MUSL}/first")).exists());
+    project.build(MUSL).arg("--manifest-path=one/Cargo.toml").ends(0);
+    assert_eq!(bins(&project), ["first"]);
+    project.build(MUSL).arg("--bin=second").ends(0);
+    assert_eq!(bins(&project), ["second"]);
+}
+
+// The command line.
+
+#[test]
+fn what_is_not_known_suggests_the_nearest() {
+    let project = Project::hello("nearest");
+    for (args, says) in [
+        (&["build", "-t", "linux/amr64"][..], "did you mean `linux/arm64`?"),
+        (&["build", "-t", "pi4"], "did you mean `pi-4`?"),
+        (&["build", "-t", "x86_64-unknown-linux-gnuu"], "did you mean `x86_64-unknown-linux-gnu`?"),
+        (&["build", "-t", "linux/arm64.2.x"], "linux/arm64.2.x"),
+        (&["build", "-t", "darwin/arm64.2.31"], "means nothing for aarch64-apple-darwin"),
+        (&["build", "--route", "zug"], "did you mean `zig`?"),
+        (&["build", "--route", "linux/arm46=zig"], "did you mean `linux/arm64`?"),
+        (&["build", "--traget", "x"], "--target"),
+        (&["build", "--jso"], "--json"),
+        (&["biuld"], "build"),
+        (&["cache", "claen"], "clean"),
+        (&["schema", "manifets"], "manifest"),
+        (&["completions", "bsh"], "bash"),
+        (&["verify", "--target", "linux/amr64", "x"], "did you mean `linux/arm64`?"),
+        (&["verify", "--target", "linux", "x"], "means 4 targets"),
+    ] {
+        let done = project.convoy(args).ends(2);
+        done.says(says);
+        assert_eq!(done.stdout, "", "{args:?}");
+    }
+    assert!(!project.dir.join("target").exists());
+}
+
+#[test]
+fn what_convoy_decides_is_not_handed_on_to_cargo() {
+    let project = Project::hello("handed-on");
+    for (args, right) in [
+        (&["--target", "x"][..], "-t/--target"),
+        (&["--target=x"], "-t/--target"),
+        (&["--target-dir", "x"], "--target-dir"),
+        (&["--profile=dev"], "--profile"),
+        (&["--release"], "--profile"),
+        (&["--message-format=json"], "--json"),
+    ] {
+        let done = project.build(MUSL).arg("--").args(args).ends(2);
+        done.says(&format!("`{}` cannot be handed on to cargo", args[0].split('=').next().unwrap())).says(right);
+    }
+    // All else goes to cargo.
+    project.build(MUSL).arg("--").args(["--config", "profile.release.opt-level=0"]).ends(0);
+    let log = fs_err::read_to_string(project.dir.join(format!("target/convoy/logs/{MUSL}.log"))).unwrap();
+    assert!(log.contains("--config profile.release.opt-level=0"), "{log}");
+    let done = project.build(MUSL).arg("--").args(["--no-such-flag"]).ends(1);
+    done.says("--no-such-flag");
+    project.build(MUSL).arg("--profile=unheard-of").ends(1).says("profile `unheard-of` is not defined");
+}
+
+#[test]
+fn both_ways_of_calling_and_help_with_exit_codes() {
+    let project = Project::hello("calling");
+    project.convoy(["convoy", "plan", "-t", MUSL]).ends(0);
+    let help = project.convoy(["convoy", "--help"]).ends(0);
+    for code in ["0 ", "1 ", "2 ", "3 ", "4 ", "5 ", "129, 130, 143"] {
+        assert!(help.stdout.contains(&format!("\n  {code}")), "{help}");
+    }
+    project.convoy(["--version"]).ends(0);
+    project.convoy([""; 0]).ends(2);
+}
+
+// Configuration.
+
+#[test]
+fn a_wrong_value_in_convoy_toml_is_shown_with_its_place() {
+    let project = Project::hello("wrong-value");
+    for (text, says) in [
+        ("targets = \"linux\"\n", "Convoy.toml:1:11"),
+        ("profile = \"release\"\nprovision = \"sometimes\"\n", "Convoy.toml:2:13"),
+        ("[target.\"linux/arm64\"]\nglibc = 2.31\n", "Convoy.toml:2:9"),
+        ("[target.\"linux/arm64\"]\nroutes = [\"zug\"]\n", "Convoy.toml:2:11"),
+        ("targets = [\n", "Convoy.toml:"),
+        ("targets = []\n", "`targets` is empty (Convoy.toml)"),
+    ] {
+        project.write("Convoy.toml", text);
+        project.build(MUSL).env("CONVOY_TARGETS", "").arg("-q").ends(if text == "targets = []\n" { 0 } else { 2 });
+        project.convoy(["build"]).ends(2).says(says);
+    }
+    fs_err::remove_file(project.dir.join("Convoy.toml")).unwrap();
+    let metadata = "[package.metadata.convoy]\ntargets = [\"linux/amd64\"]\nprofile = 3\n";
+    let project = project.manifest("hello", metadata);
+    project.convoy(["build"]).ends(2).says("Cargo.toml:6:11");
+    project.convoy(["build"]).env("CONVOY_PROVISION", "sometimes").ends(2);
+}
+
+#[test]
+fn an_unknown_key_is_a_warning_with_the_nearest() {
+    let project = Project::hello("unknown-key");
+    project.write("Convoy.toml", &format!("target = {{ }}\ntragets = [\"{MUSL}\"]\n"));
+    project.write("Convoy.toml", "tragets = [\"linux\"]\n[target.\"linux/amr64\"]\nrustflag = []\n");
+    let done = project.build(MUSL).ends(0);
+    done.says("warning: Convoy.toml: key `tragets` means nothing; did you mean `targets`?")
+        .says("key `target.linux/amr64.rustflag` means nothing; did you mean `rustflags`?")
+        .says("[target.\"linux/amr64\"] means no target of this run; did you mean `linux/arm64`?");
+    // At every run, also when the plan is kept.
+    project.build(MUSL).ends(0).says("did you mean `targets`?");
+}
+
+#[test]
+fn the_command_line_beats_the_environment_beats_the_file() {
+    let project = Project::hello("origins");
+    project.write("Convoy.toml", &format!("targets = [\"{MUSL}\"]\nprofile = \"dev\"\ndist-dir = \"out\"\n"));
+    let done = project.convoy(["plan", "-v"]).env("CONVOY_PROFILE", "release").arg("--dist-dir=there").ends(0);
+    done.says(&format!("targets = {MUSL} (Convoy.toml)"))
+        .says("profile = release (environment variable CONVOY_PROFILE)")
+        .says("there (command line)")
+        .says("provision = auto (default)");
+    project.convoy(["build"]).ends(0);
+    let manifest: Value =
+        serde_json::from_slice(&fs_err::read(project.dir.join("out/manifest.json")).unwrap()).unwrap();
+    assert_eq!(manifest["profile"], "dev");
+}
+
+#[test]
+fn init_never_overwrites() {
+    let project = Project::hello("init");
+    project.convoy(["init"]).ends(0).says("Convoy.toml");
+    let path = project.dir.join("Convoy.toml");
+    let text = fs_err::read_to_string(&path).unwrap();
+    assert!(text.contains("# targets = ["), "{text}");
+    project.build(MUSL).ends(0).says_not("warning");
+    fs_err::write(&path, "profile = \"dev\"\n").unwrap();
+    project.convoy(["init"]).ends(2).says("never overwritten");
+    assert_eq!(fs_err::read_to_string(&path).unwrap(), "profile = \"dev\"\n");
+}
+
+// dist.
+
+#[test]
+fn a_dist_that_cannot_be_written_is_told_before_compiling() {
+    let project = Project::hello("dist");
+    project.write("dist", "a file");
+    project.build(MUSL).ends(5).says("is in the way: it is a file, not a folder").says("hint: choose another folder");
+    assert_eq!(fs_err::read_to_string(project.dir.join("dist")).unwrap(), "a file");
+    // Not even root writes there.
+    for nowhere in ["/proc/convoy/dist", "/dev/null/dist"] {
+        let done = project.build(MUSL).arg("--dist-dir").arg(nowhere).ends(5);
+        done.says(&format!("`{nowhere}` cannot be written to")).says("hint: choose another folder with --dist-dir");
+    }
+    assert!(!project.dir.join("target/convoy/main").exists(), "nothing was compiled");
+    for nowhere in ["/proc/convoy/target", "/dev/null/target"] {
+        project.build(MUSL).arg("--dist-dir=out").arg("--target-dir").arg(nowhere).ends(5).says(nowhere);
+    }
+}
+
+#[test]
+fn dist_is_exactly_this_run_and_foreign_files_survive() {
+    let project = Project::hello("exact");
+    let arm = "aarch64-unknown-linux-musl";
+    project.build(&format!("{MUSL},{arm}")).ends(0);
+    project.write("dist/notes.txt", "mine");
+    project.write(&format!("dist/{arm}/mine.txt"), "mine");
+    project.write(&format!("dist/{MUSL}/mine.txt"), "mine");
+    project.build(&format!("{MUSL},x86_64-unknown-linux-gnu")).ends(0);
+    assert!(!project.dist(&format!("{arm}/hello")).exists());
+    for path in ["notes.txt".to_owned(), format!("{arm}/mine.txt"), format!("{MUSL}/mine.txt")] {
+        assert_eq!(fs_err::read_to_string(project.dist(&path)).unwrap(), "mine");
+    }
+    assert_eq!(ids(&project.manifest_json(), "artifacts"), ["x86_64-unknown-linux-gnu", MUSL]);
+
+    // `--keep` retains files and rows.
+    project.build(arm).arg("--keep").ends(0);
+    assert_eq!(ids(&project.manifest_json(), "artifacts"), [arm, "x86_64-unknown-linux-gnu", MUSL]);
+    run("sh", &["-c", &format!("cd '{}' && sha256sum --quiet --check SHA256SUMS", project.dir.join("dist"))]);
+    // And a row that is kept is removed by the next run without it.
+    project.build(arm).ends(0);
+    assert_eq!(ids(&project.manifest_json(), "artifacts"), [arm]);
+    assert!(!project.dist(&format!("{MUSL}/hello")).exists());
+    assert!(project.dist("notes.txt").exists());
+    // A file that was tampered with is put right, one that was removed is put back.
+    fs_err::write(project.dist(&format!("{arm}/hello")), "tampered").unwrap();
+    project.build(arm).ends(0);
+    assert!(fs_err::metadata(project.dist(&format!("{arm}/hello"))).unwrap().len() > 100_000);
+    fs_err::remove_file(project.dist(&format!("{arm}/hello"))).unwrap();
+    project.build(arm).ends(0);
+    assert!(project.dist(&format!("{arm}/hello")).is_file());
+    assert!(!project.manifest_json().to_string().contains(project.dir.as_str()), "no absolute path in the manifest");
+}
+
+#[test]
+fn a_failed_target_leaves_no_old_binary_that_looks_new() {
+    let project = Project::hello("old");
+    project.build(MUSL).ends(0);
+    project.write("src/main.rs", "fn main() { oh no }\n");
+    project.build(MUSL).ends(1);
+    assert!(!project.dist(&format!("{MUSL}/hello")).exists());
+    assert_eq!(ids(&project.manifest_json(), "artifacts"), [""; 0]);
+}
+
+#[test]
+fn a_manifest_never_removes_outside_of_dist() {
+    let project = Project::hello("outside");
+    project.build(MUSL).ends(0);
+    let victims = [project.write("victim", "mine"), project.write("elsewhere/victim", "mine")];
+    fs_err::os::unix::fs::symlink("../elsewhere", project.dist("link")).unwrap();
+    let mut manifest = project.manifest_json();
+    let row = manifest["artifacts"][0].clone();
+    let paths =
+        ["../victim".to_owned(), victims[0].to_string(), "link/victim".to_owned(), "..".to_owned(), String::new()];
+    for path in paths {
+        let mut bad = row.clone();
+        bad["path"] = path.into();
+        manifest["artifacts"].as_array_mut().unwrap().push(bad);
+    }
+    for keep in [true, false] {
+        fs_err::write(project.dist("manifest.json"), manifest.to_string()).unwrap();
+        let convoy = project.build(MUSL);
+        let done = if keep { convoy.arg("--keep").ends(0) } else { convoy.ends(0) };
+        for victim in &victims {
+            assert_eq!(fs_err::read_to_string(victim).unwrap(), "mine", "{done}");
+        }
+        let now = project.manifest_json();
+        let paths: Vec<&str> =
+            now["artifacts"].as_array().unwrap().iter().map(|row| row["path"].as_str().unwrap()).collect();
+        assert!(!paths.iter().any(|path| path.contains("..") || path.starts_with('/')), "{paths:?}");
+    }
+    // One that is no manifest names nothing.
+    fs_err::write(project.dist("manifest.json"), "{ not json").unwrap();
+    project.build(MUSL).ends(0);
+}
+
+#[test]
+fn a_full_disk_is_told_and_the_previous_dist_stays() {
+    let project = Project::hello("full");
+    project.build(MUSL).arg("--target-dir=elsewhere").ends(0);
+    let names = || {
+        let mut names: Vec<String> =
+            project.dir.join("dist").read_dir_utf8().unwrap().map(|e| e.unwrap().file_name().to_owned()).collect();
+        names.sort();
+        names
+    };
+    let before = names();
+    // A small disk in a mount namespace of the test's own: root, or user namespaces, are needed for it.
+    let namespace = if rustix::process::geteuid().is_root() { "-m" } else { "-rm" };
+    let exe = env!("CARGO_BIN_EXE_cargo-convoy");
+    let in_namespace = |script: &str| {
+        let output = Command::new(tool("unshare"))
+            .args([namespace, "sh", "-ec", script])
+            .current_dir(&project.dir)
+            .env_remove("CARGO_BUILD_TARGET_DIR")
+            .output()
+            .unwrap();
+        Done::from(output)
+    };
+    fs_err::create_dir_all(project.dir.join("small")).unwrap();
+    // The target-dir is too small for the build.
+    let done = in_namespace(&format!(
+        "mount -t tmpfs -o size=64k tmpfs small\nexec '{exe}' build -t {MUSL} --target-dir small"
+    ));
+    assert_eq!(done.code, Some(5), "{done}");
+    done.says("hint: free some disk space");
+    // The dist folder is too small for the binary.
+    let done = in_namespace(&format!(
+        "cp -r dist/. small\nmount -t tmpfs -o size=128k tmpfs dist\necho mine >dist/mine\n\
+         code=0\n'{exe}' build -t {MUSL} --target-dir elsewhere || code=$?\nls -A dist >&2\nexit $code"
+    ));
+    assert_eq!(done.code, Some(5), "{done}");
+    done.says("could not write").says("No space left on device").says("free some disk space");
+    assert!(done.stderr.trim_end().ends_with("\nmine"), "nothing half-written stays:\n{done}");
+    assert_eq!(names(), before);
+}
+
+#[test]
+fn of_two_builds_at_once_the_second_waits_and_says_so() {
+    let project = Project::hello("twice");
+    let gate = project.dir.join("gate");
+    project.write(
+        "build.rs",
+        &format!(
+            "fn main() {{\n    println!(\"cargo::rerun-if-changed=build.rs\");\n    std::fs::write(\"{gate}.here\", \"\").unwrap();\n    \
+             while !std::path::Path::new(\"{gate}\").exists() {{ std::thread::sleep(std::time::Duration::from_millis(20)); }}\n}}\n"
+        ),
+    );
+    let first = project.build(MUSL).starts();
+    wait_for("the first build", || project.dir.join("gate.here").exists());
+    let events = project.dir.join("events");
+    let mut second = project.build("aarch64-unknown-linux-musl").arg("--events").arg(&events).starts();
+    wait_for("the second build", || fs_err::read_to_string(&events).is_ok_and(|text| text.contains("waiting")));
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(!second.has_ended());
+    project.write("gate", "");
+    let first = first.wait();
+    assert_eq!(first.code, Some(0), "{first}");
+    let second = second.wait();
+    assert_eq!(second.code, Some(0), "{second}");
+    second.says("another `cargo convoy build` runs in this project: waiting for it");
+    assert_eq!(ids(&project.manifest_json(), "artifacts"), ["aarch64-unknown-linux-musl"]);
+}
+
+// The network.
+
+#[test]
+fn no_network_and_nothing_fetched() {
+    let project =
+        Project::empty("offline").manifest("user", "[dependencies]\nitoa = \"1\"\n").file("src/main.rs", HELLO);
+    let home = project.dir.join("cargo-home");
+    fs_err::create_dir(&home).unwrap();
+    // A registry on a port where nobody listens.
+    fs_err::write(
+        home.join("config.toml"),
+        "[source.crates-io]\nreplace-with = \"nowhere\"\n[source.nowhere]\nregistry = \"sparse+http://127.0.0.1:9/\"\n[net]\nretry = 0\n",
+    )
+    .unwrap();
+    let done = project.build(MUSL).env("CARGO_HOME", &home).ends(5);
+    done.says("error: the dependencies could not be fetched").says("hint: is the network there?");
+    project.build(MUSL).arg("--offline").env("CARGO_HOME", &home).ends(5).says("itoa");
+    let done = project.convoy(["plan", "-t", MUSL]).env("CARGO_HOME", &home).ends(5);
+    done.says("`plan` resolves nothing online").says("hint: run `cargo fetch` once");
+    assert!(!project.dir.join("dist").exists());
+}
+
+#[test]
+fn a_lock_file_that_does_not_match() {
+    let project = Project::hello("locked");
+    project.build(MUSL).ends(0);
+    let project = project.manifest("renamed", "");
+    let before = fs_err::read_to_string(project.dir.join("Cargo.lock")).unwrap();
+    project.build(MUSL).arg("--locked").ends(2).says("Cargo.lock does not match the manifests");
+    assert_eq!(fs_err::read_to_string(project.dir.join("Cargo.lock")).unwrap(), before);
+}
+
+#[test]
+fn a_toolchain_that_is_not_installed_is_told_and_not_installed() {
+    let project = Project::hello("toolchain").file("rust-toolchain.toml", "[toolchain]\nchannel = \"1.60.0\"\n");
+    let done = project
+        .build(MUSL)
+        .env_remove("CARGO")
+        .env_remove("RUSTUP_TOOLCHAIN")
+        .env_remove("RUSTUP_AUTO_INSTALL")
+        .ends(5);
+    done.says("1.60.0").says("is not installed");
+}
+
+// verify.
+
+#[test]
+fn verify_says_of_anything_what_it_is_not() {
+    let project = Project::hello("verify");
+    project.build(MUSL).ends(0);
+    let good = project.dist(&format!("{MUSL}/hello"));
+    let bytes = fs_err::read(&good).unwrap();
+    let truncated = project.dir.join("truncated");
+    fs_err::write(&truncated, &bytes[..bytes.len() / 2]).unwrap();
+    let text = project.write("text", "#!/bin/sh\necho a program of sorts\n");
+    let empty = project.write("empty", "");
+    project.convoy(["verify", good.as_str()]).ends(0);
+    project.convoy(["verify", "--target", MUSL, good.as_str()]).ends(0);
+    project.convoy(["verify", "--target", "linux/arm64", good.as_str()]).ends(4);
+    for (file, code) in [(&truncated, 4), (&text, 4), (&empty, 4), (&project.dir, 5), (&project.dir.join("missing"), 5)]
+    {
+        let done = project.convoy(["verify", "--json", file.as_str()]).ends(code);
+        let row = &done.json()["files"][0];
+        assert_eq!((&row["verified"], &row["file"]), (&false.into(), &file.as_str().into()));
+        assert!(row["findings"].as_array().unwrap().iter().any(|f| f["level"] == "violation"), "{row:#}");
+        let done = project.convoy(["verify", file.as_str()]).ends(code);
+        assert_eq!(done.stdout, "");
+        done.says(&format!("{file}: refused"));
+    }
+    // With several, each is told, and the worst is the exit code.
+    let all = [good.as_str(), "missing", text.as_str()];
+    let done = project.convoy(["verify", "--json"].iter().chain(&all)).ends(4);
+    assert_eq!(done.json()["files"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn verify_survives_truncation_anywhere() {
+    let project = Project::hello("anywhere");
+    project.build(MUSL).ends(0);
+    let bytes = fs_err::read(project.dist(&format!("{MUSL}/hello"))).unwrap();
+    let lengths = [1, 4, 16, 63, 64, 65, 120, 1000, 4096, bytes.len() - 1].into_iter();
+    let files: Vec<String> = lengths
+        .map(|length| {
+            let path = project.dir.join(format!("first-{length}"));
+            fs_err::write(&path, &bytes[..length]).unwrap();
+            path.into_string()
+        })
+        .collect();
+    let done = project.convoy(["verify", "--json"].into_iter().chain(files.iter().map(String::as_str))).ends(4);
+    for row in done.json()["files"].as_array().unwrap() {
+        assert_eq!(row["verified"], false, "{row:#}");
+    }
+}
+
+// Outputs.
+
+fn schema(project: &Project, kind: &str) -> Value {
+    project.convoy(["schema", kind]).ends(0).json()
+}
+
+#[track_caller]
+fn fits(schema: &Value, value: &Value) {
+    let faults = support::schema::faults(schema, value);
+    assert!(faults.is_empty(), "{faults:#?}\nin {value:#}");
+}
+
+#[test]
+fn every_json_output_is_valid_by_its_schema_and_alone_on_standard_output() {
+    let project = Project::hello("json");
+    let targets = format!("{MUSL},linux/amd64,darwin/arm64,sparc64-unknown-linux-gnu");
+    let plan = project.convoy(["plan", "--json", "-t", &targets]).ends(3);
+    fits(&schema(&project, "plan"), &plan.json());
+    assert_eq!(plan.json()["kind"], "plan");
+
+    let events = project.dir.join("events.jsonl");
+    let build = project.build(&targets).arg("--json").arg("--events").arg(&events).ends(3);
+    fits(&schema(&project, "manifest"), &build.json());
+    assert_eq!(build.json(), project.manifest_json());
+    build.says("Finished 3 verified binaries in dist, 1 missing");
+    let event = schema(&project, "event");
+    let text = fs_err::read_to_string(&events).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.len() > 5, "{text}");
+    for line in &lines {
+        fits(&event, line);
+        assert_eq!(line["run_id"], lines[0]["run_id"]);
+    }
+    // On standard output when asked, and then alone.
+    let done = project.build(MUSL).arg("--events=-").ends(0);
+    for line in done.stdout.lines() {
+        fits(&event, &serde_json::from_str(line).unwrap());
+    }
+    project.build(MUSL).args(["--events=-", "--json"]).ends(2).says("would both write to standard output");
+
+    let known = project.convoy(["targets", "--json"]).ends(0);
+    fits(&schema(&project, "targets"), &known.json());
+    let file = project.dist(&format!("{MUSL}/hello"));
+    let verified = project.convoy(["verify", "--json", file.as_str(), "missing"]).ends(5);
+    fits(&schema(&project, "verify"), &verified.json());
+    fits(&schema(&project, "cache"), &project.convoy(["cache", "list", "--json"]).ends(0).json());
+    let all = project.convoy(["schema"]).ends(0).json();
+    assert_eq!(all.as_object().unwrap().len(), 6);
+
+    // The checker does find faults.
+    let mut broken = build.json();
+    broken["artifacts"][0]["size"] = "big".into();
+    broken["failed"][0].as_object_mut().unwrap().remove("code");
+    assert_eq!(support::schema::faults(&schema(&project, "manifest"), &broken).len(), 2);
+}
+
+#[test]
+fn people_are_told_on_standard_error_and_without_colours_in_a_pipe() {
+    let project = Project::hello("human");
+    project.write("src/main.rs", "fn main() { let unused = 1; oh no }\n");
+    for args in [
+        &["build", "-t", MUSL, "-v"][..],
+        &["plan", "-t", MUSL, "-v"],
+        &["targets"],
+        &["verify", "src/main.rs"],
+        &["cache", "list"],
+        &["build", "-t", "nowhere"],
+    ] {
+        let output = support::Convoy::new(&project.dir, args).output();
+        assert_eq!(output.stdout, "", "{args:?}: {output}");
+        assert!(!output.stderr.is_empty() && !output.stderr.contains('\u{1b}'), "{args:?}: {output}");
+    }
+    let colored = project.convoy(["build", "-t", MUSL, "--color", "always"]).ends(1);
+    assert!(colored.stderr.contains("\u{1b}[") && colored.stdout.is_empty(), "{colored}");
+    let log = fs_err::read_to_string(project.dir.join(format!("target/convoy/logs/{MUSL}.log"))).unwrap();
+    assert!(!log.contains('\u{1b}'), "{log}");
+    let quiet = Project::hello("quiet");
+    assert_eq!(quiet.build(MUSL).arg("-q").ends(0).stderr, "");
+}
+
+#[test]
+fn cache_clean_is_a_dry_run_unless_forced() {
+    let project = Project::hello("cache");
+    let cache = project.dir.join("cache");
+    let convoy = |args: &[&str]| project.convoy(args).env("CONVOY_CACHE_DIR", &cache);
+    convoy(&["cache", "list"]).ends(0).says("empty");
+    convoy(&["cache", "clean", "--force"]).ends(0);
+    assert!(!cache.exists());
+    convoy(&["build", "-t", "darwin/arm64", "--no-provision"]).ends(0);
+    let listed = convoy(&["cache", "list", "--json"]).ends(0).json();
+    assert!(listed["entries"].as_array().unwrap().iter().any(|entry| entry["room"] == "darwin"), "{listed:#}");
+    convoy(&["cache", "clean"]).ends(0).says("nothing was removed: add --force");
+    assert_eq!(convoy(&["cache", "list", "--json"]).ends(0).json(), listed);
+    convoy(&["cache", "clean", "--force"]).ends(0).says("removed");
+    let left = convoy(&["cache", "list", "--json"]).ends(0).json();
+    assert_eq!(left["entries"].as_array().unwrap().len(), 0, "{left:#}");
+    // A folder that is not convoy's is not emptied.
+    fs_err::remove_file(cache.join("v1/CACHEDIR.TAG")).unwrap();
+    project.write("cache/v1/mine/file", "mine");
+    convoy(&["cache", "clean", "--force"]).ends(5).says("carries no CACHEDIR.TAG");
+    assert!(cache.join("v1/mine/file").exists());
+    // All that is needed is made anew.
+    fs_err::remove_dir_all(&cache).unwrap();
+    convoy(&["build", "-t", "darwin/arm64", "--no-provision"]).ends(0);
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_stops_only_what_needs_it() {
+    let project = Project::hello("no-cache");
+    project.build(MUSL).env("CONVOY_CACHE_DIR", "/proc/convoy").ends(0);
+    project.build("darwin/arm64").env("CONVOY_CACHE_DIR", "/proc/convoy").ends(5).says("/proc/convoy");
+}
+
+#[test]
+fn completions_and_man_pages() {
+    let project = Project::hello("docs");
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let done = project.convoy(["completions", shell]).ends(0);
+        assert!(done.stdout.contains("cargo-convoy") && done.stdout.len() > 1000, "{shell}");
+    }
+    let script = project.write("complete.bash", &project.convoy(["completions", "bash"]).ends(0).stdout);
+    run(tool("bash"), &["-n", script.as_str()]);
+    project.convoy(["man", "pages"]).ends(0);
+    let pages: Vec<String> =
+        project.dir.join("pages").read_dir_utf8().unwrap().map(|page| page.unwrap().file_name().to_owned()).collect();
+    assert!(pages.len() > 5 && pages.iter().all(|page| page.ends_with(".1")), "{pages:?}");
+    assert!(!pages.iter().any(|page| page.contains("zig") || page.contains("link")), "{pages:?}");
+    project.convoy(["man", "/proc/convoy"]).ends(5);
+}
+
+#[test]
+fn with_several_causes_the_exit_code_is_the_worst() {
+    // One is blocked, one fails to compile, one is good: 1 beats 3.
+    let project = Project::empty("worst").manifest("hello", "").file(
+        "src/main.rs",
+        "#[cfg(target_arch = \"aarch64\")]\ncompile_error!(\"no arm\");\nfn main() { println!(\"hello 42\"); }\n",
+    );
+    let blocked = "sparc64-unknown-linux-gnu";
+    project.build(&format!("{blocked},aarch64-unknown-linux-musl,{MUSL}")).ends(1);
+    let manifest = project.manifest_json();
+    assert_eq!(ids(&manifest, "artifacts"), [MUSL]);
+    assert_eq!(rows(&manifest, "failed")[blocked]["status"], "blocked");
+    project.build(&format!("{blocked},{MUSL}")).ends(3);
+    // All blocked: nothing was attempted, and that is what the manifest says.
+    project.build(blocked).ends(3);
+    assert_eq!(ids(&project.manifest_json(), "failed"), [blocked]);
+}
