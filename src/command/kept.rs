@@ -118,7 +118,8 @@ fn files(project: &Project) -> Vec<Utf8PathBuf> {
     for manifest in &project.read {
         let Some(dir) = manifest.parent() else { continue };
         files.extend([dir.join("src"), dir.join("src/bin")]);
-        files.extend(dir.parent().map(Utf8Path::to_owned));
+        // A new member appears beside the others; what lies beside the workspace itself is none.
+        files.extend(dir.parent().filter(|_| dir != project.workspace_root).map(Utf8Path::to_owned));
     }
     let cargo_home = std::env::var("CARGO_HOME").map(Utf8PathBuf::from).ok();
     let home = std::env::var("HOME").map(Utf8PathBuf::from).ok();

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::host::Stamp;
 use crate::link;
 use crate::package::Place;
-use crate::verify::{Expectation, Finding, Inspection, inspect, judge};
+use crate::verify::{self, Expectation, Finding, Inspection, inspect, judge};
 
 /// What was found in one file.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -84,7 +84,10 @@ impl Checker {
         let sha256 = hex(&Sha256::digest(&bytes));
         let size = bytes.len() as u64;
         let checked = match inspect(&bytes) {
-            Ok(inspection) => {
+            Ok(mut inspection) => {
+                // The objects tell more than the file, of which lld writes the first one's level only.
+                let objects = expectation.link.as_ref().and_then(verify::cpu_of_objects);
+                inspection.cpu = objects.or(inspection.cpu);
                 let mut findings = judge(&inspection, &expectation);
                 if findings.iter().any(|finding| finding.code == "darwin-symbol-unaccounted") {
                     // Reading the sources costs, so only where something is unaccounted for without them.

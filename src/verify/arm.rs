@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 use crate::catalog::{ArmLevel, FloatAbi};
-use crate::link::ArmAttributes;
+use crate::link::{ArmAttributes, LinkRecord};
 
 // `Tag_CPU_arch`. The numbers are no ladder: v6T2, v6-M and the M profiles have instructions that others lack.
 const V6: u8 = 6;
@@ -163,6 +163,18 @@ pub(super) fn cpu_text(attributes: &ArmAttributes, float: Option<FloatAbi>) -> O
         None => {}
     }
     Some(text)
+}
+
+/// The level that the objects of a link ask for together: what lld and zig leave out of the file.
+pub fn cpu_of_objects(link: &LinkRecord) -> Option<String> {
+    let each = || link.arm.iter().map(|group| &group.attributes);
+    let together = ArmAttributes {
+        cpu_arch: each().filter_map(|a| a.cpu_arch).max_by_key(|arch| (*arch >= V7 || *arch == V6T2, *arch)),
+        fp_arch: each().filter_map(|a| a.fp_arch).max_by_key(|fp| fp_rank(*fp)),
+        simd_arch: each().filter_map(|a| a.simd_arch).max(),
+        ..ArmAttributes::default()
+    };
+    cpu_text(&together, each().find_map(ArmAttributes::float_abi))
 }
 
 /// The architecture version that attributes ask for: 6 or 7, for telling targets apart.

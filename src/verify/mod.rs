@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::{Catalog, Glibc, Target};
 use crate::link::LinkRecord;
 
+pub use arm::cpu_of_objects;
 pub use infer::{infer, not_checked};
 pub use inspect::inspect;
 pub use inspection::{DynamicSymbol, Elf, Facts, Inspection, Kind, Linkage, MachO, Pe, Signature, VersionNeed};
