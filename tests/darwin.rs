@@ -1,7 +1,7 @@
 //! Links for macOS without an SDK, on real programs: with rustup's `rust-lld`, for both darwin targets.
 //!
-//! What these tests need (a missing tool fails them): both darwin targets of rustup, the crates registry, and for C zig:
-//! `CONVOY_TEST_ZIG`, else `zig` on PATH, else the `ziglang` Python package. The ignored ones take minutes.
+//! They need (a missing tool fails them) both darwin targets of rustup and the crates registry; `darwin_heavy` holds
+//! those that take minutes or zig.
 
 mod darwin_support;
 
@@ -28,7 +28,7 @@ fn hello_world_binds_exactly() {
 #[test]
 fn the_users_deployment_target_is_kept() {
     let project = Project::new("hello-12", "", "fn main() {}");
-    let binary = build(&project, TARGETS[1], &[("MACOSX_DEPLOYMENT_TARGET", "12.3")]);
+    let binary = build(&project, TARGETS[1], &[("MACOSX_DEPLOYMENT_TARGET".to_owned(), "12.3".to_owned())]);
     assert_eq!(binary.min_os, Some((12, 3)));
 }
 

@@ -1,5 +1,5 @@
-//! The long tests of links for macOS: real programs, C and C++ through zig. Minutes on a cold machine, so they are ignored:
-//! `cargo test --test darwin_heavy -- --ignored`.
+//! The long tests of links for macOS: real programs, C and C++ through zig. Minutes on a cold machine, so they are
+//! ignored: `cargo test --test darwin_heavy -- --ignored`.
 
 mod darwin_support;
 
@@ -21,9 +21,7 @@ fn c_by_zig() {
     }";
     let project = Project::new("c-user", dependencies, main);
     for target in TARGETS {
-        let env = zig_env(target);
-        let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (&**name, &**value)).collect();
-        let binary = build(&project, target, &env);
+        let binary = build(&project, target, &zig_env(target));
         assert_eq!(binary.unaccounted(), [""; 0], "{target}");
         let looked_up: Vec<&String> = binary.dynamic.iter().filter(|symbol| !symbol.starts_with("_CF")).collect();
         assert_eq!(looked_up, ["_kCFAllocatorSystemDefault"; 0], "{target}");
@@ -65,83 +63,42 @@ fn cxx_by_zig() {
     let project =
         Project::new("cxx-user", manifest, main).file("build.rs", build_rs).file("count.cpp", CPP).with_libcxx();
     for target in TARGETS {
-        let env = zig_env(target);
-        let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (&**name, &**value)).collect();
-        let binary = build(&project, target, &env);
+        let binary = build(&project, target, &zig_env(target));
         assert_eq!(binary.dynamic, std::collections::BTreeSet::new(), "{target}");
         assert_eq!(binary.dylibs, ["/usr/lib/libSystem.B.dylib"], "{target}: libc++ is inside");
     }
 }
 
-/// Libraries that touch macOS, each with a program that uses them.
-const LIBRARY_USERS: &[(&str, &str, &str)] = &[
-    (
-        "sysinfo",
-        "",
-        "let s = sysinfo::System::new_all(); println!(\"{:?}\", (s.cpus().len(), sysinfo::Disks::new_with_refreshed_list(), sysinfo::Networks::new_with_refreshed_list(), sysinfo::Components::new_with_refreshed_list(), sysinfo::Users::new_with_refreshed_list().len()));",
-    ),
-    (
-        "notify",
-        "",
-        "use notify::Watcher as _; let (tx, rx) = std::sync::mpsc::channel(); let mut w = notify::recommended_watcher(tx).unwrap(); w.watch(std::path::Path::new(\".\"), notify::RecursiveMode::Recursive).unwrap(); for e in rx { println!(\"{e:?}\") }",
-    ),
-    (
-        "arboard",
-        "",
-        "let mut c = arboard::Clipboard::new().unwrap(); println!(\"{:?} {:?}\", c.get_text(), c.get_image().map(|i| i.width)); c.set_text(\"x\").unwrap();",
-    ),
-    (
-        "native-tls",
-        "",
-        "let c = native_tls::TlsConnector::new().unwrap(); let s = std::net::TcpStream::connect(\"x:443\").unwrap(); c.connect(\"x\", s).unwrap(); println!(\"{}\", native_tls::Identity::from_pkcs12(&[], \"\").is_ok());",
-    ),
-    (
-        "cpal",
-        "",
-        "use cpal::traits::*; let h = cpal::default_host(); for d in h.devices().unwrap() { println!(\"{:?}\", d.supported_output_configs().map(|c| c.count())) }",
-    ),
-    (
-        "keyring",
-        ", features = [\"apple-native\"]",
-        "let e = keyring::Entry::new(\"a\", \"b\").unwrap(); e.set_password(\"x\").unwrap(); println!(\"{:?}\", e.get_password());",
-    ),
-    (
-        "metal",
-        "",
-        "for d in metal::Device::all() { d.new_command_queue().new_command_buffer().commit(); println!(\"{}\", d.name()) }",
-    ),
-    ("rfd", "", "println!(\"{:?}\", rfd::FileDialog::new().pick_file()); rfd::MessageDialog::new().show();"),
-    (
-        "system-configuration",
-        "",
-        "let s = system_configuration::dynamic_store::SCDynamicStoreBuilder::new(\"x\").build(); println!(\"{:?}\", s.map(|s| s.get_proxies()));",
-    ),
-    (
-        "battery",
-        "",
-        "for b in battery::Manager::new().unwrap().batteries().unwrap() { println!(\"{:?}\", b.map(|b| b.state())) }",
-    ),
-    (
-        "winit",
-        "",
-        "struct A; impl winit::application::ApplicationHandler for A { fn resumed(&mut self, e: &winit::event_loop::ActiveEventLoop) { e.create_window(Default::default()).unwrap().set_title(\"x\") } fn window_event(&mut self, _: &winit::event_loop::ActiveEventLoop, _: winit::window::WindowId, e: winit::event::WindowEvent) { println!(\"{e:?}\") } } winit::event_loop::EventLoop::new().unwrap().run_app(&mut A).unwrap();",
-    ),
-];
+macro_rules! users {
+    ($($name:literal: $dependency:literal),* $(,)?) => {
+        [$(($name, $dependency, include_str!(concat!("fixtures/darwin/", $name, ".rs")))),*]
+    };
+}
 
-const VERSIONS: &[(&str, &str)] = &[];
+/// Libraries that touch macOS, each with a program that uses it.
+const LIBRARY_USERS: [(&str, &str, &str); 12] = users![
+    "sysinfo": "\"=0.40.1\"",
+    "notify": "\"=8.2.1\"",
+    "arboard": "\"=3.7.0\"",
+    "native-tls": "\"=0.2.18\"",
+    "cpal": "\"=0.18.2\"",
+    "keyring": "{ version = \"=3.6.3\", features = [\"apple-native\"] }",
+    "metal": "\"=0.33.0\"",
+    "rfd": "\"=0.17.2\"",
+    "system-configuration": "\"=0.8.0\"",
+    "battery": "\"=0.7.8\"",
+    "winit": "\"=0.30.13\"",
+    "curl": "\"=0.4.51\"",
+];
 
 #[test]
 #[ignore = "compiles a dozen crates twice"]
 fn popular_libraries_are_accounted_for() {
     let mut open = Vec::new();
-    for &(name, features, main) in LIBRARY_USERS {
-        let version = VERSIONS.iter().find(|(known, _)| *known == name).map_or("*", |(_, version)| version);
-        let dependency = format!("{name} = {{ version = \"{version}\"{features} }}");
-        let project = Project::new(&format!("uses-{name}"), &dependency, &format!("fn main() {{ {main} }}"));
+    for (name, dependency, main) in LIBRARY_USERS {
+        let project = Project::new(&format!("uses-{name}"), &format!("{name} = {dependency}"), main);
         for target in TARGETS {
-            let env = zig_env(target);
-            let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (&**name, &**value)).collect();
-            let binary = build(&project, target, &env);
+            let binary = build(&project, target, &zig_env(target));
             println!("{name} {target}: {} looked up, {} bound", binary.dynamic.len(), binary.bound.len());
             open.extend(binary.unaccounted().into_iter().map(|symbol| format!("{name} {target}: {symbol}")));
         }
@@ -155,8 +112,7 @@ fn popular_programs_are_accounted_for() {
     let mut open = Vec::new();
     for (package, bin) in [("fd-find", "fd"), ("ripgrep", "rg"), ("bat", "bat"), ("du-dust", "dust")] {
         for target in TARGETS {
-            let env = zig_env(target);
-            let binary = install(package, bin, target, &env);
+            let binary = install(package, bin, target, &zig_env(target));
             println!("{package} {target}: {} looked up, {} bound", binary.dynamic.len(), binary.bound.len());
             open.extend(binary.unaccounted().into_iter().map(|symbol| format!("{package} {target}: {symbol}")));
         }

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use camino::Utf8Path;
 
 use crate::catalog::Catalog;
-use crate::command::prepare::{Network, Prepared, prepare};
-use crate::command::print_json;
+use crate::command::prepare::{Network, Prepared, Project, Warning, prepare};
+use crate::command::{current_dir, kept, print_json};
 use crate::error::{Error, Exit, Result};
+use crate::host::{CacheDir, HostFacts};
 use crate::package::{
     self, ArtifactRow, Checked, Checker, FailedRow, FailedStatus, GlibcRow, Manifest, Place, Tool, Toolchain,
 };
@@ -22,11 +23,13 @@ use crate::verify::{Expectation, Level};
 /// `cargo convoy plan`.
 pub(super) fn plan(selection: &Selection, json: bool, style: Style) -> Result<Exit> {
     let reporter = Reporter::new(run_id(), style, None)?;
-    let prepared = prepare(selection, Network::Never, &reporter)?;
+    let prepared = prepare(selection, Network::Never, &CacheDir::find()?)?;
+    let plan = &prepared.project.plan;
+    warn(&reporter, &prepared.project);
     if json {
-        print_json(&prepared.plan)?;
+        print_json(plan)?;
     } else {
-        let mut text = table::plan(&prepared.plan, Style { color: style.color, ..style });
+        let mut text = table::plan(plan, style);
         if style.verbose > 0 {
             for (key, value, origin) in prepared.settings.origins() {
                 text.push_str(&format!("\n{key} = {value}  ({origin})"));
@@ -34,7 +37,17 @@ pub(super) fn plan(selection: &Selection, json: bool, style: Style) -> Result<Ex
         }
         reporter.text(&text);
     }
-    Ok(if prepared.plan.has_blocked() { Exit::Blocked } else { Exit::Success })
+    Ok(if plan.has_blocked() { Exit::Blocked } else { Exit::Success })
+}
+
+fn warn(reporter: &Reporter, project: &Project) {
+    for Warning { target, code, message } in &project.warnings {
+        let warning = reporter.warning(Phase::Plan, message.clone()).code(code);
+        match target {
+            Some(target) => warning.target(target).send(),
+            None => warning.send(),
+        }
+    }
 }
 
 fn run_id() -> String {
@@ -75,14 +88,24 @@ struct Build<'a> {
 
 impl Build<'_> {
     fn run(&self) -> Result<(Manifest, Exit)> {
-        let mut prepared = prepare(self.selection, Network::Allowed, self.reporter)?;
-        let convoy_dir = prepared.target_dir.join("convoy");
-        fs_err::create_dir_all(&convoy_dir)?;
-        let _lock = self.lock(&convoy_dir)?;
-        self.writable_dist(&prepared.settings.dist_dir.value)?;
-        self.provision(&mut prepared)?;
+        let cache = CacheDir::find()?;
+        let (project, _lock) = match kept::recall(&cache, self.selection, &current_dir()?) {
+            Some(project) => {
+                let lock = self.enter(&project)?;
+                (project, lock)
+            }
+            None => {
+                let mut prepared = prepare(self.selection, Network::Allowed, &cache)?;
+                let lock = self.enter(&prepared.project)?;
+                self.provision(&mut prepared, &cache)?;
+                kept::remember(&cache, self.selection, &prepared.project);
+                (prepared.project, lock)
+            }
+        };
+        let prepared = &project;
+        let convoy_dir = project.convoy_dir();
 
-        let mut manifest = self.empty_manifest(&prepared);
+        let mut manifest = self.empty_manifest(prepared);
         let mut exit = Exit::Success;
         for cell in prepared.plan.cells.iter().filter(|cell| cell.status == Status::Blocked) {
             exit = exit.worst(Exit::Blocked);
@@ -92,7 +115,7 @@ impl Build<'_> {
             }
             manifest.failed.push(failed(
                 cell,
-                &prepared,
+                prepared,
                 FailedStatus::Blocked,
                 "blocked",
                 &cell.because,
@@ -100,7 +123,7 @@ impl Build<'_> {
             ));
         }
 
-        let outcomes = run::run_lanes(&self.job(&prepared, convoy_dir.clone())?)?;
+        let outcomes = run::run_lanes(&self.job(prepared, &cache, convoy_dir.clone())?)?;
         let mut checker = Checker::open(&convoy_dir);
         let mut places = Vec::new();
         for outcome in &outcomes {
@@ -108,7 +131,7 @@ impl Build<'_> {
             match &outcome.result {
                 CellResult::Built(artifacts) => {
                     for artifact in artifacts {
-                        let worst = self.check(&prepared, cell, artifact, &mut checker, &mut manifest, &mut places)?;
+                        let worst = self.check(prepared, cell, artifact, &mut checker, &mut manifest, &mut places)?;
                         exit = exit.worst(worst);
                     }
                 }
@@ -118,12 +141,12 @@ impl Build<'_> {
                         let log = convoy_dir.join("logs").join(format!("{}.log", outcome.id));
                         Some(format!("the full log is in {}", shorten(&log, &prepared.cwd)))
                     });
-                    let row = failed(cell, &prepared, FailedStatus::Failed, failure.code, &failure.message, hint);
+                    let row = failed(cell, prepared, FailedStatus::Failed, failure.code, &failure.message, hint);
                     manifest.failed.push(row);
                 }
                 CellResult::Interrupted => {
                     let row =
-                        failed(cell, &prepared, FailedStatus::Interrupted, "interrupted", "a signal came first", None);
+                        failed(cell, prepared, FailedStatus::Interrupted, "interrupted", "a signal came first", None);
                     manifest.failed.push(row);
                 }
             }
@@ -132,15 +155,25 @@ impl Build<'_> {
             // What the previous run left in dist stays as it was.
             return Err(Error::interrupted(signal));
         }
-        let placed = package::place(&prepared.settings.dist_dir.value, &places, manifest, self.options.keep)?;
+        let placed = package::place(&prepared.dist_dir, &places, manifest, self.options.keep)?;
         for path in &placed.removed {
             let path = shorten(path, &prepared.cwd);
             self.reporter.debug(Phase::Package, format!("removed {path}, of an earlier run")).send();
         }
-        checker.remember(&places, &prepared.settings.dist_dir.value);
+        checker.remember(&places, &prepared.dist_dir);
         checker.close();
-        self.close(&prepared, &placed.manifest, &outcomes);
+        self.close(prepared, &placed.manifest, &outcomes);
         Ok((placed.manifest, exit))
+    }
+
+    /// Says what is to be said at every run, and makes sure of the folders; gives the project's lock.
+    fn enter(&self, project: &Project) -> Result<fs_err::File> {
+        warn(self.reporter, project);
+        let convoy_dir = project.convoy_dir();
+        fs_err::create_dir_all(&convoy_dir)?;
+        let lock = self.lock(&convoy_dir)?;
+        self.writable_dist(&project.dist_dir)?;
+        Ok(lock)
     }
 
     /// One run at a time in a project; the second waits and says so.
@@ -181,10 +214,10 @@ impl Build<'_> {
     }
 
     /// Brings what the plan names, and plans again with what came and what did not.
-    fn provision(&self, prepared: &mut Prepared) -> Result<()> {
+    fn provision(&self, prepared: &mut Prepared, cache: &CacheDir) -> Result<()> {
         loop {
             let mut wanted: BTreeSet<Provision> = BTreeSet::new();
-            wanted.extend(prepared.plan.cells.iter().flat_map(|cell| cell.provision.clone()));
+            wanted.extend(prepared.project.plan.cells.iter().flat_map(|cell| cell.provision.clone()));
             if wanted.is_empty() {
                 return Ok(());
             }
@@ -192,15 +225,15 @@ impl Build<'_> {
                 if let Some(signal) = self.interrupt.came() {
                     return Err(Error::interrupted(signal));
                 }
-                self.bring(&provision, prepared)?;
+                self.bring(&provision, &mut prepared.project.host, cache)?;
             }
             prepared.decide();
         }
     }
 
-    fn bring(&self, provision: &Provision, prepared: &mut Prepared) -> Result<()> {
+    fn bring(&self, provision: &Provision, host: &mut HostFacts, cache: &CacheDir) -> Result<()> {
         let started = Instant::now();
-        let toolchain = prepared.host.toolchain.clone().unwrap_or_default();
+        let toolchain = host.toolchain.clone().unwrap_or_default();
         let announce = |what: String| self.reporter.info(Phase::Provision, what).send();
         let done = |what: String| self.reporter.debug(Phase::Provision, what).took(started.elapsed()).send();
         match provision.kind {
@@ -209,7 +242,7 @@ impl Build<'_> {
                 announce(format!("the std for {triple} (rustup, toolchain {toolchain})"));
                 match rust_std::add_target(&toolchain, triple)? {
                     Added::Yes => {
-                        prepared.host.std.insert(triple.clone());
+                        host.std.insert(triple.clone());
                         done(format!("the std for {triple} is here"));
                     }
                     Added::No(why) => {
@@ -217,14 +250,14 @@ impl Build<'_> {
                             .debug(Phase::Provision, format!("rustup could not bring the std for {triple}: {why}"))
                             .code("std-missing")
                             .send();
-                        prepared.host.refused_std.insert(triple.clone(), why);
+                        host.refused_std.insert(triple.clone(), why);
                     }
                 }
             }
             ProvisionKind::RustSrc => {
                 announce(format!("the source of std (rustup, toolchain {toolchain})"));
                 match rust_std::add_component(&toolchain, "rust-src")? {
-                    Added::Yes => prepared.host.rust_src = true,
+                    Added::Yes => host.rust_src = true,
                     Added::No(why) => return Err(Error::work(format!("rustup could not bring rust-src: {why}"))),
                 }
             }
@@ -232,15 +265,15 @@ impl Build<'_> {
                 let size = provision.bytes.map(|bytes| format!(", about {}", table::size_text(bytes)));
                 let version = zig::version();
                 announce(format!("zig {version} (pip, into convoy's own cache{})", size.unwrap_or_default()));
-                match zig::bring(&prepared.cache) {
+                match zig::bring(cache) {
                     Ok(facts) => {
-                        prepared.host.zig = Some(facts);
+                        host.zig = Some(facts);
                         done(format!("zig {version} is here"));
                     }
                     // The cells that need it are blocked with this reason; the others still build.
                     Err(error) => {
                         self.reporter.warning(Phase::Provision, error.to_string()).code("zig-missing").send();
-                        prepared.host.zig_unavailable = Some(error.to_string());
+                        host.zig_unavailable = Some(error.to_string());
                     }
                 }
             }
@@ -248,23 +281,28 @@ impl Build<'_> {
         Ok(())
     }
 
-    fn job<'b>(&'b self, prepared: &'b Prepared, convoy_dir: camino::Utf8PathBuf) -> Result<Job<'b>> {
+    fn job<'b>(
+        &'b self,
+        prepared: &'b Project,
+        cache: &'b CacheDir,
+        convoy_dir: camino::Utf8PathBuf,
+    ) -> Result<Job<'b>> {
         let exe = std::env::current_exe()?;
         let exe = camino::Utf8PathBuf::from_path_buf(exe)
             .map_err(|exe| Error::work(format!("convoy's own path `{}` is not UTF-8", exe.display())))?;
         Ok(Job {
             plan: &prepared.plan,
             selection: self.selection,
-            profile: &prepared.settings.profile.value,
+            profile: &prepared.profile,
             bins: &prepared.bins,
             host: &prepared.host,
             flags: &prepared.flags,
-            cache: &prepared.cache,
+            cache,
             convoy_dir,
             manifest_path: prepared.manifest_path.clone(),
             cwd: prepared.cwd.clone(),
             exe,
-            crates: prepared.slices.iter().map(|(id, slice)| (id.clone(), slice.target.len())).collect(),
+            crates: prepared.packages.iter().map(|(id, dirs)| (id.clone(), dirs.len())).collect(),
             reporter: self.reporter,
             interrupt: self.interrupt,
         })
@@ -273,7 +311,7 @@ impl Build<'_> {
     /// Inspects one binary; a right one is on its way to dist, a wrong one is listed.
     fn check(
         &self,
-        prepared: &Prepared,
+        prepared: &Project,
         cell: &CellPlan,
         artifact: &Artifact,
         checker: &mut Checker,
@@ -283,10 +321,7 @@ impl Build<'_> {
         let id = &cell.cell.id;
         let catalog = Catalog::embedded();
         let expectation = Expectation { floor: cell.cell.floor, ..Expectation::of_triple(&cell.cell.target, catalog) };
-        let slice = prepared.slices.get(id);
-        let dirs = || -> Vec<camino::Utf8PathBuf> {
-            slice.map(|slice| slice.target.iter().map(|package| package.dir.clone()).collect()).unwrap_or_default()
-        };
+        let dirs = || prepared.packages.get(id).cloned().unwrap_or_default();
         let Checked { sha256, size, inspection, mut findings } = checker.check(&artifact.path, expectation, &dirs)?;
         if self.options.smoke {
             let target = catalog.target(&cell.cell.target);
@@ -323,7 +358,7 @@ impl Build<'_> {
         self.reporter.debug(Phase::Verify, artifact.bin.name.clone()).target(id).send();
         let suffix = if cell.cell.target.contains("-windows-") { ".exe" } else { "" };
         let path = camino::Utf8PathBuf::from(id).join(format!("{}{suffix}", artifact.bin.name));
-        let dist = &prepared.settings.dist_dir.value;
+        let dist = &prepared.dist_dir;
         places.push(Place {
             up_to_date: checker.placed(&dist.join(&path), &sha256),
             source: artifact.path.clone(),
@@ -357,8 +392,8 @@ impl Build<'_> {
         Ok(Exit::Success)
     }
 
-    fn empty_manifest(&self, prepared: &Prepared) -> Manifest {
-        let dist = &prepared.settings.dist_dir.value;
+    fn empty_manifest(&self, prepared: &Project) -> Manifest {
+        let dist = &prepared.dist_dir;
         // No absolute path: the manifest travels. A dist folder inside the workspace is told by its depth.
         let inside = dist.strip_prefix(&prepared.workspace_root).ok();
         let relative = inside.map(|rest| vec![".."; rest.components().count()].join("/"));
@@ -367,7 +402,7 @@ impl Build<'_> {
             kind: "manifest".to_owned(),
             tool: Tool { name: "cargo-convoy".to_owned(), version: crate::VERSION.to_owned() },
             workspace_root: relative.filter(|path| !path.is_empty()),
-            profile: prepared.settings.profile.value.clone(),
+            profile: prepared.profile.clone(),
             toolchain: Toolchain {
                 rustc: prepared.host.rustc.version.clone(),
                 cargo: prepared.host.cargo.clone(),
@@ -378,7 +413,7 @@ impl Build<'_> {
         }
     }
 
-    fn close(&self, prepared: &Prepared, manifest: &Manifest, outcomes: &[CellOutcome]) {
+    fn close(&self, prepared: &Project, manifest: &Manifest, outcomes: &[CellOutcome]) {
         self.reporter.clear();
         let times: BTreeMap<&str, f64> =
             outcomes.iter().map(|outcome| (outcome.id.as_str(), outcome.took.as_secs_f64())).collect();
@@ -388,7 +423,7 @@ impl Build<'_> {
         }
         let good = manifest.artifacts.len();
         let binaries = if good == 1 { "binary" } else { "binaries" };
-        let dist = shorten(&prepared.settings.dist_dir.value, &prepared.cwd);
+        let dist = shorten(&prepared.dist_dir, &prepared.cwd);
         let missing = match manifest.failed.len() {
             0 => String::new(),
             bad => format!(", {bad} missing"),
@@ -404,7 +439,7 @@ fn shorten(path: &Utf8Path, cwd: &Utf8Path) -> String {
 
 fn failed(
     cell: &CellPlan,
-    prepared: &Prepared,
+    prepared: &Project,
     status: FailedStatus,
     code: &str,
     message: &str,

@@ -4,6 +4,7 @@ mod build;
 mod cache;
 mod docs;
 mod init;
+mod kept;
 mod prepare;
 mod targets;
 mod verify;

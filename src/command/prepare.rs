@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
 use crate::command::current_dir;
@@ -14,24 +15,53 @@ use crate::graph::{Bin, Graph, Resolver, Slice};
 use crate::host::{self, CacheDir, HostFacts, UserFlags};
 use crate::needs;
 use crate::plan::{self, Cell, CellInput, Plan, RouteKind, matrix};
-use crate::report::{Phase, Reporter};
 use crate::request::Selection;
 
-/// Everything known before the work.
-#[derive(Debug)]
-pub(super) struct Prepared {
+/// Everything that the work needs. It can be kept from one run to the next ([`crate::command::kept`]).
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Project {
+    /// Where the command was started.
     pub cwd: Utf8PathBuf,
+    /// The manifest, when the user named one.
     pub manifest_path: Option<Utf8PathBuf>,
     pub workspace_root: Utf8PathBuf,
     pub target_dir: Utf8PathBuf,
-    pub settings: Settings,
+    pub dist_dir: Utf8PathBuf,
+    pub profile: String,
     pub host: HostFacts,
     pub flags: UserFlags,
-    pub cache: CacheDir,
     pub bins: Vec<Bin>,
-    pub cells: Vec<Cell>,
-    pub slices: BTreeMap<String, Arc<Slice>>,
     pub plan: Plan,
+    /// The folders of each cell's packages: their count is about the crates to compile, their sources declare symbols.
+    pub packages: BTreeMap<String, Vec<Utf8PathBuf>>,
+    /// What is to be said at every run.
+    pub warnings: Vec<Warning>,
+    /// The files whose change changes any of this.
+    pub read: Vec<Utf8PathBuf>,
+}
+
+impl Project {
+    /// The folder below cargo's target folder that is convoy's own.
+    pub fn convoy_dir(&self) -> Utf8PathBuf {
+        self.target_dir.join("convoy")
+    }
+}
+
+/// Something that somebody should know.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Warning {
+    pub target: Option<String>,
+    pub code: String,
+    pub message: String,
+}
+
+/// A project, and what it takes to plan it again.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub project: Project,
+    pub settings: Settings,
+    cells: Vec<Cell>,
+    slices: BTreeMap<String, Arc<Slice>>,
     forced: BTreeMap<String, Vec<RouteKind>>,
 }
 
@@ -45,14 +75,13 @@ pub(super) enum Network {
 }
 
 /// Reads the project and the machine, and plans.
-pub(super) fn prepare(selection: &Selection, network: Network, reporter: &Reporter) -> Result<Prepared> {
+pub(super) fn prepare(selection: &Selection, network: Network, cache: &CacheDir) -> Result<Prepared> {
     let catalog = Catalog::embedded();
     let cwd = current_dir()?;
     let manifest = find_manifest(selection, &cwd)?;
-    let cache = CacheDir::find()?;
     let (metadata, facts) = std::thread::scope(|scope| {
         let metadata = scope.spawn(|| metadata(selection, network, &manifest, &cwd));
-        let facts = host::probe(&cwd, catalog, &cache);
+        let facts = host::probe(&cwd, catalog, cache);
         (metadata.join(), facts)
     });
     let metadata = metadata.map_err(|_| Error::work("reading the project ended abnormally"))??;
@@ -71,9 +100,9 @@ pub(super) fn prepare(selection: &Selection, network: Network, reporter: &Report
     }
     let mut files = config::metadata_files(&manifests, &root)?;
     files.extend(config::load(&root.join("Convoy.toml"))?);
-    for warning in files.iter().flat_map(|file| &file.warnings) {
-        reporter.warning(Phase::Plan, warning.clone()).code("unknown-key").send();
-    }
+    let mut warnings: Vec<Warning> = Vec::new();
+    let unknown_key = |message: String| Warning { target: None, code: "unknown-key".to_owned(), message };
+    warnings.extend(files.iter().flat_map(|file| file.warnings.iter().cloned()).map(unknown_key));
     let settings = config::settle(selection, &Environment::of_process(), &files, &root, &cwd)?;
 
     let words = &settings.targets.value;
@@ -81,10 +110,13 @@ pub(super) fn prepare(selection: &Selection, network: Network, reporter: &Report
     let cells =
         matrix::cells(words, catalog, &host.rustc.host, &known, &|names| settings.for_names(names.iter().copied()))?;
     for cell in cells.iter().filter(|cell| catalog.target(&cell.target).is_none()) {
-        let message = "not in the catalog: it is tried, and verified as far as it is known";
-        reporter.warning(Phase::Plan, message).target(&cell.id).code("target-not-in-catalog").send();
+        warnings.push(Warning {
+            target: Some(cell.id.clone()),
+            code: "target-not-in-catalog".to_owned(),
+            message: "not in the catalog: it is tried, and verified as far as it is known".to_owned(),
+        });
     }
-    unknown_tables(&settings, &cells, catalog, &known, reporter);
+    warnings.extend(unknown_tables(&settings, &cells, catalog, &known).into_iter().map(unknown_key));
 
     let mut triples: Vec<&str> = cells.iter().map(|cell| cell.target.as_str()).collect();
     triples.push(&host.rustc.host);
@@ -97,21 +129,28 @@ pub(super) fn prepare(selection: &Selection, network: Network, reporter: &Report
     let forced = forced_routes(selection, &cells)?;
     let slices = slices(&graph, selection, &manifest, &cells, &settings, &host)?;
     let target_dir = selection.target_dir.as_ref().map_or_else(|| graph.target_directory(), |dir| cwd.join(dir));
-    let mut prepared = Prepared {
+    let mut read = graph.local_manifests();
+    read.extend([root.join("Cargo.lock"), root.join("Convoy.toml")]);
+    let packages = slices
+        .iter()
+        .map(|(id, slice)| (id.clone(), slice.target.iter().map(|package| package.dir.clone()).collect()))
+        .collect();
+    let project = Project {
         manifest_path: selection.manifest_path.as_ref().map(|_| manifest),
         workspace_root: root,
         target_dir,
+        dist_dir: settings.dist_dir.value.clone(),
+        profile: settings.profile.value.clone(),
         bins,
-        cells,
-        slices,
         plan: Plan { schema: 1, kind: "plan".to_owned(), lanes: Vec::new(), cells: Vec::new(), host_linker: None },
+        packages,
         cwd,
-        settings,
         host,
         flags,
-        cache,
-        forced,
+        warnings,
+        read,
     };
+    let mut prepared = Prepared { project, settings, cells, slices, forced };
     prepared.decide();
     Ok(prepared)
 }
@@ -127,13 +166,13 @@ impl Prepared {
                 let needs = self
                     .slices
                     .get(&cell.id)
-                    .map(|slice| needs::judge(slice, cell.target == self.host.rustc.host))
+                    .map(|slice| needs::judge(slice, cell.target == self.project.host.rustc.host))
                     .unwrap_or_default();
                 let routes = self.forced.get(&cell.id).cloned().or_else(|| settings.routes.clone());
                 CellInput { cell: cell.clone(), needs, settings, routes }
             })
             .collect();
-        self.plan = plan::plan(inputs, &self.host, &self.settings, Catalog::embedded());
+        self.project.plan = plan::plan(inputs, &self.project.host, &self.settings, Catalog::embedded());
     }
 }
 
@@ -233,20 +272,21 @@ fn workspace_root(metadata: &str) -> Result<Utf8PathBuf> {
 }
 
 /// A `[target."…"]` table that no target can mean is a typing error.
-fn unknown_tables(settings: &Settings, cells: &[Cell], catalog: &Catalog, known: &[String], reporter: &Reporter) {
-    for (word, _) in &settings.tables {
-        let means = cells.iter().any(|cell| matrix::names_of(cell).any(|name| name == word))
+fn unknown_tables(settings: &Settings, cells: &[Cell], catalog: &Catalog, known: &[String]) -> Vec<String> {
+    let means = |word: &String| {
+        cells.iter().any(|cell| matrix::names_of(cell).any(|name| name == word))
             || catalog.target(word).is_some()
             || catalog.platform(word).is_some()
             || catalog.device(word).is_some()
-            || known.iter().any(|triple| triple == word);
-        if !means {
-            let words = catalog.targets.iter().flat_map(|t| [Some(t.triple.as_str()), t.platform.as_deref()]).flatten();
-            let near = crate::cli::nearest(word, words).map(|near| format!("; did you mean `{near}`?"));
-            let message = format!("[target.\"{word}\"] means no target of this run{}", near.unwrap_or_default());
-            reporter.warning(Phase::Plan, message).code("unknown-key").send();
-        }
-    }
+            || known.contains(word)
+    };
+    let odd = settings.tables.iter().map(|(word, _)| word).filter(|word| !means(word));
+    odd.map(|word| {
+        let words = catalog.targets.iter().flat_map(|t| [Some(t.triple.as_str()), t.platform.as_deref()]).flatten();
+        let near = crate::cli::nearest(word, words).map(|near| format!("; did you mean `{near}`?"));
+        format!("[target.\"{word}\"] means no target of this run{}", near.unwrap_or_default())
+    })
+    .collect()
 }
 
 /// `--route` for each cell: one that names the cell beats one for all.

@@ -13,8 +13,8 @@ use syn::{
 /// Folders of a package whose code is in none of its binaries.
 const NOT_BUILT: [&str; 4] = ["tests", "examples", "benches", "target"];
 
-/// The functions and statics that `extern` blocks with `#[link(kind = "framework")]` declare in a Rust source, spelled as
-/// in the object file (`_CFRelease`), each once. A source that does not parse declares nothing.
+/// The functions and statics that `extern` blocks with `#[link(kind = "framework")]` declare in a Rust source, spelled
+/// as in the object file (`_CFRelease`), each once. A source that does not parse declares nothing.
 ///
 /// Seen are blocks at any depth of modules and bodies, in `cfg_if!` and other macros that hold plain items, and links
 /// inside `cfg_attr`. A declaration counts whatever its `cfg` says: which one was active, the account needs not know.
@@ -30,8 +30,8 @@ pub fn declared_in_source(text: &str) -> Vec<String> {
     found.into_iter().collect()
 }
 
-/// [`declared_in_source`] of every Rust file of a package, tests, examples and benches left out. Files that cannot be read
-/// declare nothing.
+/// [`declared_in_source`] of every Rust file of a package, tests, examples and benches left out. Files that cannot be
+/// read declare nothing.
 pub fn declared_in_package(dir: &Utf8Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut folders = vec![dir.as_std_path().to_owned()];

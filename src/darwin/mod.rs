@@ -1,14 +1,14 @@
 //! Linking for macOS without an SDK: text stubs of the system's libraries, and the account of every symbol that is
 //! only looked up when the program starts.
 //!
-//! The recipe: [`write_stubs`] makes the folder that stands in for the SDK, [`link_settings`] says which environment and
-//! rustc flags make rustup's `rust-lld` link against it, [`compiler_script`] and [`provision_libcxx`] bring C and C++ by
-//! zig. What a link leaves to be looked up at start, [`account()`] must know: that is what makes the recipe safe.
+//! The recipe: [`write_stubs`] makes the folder that stands in for the SDK, [`link_settings`] says which environment
+//! and rustc flags make rustup's `rust-lld` link against it, [`compiler_script`] and [`provision_libcxx`] bring C and
+//! C++ by zig. What a link leaves to be looked up at start, [`account()`] must know: that is what makes the recipe
+//! safe.
 
 mod account;
 mod data;
 mod declared;
-mod response;
 mod stubs;
 mod zig;
 
@@ -33,13 +33,14 @@ pub struct Settings {
 
 /// What makes cargo link for macOS with `rust-lld`, or with a script of any name that starts it.
 ///
-/// `stubs` is the folder of [`write_stubs`]; `libcxx` the folder of [`provision_libcxx`], where the graph holds C++. The
-/// minimum OS is left to rustc (`MACOSX_DEPLOYMENT_TARGET` where the user has set it): it writes it, as minimum and as SDK
-/// version, on the link line.
+/// `stubs` is the folder of [`write_stubs`]; `libcxx` the folder of [`provision_libcxx`], where the graph holds C++.
+/// The minimum OS is left to rustc (`MACOSX_DEPLOYMENT_TARGET` where the user has set it): it writes it, as minimum and
+/// as SDK version, on the link line.
 pub fn link_settings(stubs: &Utf8Path, libcxx: Option<&Utf8Path>) -> Settings {
     let mut rustflags = vec![
         // Of the flavours for ld64-like linkers the one that stable rustc takes. It makes rustc start the linker with
-        // `-flavor darwin`; without it only the names `rust-lld` and `lld` are recognised, and `ld64.lld` is taken for a gcc.
+        // `-flavor darwin`; without it only the names `rust-lld` and `lld` are recognised, and `ld64.lld` is taken for
+        // a gcc.
         "-Clinker-flavor=ld64.lld".to_owned(),
         "-Clink-arg=-undefined".to_owned(),
         "-Clink-arg=dynamic_lookup".to_owned(),

@@ -16,8 +16,8 @@ const ARCHITECTURES: [&str; 2] = ["x86_64", "arm64"];
 
 /// Every stub: path inside the stub folder → text.
 ///
-/// Libraries whose exports are known bind exactly; a symbol that no stub exports is left to `-undefined dynamic_lookup`,
-/// and [`super::account()`] must account for it.
+/// Libraries whose exports are known bind exactly; a symbol that no stub exports is left to `-undefined
+/// dynamic_lookup`, and [`super::account()`] must account for it.
 pub fn stub_files() -> BTreeMap<Utf8PathBuf, String> {
     files(&DATA)
 }
@@ -120,9 +120,8 @@ fn digest(files: &BTreeMap<Utf8PathBuf, String>) -> String {
 /// convoy's list of frameworks is long but closed: a stub for any name would let a forgotten third-party framework
 /// (SDL2, Python …) link and die at start on the user's machine. So the linker shim asks here before it starts the
 /// linker, and says which framework is not known to be part of macOS and that its folder can be given with `-F`.
-/// `args` may hold response files (`@path`), as rustc writes them for a long link line.
-pub fn unknown_frameworks(stubs: &Utf8Path, args: &[String]) -> Result<Vec<String>> {
-    let args = super::response::expand(args)?;
+/// `args` with response files put in their place.
+pub fn unknown_frameworks(stubs: &Utf8Path, args: &[String]) -> Vec<String> {
     let mut wanted = Vec::new();
     let mut folders = vec![stubs.join("System/Library/Frameworks")];
     let mut rest = args.iter();
@@ -143,7 +142,7 @@ pub fn unknown_frameworks(stubs: &Utf8Path, args: &[String]) -> Result<Vec<Strin
         .collect();
     unknown.sort();
     unknown.dedup();
-    Ok(unknown)
+    unknown
 }
 
 /// Where the linker looks for a `-F` folder: below the SDK, then as it is.
@@ -219,14 +218,12 @@ mod tests {
         let stubs = write_stubs(parent).unwrap();
         let unknown = |line: &str| {
             let args: Vec<String> = line.split(' ').map(str::to_owned).collect();
-            unknown_frameworks(&stubs, &args).unwrap()
+            unknown_frameworks(&stubs, &args)
         };
         assert_eq!(unknown("-framework AppKit -weak_framework Metal -lobjc"), [""; 0]);
         assert_eq!(unknown("-framework SDL2 -framework SDL2 -framework SkyLight"), ["SDL2", "SkyLight"]);
         assert_eq!(unknown("-F/System/Library/PrivateFrameworks -framework SkyLight"), [""; 0]);
         fs::create_dir_all(parent.join("mine/SDL2.framework")).unwrap();
         assert_eq!(unknown(&format!("-F {parent}/mine -framework SDL2")), [""; 0]);
-        fs::write(parent.join("args"), "\"-framework\"\nSDL3\n").unwrap();
-        assert_eq!(unknown(&format!("-lSystem @{parent}/args")), ["SDL3"]);
     }
 }

@@ -18,8 +18,8 @@ pub enum Language {
     Cxx,
 }
 
-/// zig's name of a darwin target: `aarch64-macos.11.0-none`. `min_os` is `MACOSX_DEPLOYMENT_TARGET` where the user has set
-/// it, else the catalog's.
+/// zig's name of a darwin target: `aarch64-macos.11.0-none`. `min_os` is `MACOSX_DEPLOYMENT_TARGET` where the user has
+/// set it, else the catalog's.
 pub fn zig_target(arch: &str, min_os: &str) -> String {
     format!("{arch}-macos.{min_os}-none")
 }
@@ -27,9 +27,9 @@ pub fn zig_target(arch: &str, min_os: &str) -> String {
 /// The text of a compiler script (`CC_<target>`, `CXX_<target>`): runs zig's own binary for `target`.
 ///
 /// Build scripts take it for a clang of Apple's and pass what only that understands, or what names another machine:
-/// `--target=arm64-apple-macosx`, `-arch`, `-isysroot <the stubs>` (which hold no headers; zig brings its own), `-mmacosx-version-min`.
-/// zig's own default of instrumenting unoptimised C is switched off: its runtime is only there when zig links
-/// (<https://github.com/ziglang/zig/issues/23052>).
+/// `--target=arm64-apple-macosx`, `-arch`, `-isysroot <the stubs>` (which hold no headers; zig brings its own),
+/// `-mmacosx-version-min`. zig's own default of instrumenting unoptimised C is switched off: its runtime is only there
+/// when zig links (<https://github.com/ziglang/zig/issues/23052>).
 pub fn compiler_script(zig: &Utf8Path, language: Language, target: &str) -> String {
     let driver = match language {
         Language::C => "cc",
@@ -55,7 +55,8 @@ exec {zig} {driver} -target {target} -fno-sanitize=undefined "$@"
     )
 }
 
-/// The text of an archiver script (`AR_<target>`, `RANLIB_<target>`): a host's own `ar` writes no index of Mach-O objects.
+/// The text of an archiver script (`AR_<target>`, `RANLIB_<target>`): a host's own `ar` writes no index of Mach-O
+/// objects.
 pub fn archiver_script(zig: &Utf8Path, tool: &str) -> String {
     format!("#!/bin/sh\n# Written by cargo-convoy.\nexec {} {tool} \"$@\"\n", shell_quote(zig.as_str()))
 }
@@ -64,11 +65,11 @@ fn shell_quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// Brings zig's libc++ for `target` (see [`zig_target`]) to the folder `dest`, unless it is there: `libc++.a`, which holds
-/// libc++abi too, because a crate links `c++` alone, and `libc++abi.a` for those that name it.
+/// Brings zig's libc++ for `target` (see [`zig_target`]) to the folder `dest`, unless it is there: `libc++.a`, which
+/// holds libc++abi too, because a crate links `c++` alone, and `libc++abi.a` for those that name it.
 ///
-/// zig ships libc++ as source and builds it when it links a C++ program, a minute or two, once for each target and minimum OS. `dest` is
-/// written beside and then renamed: of two runs at once one wins.
+/// zig ships libc++ as source and builds it when it links a C++ program, a minute or two, once for each target and
+/// minimum OS. `dest` is written beside and then renamed: of two runs at once one wins.
 pub fn provision_libcxx(zig: &Utf8Path, target: &str, dest: &Utf8Path) -> Result<()> {
     if dest.is_dir() {
         return Ok(());

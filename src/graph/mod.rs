@@ -8,6 +8,7 @@ use guppy::graph::feature::{FeatureId, FeatureLabel, FeatureSet};
 use guppy::graph::{BuildTargetId, BuildTargetKind, PackageGraph, PackageMetadata};
 use guppy::platform::{Platform, TargetFeatures};
 use guppy::{CargoMetadata, PackageId};
+use serde::{Deserialize, Serialize};
 
 use crate::cli::nearest;
 use crate::error::{Error, Result};
@@ -21,7 +22,7 @@ pub struct Graph {
 }
 
 /// A bin that will be built.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bin {
     /// Its name.
     pub name: String,

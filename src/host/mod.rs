@@ -3,6 +3,7 @@
 
 mod cache;
 mod probe;
+mod stamp;
 mod user;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::Glibc;
 pub use cache::CacheDir;
 pub use probe::{probe, rustc_targets};
+pub use stamp::Stamp;
 pub use user::{UserFlags, user_flags, user_tools};
 
 /// What this machine offers.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, Glibc};
 use crate::error::{Error, Result};
-use crate::host::{CacheDir, GccFacts, HostFacts, Rustc, ZigFacts};
+use crate::host::{CacheDir, GccFacts, HostFacts, Rustc, Stamp, ZigFacts};
 use crate::needs::NeedKind;
 use crate::provision::zig as pinned;
 
@@ -202,20 +202,6 @@ struct Memory {
 struct Told {
     stamp: Stamp,
     text: String,
-}
-
-/// Enough to notice that a file was replaced.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
-struct Stamp {
-    size: u64,
-    modified: Option<std::time::SystemTime>,
-}
-
-impl Stamp {
-    fn of(path: &Utf8Path) -> Option<Self> {
-        let metadata = fs_err::metadata(path).ok()?;
-        Some(Self { size: metadata.len(), modified: metadata.modified().ok() })
-    }
 }
 
 const MEMORY: &str = "tools";

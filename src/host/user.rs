@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use camino::Utf8Path;
 use cargo_config2::ResolveOptions;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::host::{UserTool, UserTools};
@@ -45,7 +46,7 @@ pub fn user_tools(dir: &Utf8Path, triples: &[&str], host: &str) -> Result<BTreeM
 }
 
 /// rustc flags of the user that cargo would drop once convoy sets `target.<triple>.rustflags`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct UserFlags {
     /// From `CARGO_ENCODED_RUSTFLAGS` or `RUSTFLAGS`: these beat every other source, which is then ignored.
     everywhere: Option<Vec<String>>,

@@ -9,6 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::line::{self, Input, LinkLine};
 use super::scan::Scan;
 use super::{LinkRecord, SCHEMA, SUFFIX};
+use crate::darwin;
 use crate::error::{Error, Result};
 
 /// What the shim was asked.
@@ -24,6 +25,7 @@ struct Call {
 /// failed link.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<i32> {
     let call = parse_call(args)?;
+    refuse_unknown_frameworks(&call)?;
     let mut child = Command::new(&call.linker).args(&call.args).spawn().map_err(|error| {
         Error::work(format!("cannot start the linker `{}`", call.linker.display()))
             .because(error)
@@ -40,6 +42,25 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<i32> {
         let _ = writeln!(std::io::stderr(), "cargo-convoy: no link record for `{}`: {error}", record.output);
     }
     Ok(exit_code(status))
+}
+
+/// A framework that is no part of macOS would be taken for one: its symbols are only looked up at start.
+fn refuse_unknown_frameworks(call: &Call) -> Result<()> {
+    let darwin = call.target.as_deref().is_some_and(|triple| triple.ends_with("-apple-darwin"));
+    let Some(stubs) = std::env::var("SDKROOT").ok().filter(|_| darwin) else { return Ok(()) };
+    match darwin::unknown_frameworks(Utf8Path::new(&stubs), &call.line()).as_slice() {
+        [] => Ok(()),
+        unknown => Err(Error::work(format!("not known to be part of macOS: framework {}", unknown.join(", ")))
+            .hint("if it ships with your program, give its folder with `-F` in rustflags; if it is part of macOS, add it to targets/darwin/frameworks.toml")),
+    }
+}
+
+impl Call {
+    /// The arguments, response files put in their place.
+    fn line(&self) -> Vec<String> {
+        let args: Vec<String> = self.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        line::expand(&args, &|path| fs_err::read_to_string(path).ok())
+    }
 }
 
 fn parse_call(args: impl IntoIterator<Item = OsString>) -> Result<Call> {
@@ -63,9 +84,7 @@ fn has_secrets(target: Option<&str>) -> bool {
 }
 
 fn observe(call: &Call) -> Option<LinkRecord> {
-    let args: Vec<String> = call.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
-    let LinkLine { output, inputs, dirs } =
-        line::parse(&line::expand(&args, &|path| fs_err::read_to_string(path).ok()));
+    let LinkLine { output, inputs, dirs } = line::parse(&call.line());
     // Without an output there is no file beside which to write: `--version`, a response file of another form.
     let output = output?;
     let mut scan = Scan::default();

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::darwin;
 use crate::error::Result;
+use crate::host::Stamp;
 use crate::link;
 use crate::package::Place;
 use crate::verify::{Expectation, Finding, Inspection, inspect, judge};
@@ -24,29 +25,6 @@ pub struct Checked {
     pub inspection: Option<Inspection>,
     /// What was judged.
     pub findings: Vec<Finding>,
-}
-
-/// Enough to notice that a file was replaced or changed.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
-struct Stamp {
-    size: u64,
-    modified: Option<std::time::SystemTime>,
-    inode: u64,
-    changed: i64,
-}
-
-impl Stamp {
-    fn of(path: &Utf8Path) -> Option<Self> {
-        let metadata = fs_err::metadata(path).ok()?;
-        #[cfg(unix)]
-        let (inode, changed) = {
-            use std::os::unix::fs::MetadataExt;
-            (metadata.ino(), metadata.ctime().wrapping_mul(1_000_000_000).wrapping_add(metadata.ctime_nsec()))
-        };
-        #[cfg(not(unix))]
-        let (inode, changed) = (0, 0);
-        Some(Self { size: metadata.len(), modified: metadata.modified().ok(), inode, changed })
-    }
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]

@@ -167,7 +167,7 @@ pub fn plan(cells: Vec<CellInput>, host: &HostFacts, settings: &Settings, catalo
         planned.push(cell);
         placements.push(placement);
     }
-    let lanes = assign_lanes(&mut planned, placements, host);
+    let lanes = assign_lanes(&mut planned, placements);
     let needs_host_zig = host.linker.is_none()
         && planned.iter().any(|cell| {
             cell.status == Status::Buildable && cell.needs.iter().any(|need| need.kind == NeedKind::HostLinker)
@@ -290,18 +290,13 @@ fn blocked_because(cell: &Cell, needs: &[Need], rejected: &[Rejected]) -> String
 }
 
 /// Puts buildable cells into as few cargo invocations as their environments allow.
-fn assign_lanes(cells: &mut [CellPlan], placements: Vec<Option<Placement>>, host: &HostFacts) -> Vec<Lane> {
+fn assign_lanes(cells: &mut [CellPlan], placements: Vec<Option<Placement>>) -> Vec<Lane> {
     let mut lanes: Vec<(Lane, Placement, BTreeSet<String>)> = Vec::new();
     for (cell, placement) in cells.iter_mut().zip(placements) {
         let Some(placement) = placement else { continue };
         // cargo folds a repeated `--target`, so cells of one triple never share a lane.
         let shared = lanes.iter_mut().find(|(_, other, triples)| {
-            *other == placement
-                && !placement.alone
-                && !placement.build_std
-                && !triples.contains(&cell.cell.target)
-                // A lane that already builds for the host as cargo does must not get host settings from a sibling.
-                && !(other.alone && triples.contains(&host.rustc.host))
+            *other == placement && !placement.alone && !placement.build_std && !triples.contains(&cell.cell.target)
         });
         let route = cell.route.map_or("", RouteKind::name);
         match shared {

@@ -34,7 +34,7 @@ pub(super) enum Progress<'a> {
 pub(super) fn run(
     mut command: Command,
     interrupt: &Interrupt,
-    logs: &mut Vec<fs_err::File>,
+    logs: &mut [fs_err::File],
     mut progress: impl FnMut(Progress<'_>),
     verbose: bool,
     mut echo: impl FnMut(&str),

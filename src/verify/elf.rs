@@ -37,6 +37,7 @@ pub(super) fn inspect<E: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Resul
         _ => Kind::SharedLibrary,
     };
     let versions = versions(&file)?;
+    let comment = comment(&file);
     let arch = file.architecture();
     let arm = match arch {
         object::Architecture::Arm => ArmAttributes::of_elf(header, bytes)?,
@@ -53,7 +54,7 @@ pub(super) fn inspect<E: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Resul
         bits: if header.is_class_64() { 64 } else { 32 },
         kind,
         linkage,
-        linker: linker(&file),
+        linker: comment.as_deref().and_then(linker),
         stripped: file.elf_symbol_table().is_empty(),
         needed: dynamic.needed,
         cpu: arm.and_then(|arm| arm::cpu_text(&arm, float_abi)),
@@ -64,6 +65,7 @@ pub(super) fn inspect<E: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Resul
             load_alignment: load_alignment(&file),
             arm,
             float_abi,
+            comment: comment.is_some(),
             section_headers: !file.elf_section_table().is_empty(),
         }),
     })
@@ -155,20 +157,22 @@ fn interpreter<E: FileHeader<Endian = Endianness>>(file: &ElfFile<'_, E>) -> Res
     Ok(None)
 }
 
-/// lld and mold sign `.comment`; GNU ld and its kin leave nothing.
-fn linker<E: FileHeader<Endian = Endianness>>(file: &ElfFile<'_, E>) -> Option<String> {
+/// The texts that compilers and linkers left; none without such a section.
+fn comment<E: FileHeader<Endian = Endianness>>(file: &ElfFile<'_, E>) -> Option<Vec<String>> {
     let (endian, data) = (file.endian(), file.data());
     let (_, section) = file.elf_section_table().section_by_name(endian, b".comment")?;
-    section.data(endian, data).ok()?.split(|byte| *byte == 0).find_map(|text| {
-        let text = String::from_utf8_lossy(text);
-        let name = match text.strip_prefix("Linker: ") {
-            Some(name) => name,
-            None if text.starts_with("mold ") => &text,
-            None => return None,
-        };
-        // What follows in parentheses is the place of the source and its commit.
-        Some(name.split(" (").next().unwrap_or(name).to_owned())
-    })
+    let texts = section.data(endian, data).ok()?.split(|byte| *byte == 0);
+    Some(texts.map(|text| String::from_utf8_lossy(text).into_owned()).collect())
+}
+
+/// lld and mold sign their work; GNU ld and gold leave nothing there.
+fn linker(comment: &[String]) -> Option<String> {
+    let signature = comment.iter().find_map(|text| match text.strip_prefix("Linker: ") {
+        None if text.starts_with("mold ") => Some(text.as_str()),
+        signature => signature,
+    })?;
+    // What follows in parentheses is the place of the source and its commit.
+    Some(signature.split(" (").next().unwrap_or(signature).to_owned())
 }
 
 fn load_alignment<E: FileHeader<Endian = Endianness>>(file: &ElfFile<'_, E>) -> Option<u64> {

@@ -84,6 +84,8 @@ pub struct Elf {
     pub float_abi: Option<FloatAbi>,
     /// Whether it has section headers; without them versions, attributes and linker cannot be read.
     pub section_headers: bool,
+    /// Whether it has a `.comment`: lld and mold sign there, so one without their names was made by GNU ld or gold.
+    pub comment: bool,
 }
 
 /// One symbol version that an ELF file asks for.

@@ -1,6 +1,6 @@
 //! Builds projects for macOS with the recipe of `cargo_convoy::darwin` and reads the binaries.
-// Two test programs share this room; neither uses all of it.
-#![allow(dead_code)]
+// Two test programs share this room; neither uses all of it. clippy.toml allows unwrap in test functions alone.
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -29,7 +29,8 @@ impl Project {
     /// A binary crate with these lines below `[dependencies]`.
     pub fn new(name: &str, dependencies: &str, main: &str) -> Self {
         let manifest = format!(
-            "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\n{dependencies}\n\n[workspace]\n"
+            "[workspace]\n[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\
+             [dependencies]\n{dependencies}\n"
         );
         let project = Self { name: name.to_owned(), dir: WORK.join(name), libcxx: false };
         project.file("Cargo.toml", &manifest).file("src/main.rs", main)
@@ -123,17 +124,18 @@ impl Binary {
 }
 
 /// Builds a project for a target by the recipe and reads its binary.
-pub fn build(project: &Project, target: &str, env: &[(&str, &str)]) -> Binary {
+pub fn build(project: &Project, target: &str, env: &[(String, String)]) -> Binary {
     let mut cargo = cargo(target, project.libcxx);
     // Unoptimised: quicker, and fewer names are optimised away.
     cargo
         .args(["build", "--target", target])
         .env("CARGO_PROFILE_DEV_DEBUG", "0")
-        .envs(env.iter().copied())
+        .envs(env.iter().map(|(name, value)| (name, value)))
         .current_dir(&project.dir);
-    run(cargo.arg("--target-dir").arg(WORK.join("target")));
+    let folder = WORK.join("target").join(&project.name);
+    run(cargo.arg("--target-dir").arg(&folder));
     let declared = declared(&project.dir);
-    Binary::read(&WORK.join("target").join(target).join("debug").join(&project.name), declared)
+    Binary::read(&folder.join(target).join("debug").join(&project.name), declared)
 }
 
 /// Installs a package of the registry for a target by the recipe and reads its binary. Its crates' declarations are not
@@ -142,7 +144,7 @@ pub fn install(package: &str, bin: &str, target: &str, env: &[(String, String)])
     let root = WORK.join("install").join(target);
     let mut cargo = cargo(target, false);
     cargo.args(["install", package, "--locked", "--force", "--target", target, "--root"]).arg(&root);
-    run(cargo.arg("--target-dir").arg(WORK.join("target")).envs(env.iter().map(|(name, value)| (name, value))));
+    run(cargo.arg("--target-dir").arg(WORK.join("target/install")).envs(env.iter().map(|(name, value)| (name, value))));
     Binary::read(&root.join("bin").join(bin), BTreeSet::new())
 }
 
@@ -164,14 +166,15 @@ fn cargo(target: &str, libcxx: bool) -> Command {
         darwin::provision_libcxx(&zig(), &zig_target, &folder).unwrap();
         folder
     });
-    let settings = darwin::link_settings(&stubs, &rust_lld(), libcxx.as_deref());
+    let settings = darwin::link_settings(&stubs, libcxx.as_deref());
     let variable = target.to_uppercase().replace('-', "_");
     cargo.env(format!("CARGO_TARGET_{variable}_RUSTFLAGS"), settings.rustflags.join(" "));
+    cargo.env(format!("CARGO_TARGET_{variable}_LINKER"), rust_lld());
     cargo.envs(settings.env).env("RUSTUP_AUTO_INSTALL", "0");
     cargo
 }
 
-/// Makes zig the C compiler for the darwin targets of a cargo command.
+/// What makes zig the C compiler for a darwin target.
 pub fn zig_env(target: &str) -> Vec<(String, String)> {
     use std::os::unix::fs::PermissionsExt as _;
 
@@ -190,7 +193,10 @@ pub fn zig_env(target: &str) -> Vec<(String, String)> {
         .into_iter()
         .map(|(variable, text)| {
             let script = folder.join(variable);
-            fs::write(&script, text).unwrap();
+            // A script that another test runs must not be rewritten.
+            if fs::read_to_string(&script).ok().as_deref() != Some(&*text) {
+                fs::write(&script, text).unwrap();
+            }
             fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
             (format!("{variable}_{}", target.replace('-', "_")), script.into_string())
         })

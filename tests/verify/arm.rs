@@ -93,6 +93,11 @@ fn v7_code_under_v6_by_lld_is_refused_with_the_link_record_and_said_without() {
     let findings = judge(&inspection, &expectation);
     assert_eq!(violations(&findings), ["arm-level-too-high"]);
     assert!(message(&findings, "arm-level-too-high").starts_with("half.o uses ARMv7, VFPv3, NEON"), "{findings:#?}");
+
+    // Taking lld's name out does not make the file trusted.
+    run("arm-linux-gnueabihf-objcopy", &["-R", ".comment", program.as_str()]);
+    let findings = judge(&inspect(&program), &expect(V6));
+    assert!(message(&findings, "arm-level-unchecked").starts_with("the file does not say which linker"));
 }
 
 #[test]
@@ -137,6 +142,27 @@ fn a_right_link_by_lld_is_right_with_its_record() {
     let mut expectation = expect(V6);
     expectation.link = link::record_for(&program);
     let findings = judge(&inspect(&program), &expectation);
+    assert_eq!((violations(&findings), warnings(&findings)), (vec![], vec![]), "{findings:#?}");
+}
+
+#[test]
+fn start_code_that_zigs_assembler_marks_as_neon_is_no_cause_for_a_warning() {
+    let dir = workspace("arm-zig-start");
+    let zig = zig();
+    let source = dir.join("start.S");
+    let start = dir.join("start.o");
+    fs_err::write(&source, ".globl _start\n_start: b _start\n").unwrap();
+    let cpu = "-mcpu=generic+v7a+vfp3-d32+thumb2-neon";
+    run(&zig, &["cc", "-target", V6_ZIG, cpu, "-c", source.as_str(), "-o", start.as_str()]);
+    let half = half(&dir, &["-march=armv7-a", "-mfpu=vfpv3-d16"]);
+    let program = by_lld(&dir, &[start.as_str(), &half]);
+    let inspection = inspect(&program);
+    assert_eq!(inspection.cpu.as_deref(), Some("ARMv7 VFPv3 NEON hard-float"));
+    // As zig links: its start code is not on the command line.
+    let mut expectation = expect(V7);
+    expectation.link = link::record_for(&program);
+    expectation.link.as_mut().unwrap().arm.retain(|group| group.objects == ["half.o"]);
+    let findings = judge(&inspection, &expectation);
     assert_eq!((violations(&findings), warnings(&findings)), (vec![], vec![]), "{findings:#?}");
 }
 

@@ -43,3 +43,22 @@ fn targets_whose_objects_tell_no_more_get_an_empty_record() {
     assert_eq!((record.linker.as_str(), record.output.as_path()), (HOST_GCC, out.as_path()));
     assert!(record.arm.is_empty() && record.wanted_by.is_empty() && record.unread.is_empty());
 }
+
+#[cfg(unix)]
+#[test]
+fn a_linker_that_dies_of_a_signal_takes_the_shim_with_it() {
+    use std::os::unix::process::ExitStatusExt;
+    // The shim ends its process, so it runs in one of its own: this test binary, once more.
+    let status = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "shim::link_with_a_linker_that_dies", "--ignored"])
+        .stdout(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    assert_eq!(status.signal(), Some(rustix::process::Signal::TERM.as_raw()), "{status}");
+}
+
+#[test]
+#[ignore = "started by the test above; it ends its process"]
+fn link_with_a_linker_that_dies() {
+    run(&["--linker", "sh", "--", "-c", "kill -TERM $$"]);
+}

@@ -33,6 +33,9 @@ fn levels(inspection: &Inspection, elf: &Elf, limit: &Limit, link: Option<&LinkR
     }
     if findings.is_empty()
         && let Some(excess) = elf.arm.and_then(|attributes| limit.excess(&attributes))
+        // zig's assembler marks all ARMv7 start code as NEON, whatever `-mcpu` says (seen with LLVM 22), and lld keeps
+        // the mark of that first object: no sign that anything uses it.
+        && !(excess.may_be_guarded && inspection.linker.is_some())
     {
         findings.push(too_high(&excess, "the linked file", limit, triple));
     }
@@ -64,7 +67,11 @@ fn unchecked(inspection: &Inspection, elf: &Elf, link: Option<&LinkRecord>) -> O
              objects cannot be told from the file alone; {remedy}"
         )),
         (None, None) => Some(format!("the file says nothing of its ARM level; {remedy}")),
-        // GNU ld does not sign, and merges the attributes of all objects.
+        (None, Some(_)) if !elf.comment => Some(format!(
+            "the file does not say which linker made it, and lld keeps the ARM attributes of its first object only: the \
+             level of the other objects cannot be told; {remedy}"
+        )),
+        // GNU ld and gold merge the attributes of all objects.
         (None, Some(_)) => None,
     }
 }

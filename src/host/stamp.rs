@@ -1,0 +1,28 @@
+//! Noticing that a file was replaced or changed, without reading it.
+
+use camino::Utf8Path;
+use serde::{Deserialize, Serialize};
+
+/// Size, times and inode of a file.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Stamp {
+    size: u64,
+    modified: Option<std::time::SystemTime>,
+    inode: u64,
+    changed: i64,
+}
+
+impl Stamp {
+    /// Of the file that a path leads to; none where there is none.
+    pub fn of(path: &Utf8Path) -> Option<Self> {
+        let metadata = path.metadata().ok()?;
+        #[cfg(unix)]
+        let (inode, changed) = {
+            use std::os::unix::fs::MetadataExt;
+            (metadata.ino(), metadata.ctime().wrapping_mul(1_000_000_000).wrapping_add(metadata.ctime_nsec()))
+        };
+        #[cfg(not(unix))]
+        let (inode, changed) = (0, 0);
+        Some(Self { size: metadata.len(), modified: metadata.modified().ok(), inode, changed })
+    }
+}
