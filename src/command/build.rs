@@ -110,9 +110,7 @@ impl Build<'_> {
         for cell in prepared.plan.cells.iter().filter(|cell| cell.status == Status::Blocked) {
             exit = exit.worst(Exit::Blocked);
             self.reporter.error(Phase::Plan, cell.because.clone()).target(&cell.cell.id).code("blocked").send();
-            if let Some(hint) = &cell.hint {
-                self.reporter.text(&format!("        hint: {hint}"));
-            }
+            self.tell_hint(cell.hint.as_deref());
             manifest.failed.push(failed(
                 cell,
                 prepared,
@@ -141,6 +139,7 @@ impl Build<'_> {
                         let log = convoy_dir.join("logs").join(format!("{}.log", outcome.id));
                         Some(format!("the full log is in {}", shorten(&log, &prepared.cwd)))
                     });
+                    self.tell_hint(hint.as_deref());
                     let row = failed(cell, prepared, FailedStatus::Failed, failure.code, &failure.message, hint);
                     manifest.failed.push(row);
                 }
@@ -174,6 +173,12 @@ impl Build<'_> {
         let lock = self.lock(&convoy_dir)?;
         self.writable_dist(&project.dist_dir)?;
         Ok(lock)
+    }
+
+    fn tell_hint(&self, hint: Option<&str>) {
+        if let Some(hint) = hint {
+            self.reporter.text(&format!("        hint: {hint}"));
+        }
     }
 
     /// One run at a time in a project; the second waits and says so.
@@ -258,7 +263,14 @@ impl Build<'_> {
                 announce(format!("the source of std (rustup, toolchain {toolchain})"));
                 match rust_std::add_component(&toolchain, "rust-src")? {
                     Added::Yes => host.rust_src = true,
-                    Added::No(why) => return Err(Error::work(format!("rustup could not bring rust-src: {why}"))),
+                    // The cells that need it are blocked with this reason; the others still build.
+                    Added::No(why) => {
+                        self.reporter
+                            .debug(Phase::Provision, format!("rustup could not bring rust-src: {why}"))
+                            .code("rust-src-missing")
+                            .send();
+                        host.refused_src = Some(why);
+                    }
                 }
             }
             ProvisionKind::Zig => {
@@ -320,7 +332,11 @@ impl Build<'_> {
     ) -> Result<Exit> {
         let id = &cell.cell.id;
         let catalog = Catalog::embedded();
-        let expectation = Expectation { floor: cell.cell.floor, ..Expectation::of_triple(&cell.cell.target, catalog) };
+        let expectation = Expectation {
+            floor: cell.cell.floor,
+            cpu: cell.cell.cpu.clone(),
+            ..Expectation::of_triple(&cell.cell.target, catalog)
+        };
         let dirs = || prepared.packages.get(id).cloned().unwrap_or_default();
         let Checked { sha256, size, inspection, mut findings } = checker.check(&artifact.path, expectation, &dirs)?;
         if self.options.smoke {
@@ -341,6 +357,8 @@ impl Build<'_> {
                 self.reporter.error(Phase::Verify, message).target(id).code(&finding.code).send();
             }
             let first = violations.first();
+            let hint = format!("the rejected binary stays in {}", shorten(&artifact.path, &prepared.cwd));
+            self.tell_hint(Some(&hint));
             manifest.failed.push(FailedRow {
                 bin: Some(artifact.bin.name.clone()),
                 findings: findings.clone(),
@@ -350,7 +368,7 @@ impl Build<'_> {
                     FailedStatus::Rejected,
                     first.map_or("unreadable", |finding| &finding.code),
                     first.map_or("the binary could not be read", |finding| &finding.message),
-                    Some(format!("the rejected binary stays in {}", shorten(&artifact.path, &prepared.cwd))),
+                    Some(hint),
                 )
             });
             return Ok(Exit::Rejected);

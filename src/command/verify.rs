@@ -136,7 +136,11 @@ fn expectation_of(word: &str, catalog: &Catalog) -> Result<Expectation> {
     // No machine is the host here: its own triple gets the catalog's floor like any other.
     let cells = matrix::cells(&words, catalog, "", &known, &|_| Default::default())?;
     match cells.as_slice() {
-        [cell] => Ok(Expectation { floor: cell.floor, ..Expectation::of_triple(&cell.target, catalog) }),
+        [cell] => Ok(Expectation {
+            floor: cell.floor,
+            cpu: cell.cpu.clone(),
+            ..Expectation::of_triple(&cell.target, catalog)
+        }),
         many => Err(Error::usage(format!("`{word}` means {} targets, and a file is for one", many.len()))
             .hint("name one target, such as linux/arm64")),
     }

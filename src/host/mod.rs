@@ -34,6 +34,9 @@ pub struct HostFacts {
     pub refused_std: BTreeMap<String, String>,
     /// Whether std's source is installed.
     pub rust_src: bool,
+    /// Why rustup could not bring std's source in this run.
+    #[serde(default)]
+    pub refused_src: Option<String>,
     /// rustup's `rust-lld`.
     pub rust_lld: Option<Utf8PathBuf>,
     /// The linker for this machine itself (`cc`).
@@ -50,6 +53,15 @@ pub struct HostFacts {
     pub user: BTreeMap<String, UserTools>,
     /// Build tools on PATH, by name.
     pub tools: BTreeMap<String, Utf8PathBuf>,
+}
+
+impl HostFacts {
+    /// Whether build scripts and proc-macros are linked without convoy's help: by a compiler on PATH, or by the linker
+    /// that the user configured for this machine's own triple.
+    pub fn links_itself(&self) -> bool {
+        let configured = self.user.get(&self.rustc.host).is_some_and(|user| user.linker.is_some());
+        self.linker.is_some() || configured
+    }
 }
 
 /// The Rust compiler.

@@ -44,6 +44,7 @@ pub fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Result<Host
     Ok(HostFacts {
         std: installed_std(&rustlib)?,
         refused_std: BTreeMap::new(),
+        refused_src: None,
         rust_src: rustlib.join("src/rust/library/Cargo.lock").exists(),
         rust_lld: rust_lld.exists().then_some(rust_lld),
         linker: ["cc", "gcc", "clang"].into_iter().find_map(on_path),

@@ -20,9 +20,21 @@ fn variable(name: &str) -> Option<(String, String)> {
 /// cargo's configuration as it holds in a folder.
 fn cargo_config(dir: &Utf8Path, host: &str) -> Result<cargo_config2::Config> {
     let options = ResolveOptions::default().host_triple(host);
-    cargo_config2::Config::load_with_options(dir, options)
-        .map_err(|error| Error::usage("cargo's configuration (.cargo/config.toml) could not be read").because(error))
+    cargo_config2::Config::load_with_options(dir, options).map_err(unreadable)
 }
+
+fn unreadable(error: cargo_config2::Error) -> Error {
+    Error::usage("cargo's configuration (.cargo/config.toml) could not be read").because(error)
+}
+
+/// The rustc flags of a target's own tables; none where cargo falls back to `build.rustflags`.
+fn own_flags(marked: &cargo_config2::Config, triple: &str) -> Option<Vec<String>> {
+    let flags = marked.rustflags(triple).ok().flatten()?.flags;
+    (!flags.iter().any(|flag| flag == MARK)).then_some(flags)
+}
+
+/// A flag that is put into `build.rustflags` to see where these are taken: cargo-config2 tells the outcome alone.
+const MARK: &str = "--convoy-mark";
 
 /// The linkers and C compilers that the user set, for each triple that has one.
 pub fn user_tools(dir: &Utf8Path, triples: &[&str], host: &str) -> Result<BTreeMap<String, UserTools>> {
@@ -68,24 +80,13 @@ pub fn user_flags(dir: &Utf8Path, triples: &[&str], host: &str) -> Result<UserFl
         return Ok(UserFlags { everywhere, ..UserFlags::default() });
     }
     let config = cargo_config(dir, host)?;
-    let mut own = BTreeMap::new();
-    for triple in triples {
-        let variable = variable(&format!("CARGO_TARGET_{}_RUSTFLAGS", upper(triple)));
-        let table = config.target(*triple).ok().and_then(|table| table.rustflags.clone());
-        let flags = match (variable, table) {
-            (None, None) => continue,
-            (variable, table) => {
-                let mut flags = table.map(|flags| flags.flags).unwrap_or_default();
-                let extra = variable.map(|(_, text)| split(text)).unwrap_or_default();
-                // cargo-config2 already merges the variable into the table on some versions.
-                if !flags.ends_with(&extra) {
-                    flags.extend(extra);
-                }
-                flags
-            }
-        };
-        own.insert((*triple).to_owned(), flags);
-    }
+    let build = "CARGO_BUILD_RUSTFLAGS";
+    let flags = std::env::var(build).unwrap_or_default();
+    let marked = [(build.into(), format!("{flags} {MARK}").into())];
+    let variables = std::env::vars_os().filter(|(name, _)| name != build).chain(marked);
+    let options = ResolveOptions::default().host_triple(host).env(variables);
+    let marked = cargo_config2::Config::load_with_options(dir, options).map_err(unreadable)?;
+    let own = triples.iter().filter_map(|triple| Some(((*triple).to_owned(), own_flags(&marked, triple)?))).collect();
     let build = config.build.rustflags.clone().map(|flags| flags.flags).unwrap_or_default();
     Ok(UserFlags { everywhere: None, build, own })
 }

@@ -168,7 +168,7 @@ pub fn plan(cells: Vec<CellInput>, host: &HostFacts, settings: &Settings, catalo
         placements.push(placement);
     }
     let lanes = assign_lanes(&mut planned, placements);
-    let needs_host_zig = host.linker.is_none()
+    let needs_host_zig = !host.links_itself()
         && planned.iter().any(|cell| {
             cell.status == Status::Buildable && cell.needs.iter().any(|need| need.kind == NeedKind::HostLinker)
         });
@@ -224,7 +224,12 @@ fn plan_cell(
         }
     }
     let Some((kind, offer)) = taken else {
-        let because = blocked_because(&cell, &needs, &rejected);
+        let common = route::common_refusal(&situation);
+        let because = blocked_because(&cell, &needs, &rejected, common.as_ref());
+        if let Some(common) = common {
+            // What a route lacks besides is of no use before this is mended.
+            hints = common.hint.into_iter().collect();
+        }
         let mut seen = BTreeSet::new();
         hints.retain(|hint| seen.insert(hint.clone()));
         let blocked = CellPlan {
@@ -267,8 +272,8 @@ fn plan_cell(
     (planned, Some(placement))
 }
 
-/// One sentence that names the cause: the crates that ask for something no route has, else what the routes lack.
-fn blocked_because(cell: &Cell, needs: &[Need], rejected: &[Rejected]) -> String {
+/// One sentence that names the cause: what no route can do without, else what the routes lack.
+fn blocked_because(cell: &Cell, needs: &[Need], rejected: &[Rejected], common: Option<&Refusal>) -> String {
     let libraries: Vec<&Need> =
         needs.iter().filter(|need| need.kind == NeedKind::SystemLibrary && need.side == Side::Target).collect();
     if let Some(first) = libraries.first()
@@ -278,6 +283,9 @@ fn blocked_because(cell: &Cell, needs: &[Need], rejected: &[Rejected]) -> String
             "crate `{}` {} needs the system library {} for {}, and no route can give it",
             first.package, first.version, first.name, cell.target
         );
+    }
+    if let Some(common) = common {
+        return common.reason.clone();
     }
     match rejected {
         [] => "no route was allowed".to_owned(),

@@ -256,9 +256,10 @@ fn command(
     }
     if lane.build_std {
         command.arg("-Zbuild-std=std,panic_abort");
-        // Lets a stable cargo take `-Z`; unlike RUSTC_BOOTSTRAP it does not change what build scripts see of rustc.
-        // https://github.com/rust-lang/cargo/pull/9753#issuecomment-1022919343
-        command.env("__CARGO_TEST_CHANNEL_OVERRIDE_DO_NOT_USE_THIS", "nightly");
+        if !job.host.rustc.version.contains("nightly") {
+            // Lets a stable cargo and rustc take `-Z`: the user asked for std to be built, and rustup has none to bring.
+            command.env("RUSTC_BOOTSTRAP", "1");
+        }
     }
     command.args(&selection.cargo_args);
 
@@ -268,9 +269,7 @@ fn command(
     }
     command.envs(&environment.set);
     // Where cargo's configuration names a build folder of its own, the lane's must win: keys and records live there.
-    if std::env::var_os("CARGO_BUILD_BUILD_DIR").is_some() {
-        command.env("CARGO_BUILD_BUILD_DIR", dir);
-    }
+    command.env("CARGO_BUILD_BUILD_DIR", dir);
     if !environment.path.is_empty() {
         let own = std::env::var_os("PATH").unwrap_or_default();
         let dirs =

@@ -36,6 +36,12 @@ pub(super) fn prepare(job: &Job<'_>, cells: &[&CellPlan]) -> Result<LaneEnvironm
     for cell in cells {
         prepare_cell(job, cell, &mut lane)?;
     }
+    if let Some(compiler) = unnamed_cc(job) {
+        let host = &job.host.rustc.host;
+        for variable in [format!("CARGO_TARGET_{}_LINKER", upper(host)), format!("CC_{}", lower(host))] {
+            lane.set.entry(variable).or_insert_with(|| compiler.to_string());
+        }
+    }
     if let Some(tool) = &job.plan.host_linker {
         let dir = job.convoy_dir.join("tools").join("host");
         let scripts = Scripts::new(job, &dir)?;
@@ -52,6 +58,14 @@ pub(super) fn prepare(job: &Job<'_>, cells: &[&CellPlan]) -> Result<LaneEnvironm
         lane.set.entry(format!("AR_{}", lower(host))).or_insert(scripts.zig_tool("host-ar", "ar")?.to_string());
     }
     Ok(lane)
+}
+
+/// This machine's own compiler, where rustc and the `cc` crate would not find it: both ask for `cc`, and some machines
+/// have only `gcc` or `clang`.
+fn unnamed_cc<'a>(job: &'a Job<'_>) -> Option<&'a Utf8Path> {
+    let compiler = job.host.linker.as_deref().filter(|compiler| compiler.file_stem() != Some("cc"))?;
+    let user = job.host.user.get(&job.host.rustc.host);
+    user.is_none_or(|user| user.linker.is_none() && user.cc.is_none()).then_some(compiler)
 }
 
 fn upper(triple: &str) -> String {

@@ -6,7 +6,6 @@
 mod arm;
 mod dlls;
 mod elf;
-mod file;
 mod infer;
 mod inspection;
 mod judge;
@@ -23,7 +22,6 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::{Catalog, Glibc, Target};
 use crate::link::LinkRecord;
 
-pub use file::inspect_file;
 pub use infer::{infer, not_checked};
 pub use inspection::{
     DynamicSymbol, Elf, Facts, Inspection, Kind, Linkage, MachO, Pe, Signature, VersionNeed, inspect,

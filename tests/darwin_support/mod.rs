@@ -158,7 +158,10 @@ fn cargo(target: &str, libcxx: bool) -> Command {
             cargo.env_remove(&*name);
         }
     }
-    let stubs = darwin::write_stubs(&WORK).unwrap();
+    let folder = WORK.join("with space");
+    let stubs = darwin::write_stubs(&folder).unwrap();
+    // As the linker shim does: a script of any name.
+    let linker = script(&folder, "shim", &format!("#!/bin/sh\nexec {} \"$@\"\n", rust_lld()));
     let arch = target.split('-').next().unwrap();
     let zig_target = darwin::zig_target(arch, if arch == "x86_64" { "10.12" } else { "11.0" });
     let libcxx = libcxx.then(|| {
@@ -167,21 +170,18 @@ fn cargo(target: &str, libcxx: bool) -> Command {
         folder
     });
     let settings = darwin::link_settings(&stubs, libcxx.as_deref());
-    let variable = target.to_uppercase().replace('-', "_");
-    cargo.env(format!("CARGO_TARGET_{variable}_RUSTFLAGS"), settings.rustflags.join(" "));
-    cargo.env(format!("CARGO_TARGET_{variable}_LINKER"), rust_lld());
+    let flags = serde_json::to_string(&settings.rustflags).unwrap();
+    cargo.args(["--config", &format!("target.{target}.rustflags={flags}")]);
+    cargo.args(["--config", &format!("target.{target}.linker={}", serde_json::to_string(&linker).unwrap())]);
     cargo.envs(settings.env).env("RUSTUP_AUTO_INSTALL", "0");
     cargo
 }
 
 /// What makes zig the C compiler for a darwin target.
 pub fn zig_env(target: &str) -> Vec<(String, String)> {
-    use std::os::unix::fs::PermissionsExt as _;
-
     let arch = target.split('-').next().unwrap();
     let zig_target = darwin::zig_target(arch, if arch == "x86_64" { "10.12" } else { "11.0" });
     let folder = WORK.join("scripts").join(target);
-    fs::create_dir_all(&folder).unwrap();
     let zig = zig();
     let scripts = [
         ("CC", darwin::compiler_script(&zig, darwin::Language::C, &zig_target)),
@@ -192,15 +192,25 @@ pub fn zig_env(target: &str) -> Vec<(String, String)> {
     scripts
         .into_iter()
         .map(|(variable, text)| {
-            let script = folder.join(variable);
-            // A script that another test runs must not be rewritten.
-            if fs::read_to_string(&script).ok().as_deref() != Some(&*text) {
-                fs::write(&script, text).unwrap();
-            }
-            fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+            let script = script(&folder, variable, &text);
             (format!("{variable}_{}", target.replace('-', "_")), script.into_string())
         })
         .collect()
+}
+
+/// Writes a script, once: one that another test runs must not be rewritten.
+fn script(folder: &Utf8Path, name: &str, text: &str) -> Utf8PathBuf {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fs::create_dir_all(folder).unwrap();
+    let path = folder.join(name);
+    if fs::read_to_string(&path).ok().as_deref() != Some(text) {
+        let beside = tempfile::NamedTempFile::new_in(folder).unwrap();
+        fs::write(beside.path(), text).unwrap();
+        fs::set_permissions(beside.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        beside.into_temp_path().persist(&path).unwrap();
+    }
+    path
 }
 
 /// What the packages of a project's graph declare.

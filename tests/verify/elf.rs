@@ -180,22 +180,6 @@ fn what_is_no_program_says_what_it_is() {
 }
 
 #[test]
-fn files_that_cannot_be_inspected_are_named_with_the_reason() {
-    let dir = workspace("files");
-    let said = |path: &Utf8Path| verify_error(path).to_string();
-    assert_eq!(said(&dir), format!("cannot inspect `{dir}`: a folder, not a file"));
-    let text = dir.join("notes.txt");
-    assert!(said(&text).starts_with(&format!("cannot inspect `{text}`: ")), "{}", said(&text));
-    fs_err::write(&text, "these are notes, not a program").unwrap();
-    assert!(said(&text).contains("not an ELF, PE or Mach-O program"));
-    assert!(verify_error(&text).hint_text().is_some());
-}
-
-fn verify_error(path: &Utf8Path) -> cargo_convoy::error::Error {
-    cargo_convoy::verify::inspect_file(path).unwrap_err()
-}
-
-#[test]
 fn arm_objects_group_in_records() {
     // The form of the record on disk, which another version of convoy may read.
     let group = ArmObjects {

@@ -33,9 +33,12 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
         });
     };
     let Some(gcc) = host.gcc.get(&cell.target) else {
-        let debian = prefix.replace('_', "-");
-        return Err(Refusal::new(format!("`{prefix}-gcc` is not on PATH"))
-            .hint(format!("install it (Debian, Ubuntu: gcc-{})", debian_package(&debian))));
+        // Debian has no cross gcc for musl.
+        let package = (!cell.target.contains("-musl")).then(|| debian_package(&prefix.replace('_', "-")));
+        let package = package.map(|package| format!(" (Debian, Ubuntu: gcc-{package})")).unwrap_or_default();
+        return Err(
+            Refusal::new(format!("`{prefix}-gcc` is not on PATH")).hint(format!("install `{prefix}-gcc`{package}"))
+        );
     };
     let GccFacts { cc, cxx, ar, version, glibc, .. } = gcc;
     if cell.floor.is_some()

@@ -206,6 +206,16 @@ pub fn offer(kind: RouteKind, situation: &Situation<'_>) -> Result<Offer, Refusa
     Ok(offer)
 }
 
+/// What is missing whatever the route, so that one sentence can name it.
+pub fn common_refusal(situation: &Situation<'_>) -> Option<Refusal> {
+    let mut offer = Offer::default();
+    require_library_supply(situation)
+        .and_then(|()| require_tools(situation))
+        .and_then(|()| require_std(situation, &mut offer))
+        .and_then(|()| require_host_linker(situation, &mut offer))
+        .err()
+}
+
 /// The std of the target: installed, brought by rustup, or built.
 fn require_std(situation: &Situation<'_>, offer: &mut Offer) -> Result<(), Refusal> {
     let host = situation.host;
@@ -213,10 +223,18 @@ fn require_std(situation: &Situation<'_>, offer: &mut Offer) -> Result<(), Refus
     if situation.build_std {
         offer.build_std = true;
         if !host.rust_src {
-            let Some(toolchain) = host.toolchain.as_ref().filter(|_| situation.may_provision) else {
-                return Err(Refusal::new(format!("std for {triple} is to be built, and its source is not installed"))
-                    .hint("run `rustup component add rust-src`"));
+            let lacking = format!("std for {triple} is to be built, and its source is not installed");
+            let Some(toolchain) = &host.toolchain else {
+                let hint = "no rustup manages this toolchain, so install the source of std the way rustc was installed";
+                return Err(Refusal::new(lacking).hint(hint));
             };
+            let hint = format!("run `rustup component add --toolchain {toolchain} rust-src`");
+            if let Some(why) = &host.refused_src {
+                return Err(Refusal::new(format!("{lacking}: rustup could not bring it: {why}")).hint(hint));
+            }
+            if !situation.may_provision {
+                return Err(Refusal::new(format!("{lacking}, and nothing may be provisioned")).hint(hint));
+            }
             offer.provision.push(Provision {
                 kind: ProvisionKind::RustSrc,
                 name: "rust-src".to_owned(),
@@ -258,7 +276,7 @@ fn require_std(situation: &Situation<'_>, offer: &mut Offer) -> Result<(), Refus
 /// A linker for the host's own build scripts and proc-macros.
 fn require_host_linker(situation: &Situation<'_>, offer: &mut Offer) -> Result<(), Refusal> {
     let Some(need) = situation.needs.iter().find(|need| need.kind == NeedKind::HostLinker) else { return Ok(()) };
-    if situation.host.linker.is_some() {
+    if situation.host.links_itself() {
         return Ok(());
     }
     match zig::require_zig(situation) {
@@ -273,7 +291,7 @@ fn require_host_linker(situation: &Situation<'_>, offer: &mut Offer) -> Result<(
                 "`{}` has a build script or proc-macro, which needs a linker for this machine: no cc is on PATH, and {}",
                 need.package, refusal.reason
             ),
-            hint: Some("install gcc or clang".to_owned()).or(refusal.hint),
+            hint: Some("install gcc or clang, or put `zig` on PATH".to_owned()),
         }),
     }
 }

@@ -14,7 +14,8 @@ use super::{
 pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
     let (cell, host) = (situation.cell, situation.host);
     if let Some(linker) = host.user.get(&cell.target).and_then(|user| user.linker.as_ref()) {
-        return Err(Refusal::new(format!("the linker is set by {}", linker.origin)));
+        return Err(Refusal::new(format!("the linker is set by {}", linker.origin))
+            .hint("unset that linker, or leave the route to convoy"));
     }
     let Some(tool) = tool_for(cell, situation.target) else {
         return Err(Refusal::new(format!("zig has no name for {}", cell.target)));

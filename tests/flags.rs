@@ -1,0 +1,172 @@
+//! rustc flags, features and environment reach the compiler exactly once, whatever their source; and paths may hold spaces.
+
+mod support;
+
+use support::{Project, ids, rows, run, tool, zig};
+
+const MUSL: &str = "x86_64-unknown-linux-musl";
+
+/// Prints the flags that this very program was compiled with, as its build script sees them, and what came of them.
+fn teller(name: &str) -> Project {
+    Project::empty(name)
+        .manifest("teller", "[features]\none = []\ntwo = []\n")
+        .file(
+            "build.rs",
+            "fn main() {\n    let flags = std::env::var(\"CARGO_ENCODED_RUSTFLAGS\").unwrap();\n    \
+             println!(\"cargo::rustc-env=FLAGS={}\", flags.replace('\\x1f', \"|\"));\n    \
+             println!(\"cargo::rerun-if-env-changed=TOLD\");\n    \
+             println!(\"cargo::rustc-env=TOLD={}\", std::env::var(\"TOLD\").unwrap_or_default());\n}\n",
+        )
+        .file(
+            "src/main.rs",
+            "#![allow(unexpected_cfgs)]\nfn main() {\n    println!(\"flags|{}|\", env!(\"FLAGS\"));\n    \
+             println!(\"alpha={} beta={} spaced={} one={} two={} told={}\", cfg!(alpha), cfg!(beta), cfg!(say = \"two words\"), \
+             cfg!(feature = \"one\"), cfg!(feature = \"two\"), env!(\"TOLD\"));\n}\n",
+        )
+}
+
+/// Builds for musl and runs what came.
+fn told(project: &Project, edit: impl FnOnce(support::Convoy) -> support::Convoy) -> String {
+    edit(project.build(MUSL)).ends(0);
+    run(project.dist(&format!("{MUSL}/teller")), &[])
+}
+
+#[track_caller]
+fn once(told: &str, flag: &str) {
+    assert_eq!(told.matches(flag).count(), 1, "`{flag}` once in\n{told}");
+}
+
+#[test]
+fn rustflags_reach_rustc_once_beside_convoys_own() {
+    let project = teller("rustflags");
+    let told = told(&project, |convoy| convoy.env("RUSTFLAGS", "--cfg alpha"));
+    assert!(told.contains("alpha=true beta=false"), "{told}");
+    once(&told, "|alpha|");
+}
+
+#[test]
+fn encoded_rustflags_keep_a_space_inside_a_flag_and_beat_the_others() {
+    let project = teller("encoded");
+    project.write(".cargo/config.toml", "[build]\nrustflags = [\"--cfg\", \"beta\"]\n");
+    let told = told(&project, |convoy| {
+        convoy
+            .env("CARGO_ENCODED_RUSTFLAGS", "--cfg\u{1f}alpha\u{1f}--cfg\u{1f}say=\"two words\"")
+            .env("RUSTFLAGS", "--cfg never")
+    });
+    assert!(told.contains("alpha=true beta=false spaced=true"), "{told}");
+    once(&told, "say=\"two words\"");
+    assert!(!told.contains("never"), "{told}");
+}
+
+#[test]
+fn build_rustflags_of_the_configuration_are_not_lost() {
+    let project = teller("build-rustflags");
+    project.write(".cargo/config.toml", "[build]\nrustflags = [\"--cfg\", \"beta\", \"--cfg\", 'say=\"two words\"']\n");
+    // aarch64 gets flags of convoy's own, which would make cargo ignore these.
+    let targets = format!("{MUSL},aarch64-unknown-linux-musl");
+    project.build(&targets).ends(0);
+    let native = run(project.dist(&format!("{MUSL}/teller")), &[]);
+    let qemu = tool("qemu-aarch64-static");
+    let foreign = run(qemu, &[project.dist("aarch64-unknown-linux-musl/teller").as_str()]);
+    for told in [native, foreign] {
+        assert!(told.contains("alpha=false beta=true spaced=true"), "{told}");
+        once(&told, "|beta|");
+    }
+}
+
+#[test]
+fn flags_of_the_targets_own_tables_are_merged_and_given_once() {
+    let project = teller("target-rustflags");
+    project.write(
+        ".cargo/config.toml",
+        &format!(
+            "[build]\nrustflags = [\"--cfg\", \"never\"]\n[target.{MUSL}]\nrustflags = [\"--cfg\", \"beta\"]\n\
+             [target.'cfg(target_env = \"musl\")']\nrustflags = [\"--cfg\", 'say=\"two words\"']\n"
+        ),
+    );
+    let variable = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS";
+    let told = told(&project, |convoy| convoy.env(variable, "--cfg alpha"));
+    assert!(told.contains("alpha=true beta=true spaced=true"), "{told}");
+    for flag in ["|alpha|", "|beta|", "say=\"two words\""] {
+        once(&told, flag);
+    }
+    assert!(!told.contains("never"), "cargo ignores build.rustflags where the target has its own: {told}");
+}
+
+#[test]
+fn a_cfg_table_alone_beats_build_rustflags_as_in_cargo() {
+    let project = teller("cfg-rustflags");
+    project.write(
+        ".cargo/config.toml",
+        "[build]\nrustflags = [\"--cfg\", \"never\"]\n[target.'cfg(target_env = \"musl\")']\nrustflags = [\"--cfg\", \"beta\"]\n",
+    );
+    let targets = "aarch64-unknown-linux-musl";
+    project.build(targets).ends(0);
+    let qemu = tool("qemu-aarch64-static");
+    let told = run(qemu, &[project.dist("aarch64-unknown-linux-musl/teller").as_str()]);
+    assert!(told.contains("beta=true"), "{told}");
+    once(&told, "|beta|");
+    assert!(!told.contains("never"), "{told}");
+}
+
+#[test]
+fn features_flags_and_environment_of_a_targets_table() {
+    let project = teller("table");
+    project.write(
+        "Convoy.toml",
+        &format!(
+            "[target.\"{MUSL}\"]\nfeatures = [\"one\"]\nrustflags = [\"--cfg\", 'say=\"two words\"']\nenv = {{ TOLD = \"by table\" }}\n"
+        ),
+    );
+    let told_by_table = told(&project, |convoy| {
+        convoy.arg("-F").arg("two").env("RUSTFLAGS", "--cfg alpha").env("TOLD", "by environment")
+    });
+    let line = "alpha=true beta=false spaced=true one=true two=true told=by table";
+    assert!(told_by_table.contains(line), "{told_by_table}");
+    once(&told_by_table, "|alpha|");
+    once(&told_by_table, "say=\"two words\"");
+
+    // Another target of the same command has none of it.
+    project.build(&format!("{MUSL},linux/amd64")).env("TOLD", "by environment").ends(0);
+    let other = run(project.dist("x86_64-unknown-linux-gnu/teller"), &[]);
+    assert!(other.contains("alpha=false beta=false spaced=false one=false two=false told=by environment"), "{other}");
+}
+
+#[test]
+fn changed_flags_are_noticed_without_cleaning() {
+    let project = teller("changed");
+    let first = told(&project, |convoy| convoy.env("RUSTFLAGS", "--cfg alpha"));
+    let second = told(&project, |convoy| convoy.env("RUSTFLAGS", "--cfg beta"));
+    let third = told(&project, |convoy| convoy);
+    assert!(first.contains("alpha=true beta=false"), "{first}");
+    assert!(second.contains("alpha=false beta=true"), "{second}");
+    assert!(third.contains("alpha=false beta=false"), "{third}");
+}
+
+#[test]
+fn project_and_cache_paths_may_hold_spaces_and_quotes() {
+    let dir = support::workspace("spaces").join("it's a project");
+    let project = Project { dir }
+        .manifest("hello-c", "[build-dependencies]\ncc = \"1\"\n")
+        .file("build.rs", "fn main() {\n    cc::Build::new().file(\"src/sum.c\").compile(\"sum\");\n}\n")
+        .file("src/sum.c", "int sum(int a, int b) { return a + b; }\n")
+        .file(
+            "src/main.rs",
+            "unsafe extern \"C\" { fn sum(a: i32, b: i32) -> i32; }\nfn main() { println!(\"{}\", unsafe { sum(40, 2) }); }\n",
+        );
+    let tools = support::toolbox(&project.dir.join("zig is here"), &[("zig", &zig())]);
+    project
+        .build("linux/arm64,darwin/arm64,linux/amd64,linux/arm/v7")
+        .arg("--route=linux/arm64=zig")
+        .arg("--route=linux/arm/v7=zig")
+        .env("CONVOY_CACHE_DIR", project.dir.join("a cache"))
+        .path_first(&tools)
+        .ends(0);
+    let manifest = project.manifest_json();
+    assert_eq!(ids(&manifest, "artifacts").len(), 4);
+    assert_eq!(rows(&manifest, "artifacts")["aarch64-unknown-linux-gnu"]["route"], "zig");
+    let qemu = tool("qemu-aarch64-static");
+    let program = project.dist("aarch64-unknown-linux-gnu/hello-c");
+    assert_eq!(run(qemu, &["-L", "/usr/aarch64-linux-gnu", program.as_str()]), "42\n");
+    assert!(project.dir.join("a cache/v1/CACHEDIR.TAG").is_file());
+}

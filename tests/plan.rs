@@ -1,0 +1,474 @@
+//! Every decision of the planner, with no process started: synthetic machines × needs × target words.
+
+use camino::Utf8PathBuf;
+use cargo_convoy::catalog::{Catalog, DEFAULT_MATRIX};
+use cargo_convoy::config::{Origin, Settings, TargetSettings, Valued};
+use cargo_convoy::host::{GccFacts, HostFacts, Rustc, UserTool, UserTools, ZigFacts};
+use cargo_convoy::needs::{Confidence, Need, NeedKind, Side};
+use cargo_convoy::plan::{self, CellInput, Linker, Plan, RouteKind, matrix, route::CTools};
+
+const HOST: &str = "x86_64-unknown-linux-gnu";
+
+/// A machine with rustup's tools and nothing else; pip would bring zig.
+fn bare() -> HostFacts {
+    HostFacts {
+        rustc: Rustc {
+            version: "1.95.0 (59807616e 2026-04-14)".to_owned(),
+            host: HOST.to_owned(),
+            sysroot: "/rust".into(),
+        },
+        toolchain: Some("stable-x86_64-unknown-linux-gnu".to_owned()),
+        std: Catalog::embedded().targets.iter().map(|target| target.triple.clone()).collect(),
+        rust_lld: Some("/rust/lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld".into()),
+        glibc: Some("2.36".parse().unwrap()),
+        ..HostFacts::default()
+    }
+}
+
+/// The same, with a C compiler, zig and the usual build tools.
+fn developer() -> HostFacts {
+    HostFacts {
+        linker: Some("/usr/bin/cc".into()),
+        zig: Some(ZigFacts { path: "/opt/zig/zig".into(), version: "0.17.1".to_owned() }),
+        tools: ["cmake", "make", "perl"]
+            .map(|name| (name.to_owned(), Utf8PathBuf::from(format!("/usr/bin/{name}"))))
+            .into(),
+        ..bare()
+    }
+}
+
+/// The same, with Debian's cross compilers, whose glibc is this one.
+fn with_gcc(glibc: Option<&str>) -> HostFacts {
+    let gcc = [
+        ("aarch64-unknown-linux-gnu", "aarch64-linux-gnu"),
+        ("armv7-unknown-linux-gnueabihf", "arm-linux-gnueabihf"),
+        ("x86_64-pc-windows-gnu", "x86_64-w64-mingw32"),
+    ];
+    let facts = |prefix: &str| GccFacts {
+        prefix: prefix.to_owned(),
+        cc: format!("/usr/bin/{prefix}-gcc").into(),
+        cxx: Some(format!("/usr/bin/{prefix}-g++").into()),
+        ar: Some(format!("/usr/bin/{prefix}-ar").into()),
+        version: "12.2.0".to_owned(),
+        glibc: glibc.map(|text| text.parse().unwrap()).filter(|_| !prefix.ends_with("mingw32")),
+    };
+    HostFacts {
+        gcc: gcc.into_iter().map(|(triple, prefix)| (triple.to_owned(), facts(prefix))).collect(),
+        ..developer()
+    }
+}
+
+fn need(kind: NeedKind, package: &str) -> Need {
+    Need {
+        kind,
+        name: if kind == NeedKind::SystemLibrary { "foo".to_owned() } else { kind.name().to_owned() },
+        side: if kind == NeedKind::HostLinker { Side::Host } else { Side::Target },
+        package: package.to_owned(),
+        version: "1.0.0".to_owned(),
+        paths: vec![vec!["app".to_owned(), "middle".to_owned(), package.to_owned()]],
+        evidence: "this test says so".to_owned(),
+        confidence: Confidence::Known,
+        supply: None,
+    }
+}
+
+fn c() -> Vec<Need> {
+    vec![need(NeedKind::CCompiler, "zstd-sys"), need(NeedKind::HostLinker, "zstd-sys")]
+}
+
+fn cxx() -> Vec<Need> {
+    vec![need(NeedKind::CxxCompiler, "cxx-user"), need(NeedKind::HostLinker, "cxx-user")]
+}
+
+/// One question to the planner.
+struct Question {
+    words: Vec<String>,
+    host: HostFacts,
+    needs: Vec<Need>,
+    provision: bool,
+    tables: Vec<(String, TargetSettings)>,
+    routes: Option<Vec<RouteKind>>,
+}
+
+fn ask(words: &[&str], host: HostFacts) -> Question {
+    let words = words.iter().map(|word| (*word).to_owned()).collect();
+    Question { words, host, needs: Vec::new(), provision: true, tables: Vec::new(), routes: None }
+}
+
+impl Question {
+    fn needs(mut self, needs: Vec<Need>) -> Self {
+        self.needs = needs;
+        self
+    }
+
+    fn never_provision(mut self) -> Self {
+        self.provision = false;
+        self
+    }
+
+    fn table(mut self, word: &str, edit: impl FnOnce(&mut TargetSettings)) -> Self {
+        let mut table = TargetSettings::default();
+        edit(&mut table);
+        self.tables.push((word.to_owned(), table));
+        self
+    }
+
+    fn routes(mut self, routes: &[RouteKind]) -> Self {
+        self.routes = Some(routes.to_vec());
+        self
+    }
+
+    fn user_linker(mut self, triple: &str, value: &str, origin: &str) -> Self {
+        let linker = Some(UserTool { value: value.to_owned(), origin: origin.to_owned() });
+        self.host.user.insert(triple.to_owned(), UserTools { linker, cc: None });
+        self
+    }
+
+    fn plan(self) -> Plan {
+        fn valued<T>(value: T) -> Valued<T> {
+            Valued { value, origin: Origin::Default }
+        }
+        let settings = Settings {
+            targets: valued(self.words.clone()),
+            dist_dir: valued("/project/dist".into()),
+            profile: valued("release".to_owned()),
+            provision: valued(self.provision),
+            tables: self.tables,
+        };
+        let known =
+            ["riscv64gc-unknown-linux-gnu", "i686-unknown-linux-musl", "sparc64-unknown-linux-gnu"].map(str::to_owned);
+        let configured = |names: &[&str]| settings.for_names(names.iter().copied());
+        let cells = matrix::cells(&self.words, Catalog::embedded(), HOST, &known, &configured).unwrap();
+        let inputs = cells
+            .into_iter()
+            .map(|cell| {
+                let own = settings.for_names(matrix::names_of(&cell));
+                let routes = self.routes.clone().or_else(|| own.routes.clone());
+                CellInput { cell, needs: self.needs.clone(), settings: own, routes }
+            })
+            .collect();
+        plan::plan(inputs, &self.host, &settings, Catalog::embedded())
+    }
+
+    /// The plan as short text.
+    fn told(self) -> String {
+        let plan = self.plan();
+        let mut text = String::new();
+        for cell in &plan.cells {
+            let route = cell.route.map_or("BLOCKED", RouteKind::name);
+            text += &format!("{}: {route}, {}\n", cell.cell.id, cell.because);
+            for brought in &cell.provision {
+                let version = brought.version.as_deref().unwrap_or_default();
+                text += &format!("  brings {:?} {} {version}\n", brought.kind, brought.name);
+            }
+            for rejected in &cell.rejected {
+                text += &format!("  not {}: {}\n", rejected.route, rejected.reason);
+            }
+            if let Some(hint) = &cell.hint {
+                text += &format!("  hint: {hint}\n");
+            }
+            if cell.route.is_some() {
+                text += &format!("  linker {}; C {}\n", linker(&cell.setup.linker), compilers(&cell.setup.c));
+                if !cell.setup.rustflags.is_empty() {
+                    text += &format!("  rustflags {}\n", cell.setup.rustflags.join(" "));
+                }
+                if !cell.setup.cflags.is_empty() {
+                    text += &format!("  cflags {}\n", cell.setup.cflags.join(" "));
+                }
+                if cell.setup.record_link {
+                    text += "  the link line is recorded\n";
+                }
+            }
+        }
+        for lane in &plan.lanes {
+            text += &format!("lane {} ({}): {}\n", lane.id, lane.route, lane.cells.join(", "));
+        }
+        if let Some(zig) = &plan.host_linker {
+            text += &format!("this machine's own programs are linked by zig for {}\n", zig.target);
+        }
+        text
+    }
+}
+
+fn linker(linker: &Linker) -> String {
+    match linker {
+        Linker::Inherit => "inherited".to_owned(),
+        Linker::Driver(path) => path.to_string(),
+        Linker::Zig(tool) => format!("zig for {}{}", tool.target, mcpu(tool.mcpu.as_deref())),
+        Linker::RustLld(_) => "rust-lld".to_owned(),
+        Linker::Darwin { libcxx, .. } if libcxx.is_some() => "rust-lld, stubs, zig's libc++".to_owned(),
+        Linker::Darwin { .. } => "rust-lld, stubs".to_owned(),
+    }
+}
+
+fn compilers(c: &CTools) -> String {
+    match c {
+        CTools::Inherit => "inherited".to_owned(),
+        CTools::Gcc { cc, .. } => cc.to_string(),
+        CTools::Zig(tool) => format!("zig for {}{}", tool.target, mcpu(tool.mcpu.as_deref())),
+    }
+}
+
+fn mcpu(mcpu: Option<&str>) -> String {
+    mcpu.map(|mcpu| format!(" {mcpu}")).unwrap_or_default()
+}
+
+// Routes.
+
+#[test]
+fn the_default_matrix_on_a_bare_machine() {
+    insta::assert_snapshot!(ask(DEFAULT_MATRIX, bare()).told());
+}
+
+#[test]
+fn the_default_matrix_of_a_crate_with_c_on_a_developers_machine() {
+    insta::assert_snapshot!(ask(DEFAULT_MATRIX, developer()).needs(c()).told());
+}
+
+#[test]
+fn the_default_matrix_of_a_crate_with_c_and_cross_compilers_of_an_old_enough_glibc() {
+    insta::assert_snapshot!(ask(DEFAULT_MATRIX, with_gcc(Some("2.31"))).needs(c()).told());
+}
+
+#[test]
+fn a_cross_gcc_whose_glibc_is_newer_than_the_floor_is_passed_over() {
+    let words = ["linux/arm64", "linux/arm/v7", "linux/arm64.2.36"];
+    insta::assert_snapshot!(ask(&words, with_gcc(Some("2.34"))).told());
+}
+
+#[test]
+fn a_cross_gcc_whose_glibc_is_not_known_holds_no_floor() {
+    insta::assert_snapshot!(ask(&["linux/arm64"], with_gcc(None)).told());
+}
+
+#[test]
+fn every_musl_target_links_with_rustups_std_alone() {
+    let words = [
+        "x86_64-unknown-linux-musl",
+        "aarch64-unknown-linux-musl",
+        "armv7-unknown-linux-musleabihf",
+        "arm-unknown-linux-musleabihf",
+    ];
+    insta::assert_snapshot!(ask(&words, bare()).never_provision().told());
+}
+
+#[test]
+fn darwin_pure_with_c_and_with_cpp() {
+    let words = ["darwin/amd64", "darwin/arm64"];
+    let pure = ask(&words, bare()).told();
+    let with_c = ask(&words, developer()).needs(c()).told();
+    let with_cxx = ask(&words, developer()).needs(cxx()).told();
+    insta::assert_snapshot!(format!("pure\n{pure}\nC\n{with_c}\nC++\n{with_cxx}"));
+}
+
+#[test]
+fn armv6_is_never_built_by_a_distributions_gcc() {
+    let told = ask(&["linux/arm/v6", "pi-zero"], with_gcc(Some("2.31"))).told();
+    let forced = ask(&["linux/arm/v6"], with_gcc(Some("2.31"))).routes(&[RouteKind::Gcc]).told();
+    insta::assert_snapshot!(format!("{told}\nforced\n{forced}"));
+}
+
+#[test]
+fn the_host_with_and_without_a_floor() {
+    let plain = ask(&["linux/amd64"], developer()).told();
+    let kept = ask(&["linux/amd64.2.36"], developer()).told();
+    let older = ask(&["linux/amd64.2.28"], developer()).told();
+    let blocked = ask(&["linux/amd64.2.28"], HostFacts { zig: None, ..developer() }).never_provision().told();
+    insta::assert_snapshot!(format!("{plain}\n{kept}\n{older}\n{blocked}"));
+}
+
+#[test]
+fn a_triple_outside_the_catalog_is_tried() {
+    let words = ["riscv64gc-unknown-linux-gnu", "i686-unknown-linux-musl", "sparc64-unknown-linux-gnu"];
+    insta::assert_snapshot!(ask(&words, developer()).told());
+}
+
+// What is missing.
+
+#[test]
+fn no_zig_and_nothing_may_be_brought() {
+    let host = HostFacts { zig: None, ..developer() };
+    insta::assert_snapshot!(ask(DEFAULT_MATRIX, host).needs(c()).never_provision().told());
+}
+
+#[test]
+fn zig_cannot_be_brought() {
+    let host = HostFacts {
+        zig: None,
+        zig_unavailable: Some("no Python is on PATH to fetch it with".to_owned()),
+        ..developer()
+    };
+    insta::assert_snapshot!(ask(&["linux/arm64", "darwin/arm64"], host).needs(c()).told());
+}
+
+#[test]
+fn zig_is_brought_once_and_named_by_every_cell_that_needs_it() {
+    let host = HostFacts { zig: None, ..developer() };
+    insta::assert_snapshot!(ask(&["linux/arm64", "darwin/arm64"], host).needs(c()).told());
+}
+
+#[test]
+fn a_missing_std_is_brought_refused_or_built() {
+    let mut missing = developer();
+    missing.std.remove("aarch64-unknown-linux-musl");
+    let word = ["aarch64-unknown-linux-musl"];
+    let build_std = |table: &mut TargetSettings| table.build_std = Some(true);
+    let mut refused = missing.clone();
+    refused.refused_std.insert(word[0].to_owned(), "component 'rust-std' is unavailable for download".to_owned());
+    let source = HostFacts { rust_src: true, ..refused.clone() };
+    let mut no_source = missing.clone();
+    no_source.refused_src = Some("could not download file".to_owned());
+    let no_rustup = HostFacts { toolchain: None, ..missing.clone() };
+    let told = [
+        ("brought", ask(&word, missing.clone()).told()),
+        ("may not be brought", ask(&word, missing.clone()).never_provision().told()),
+        ("no rustup", ask(&word, no_rustup.clone()).told()),
+        ("refused by rustup", ask(&word, refused.clone()).told()),
+        ("refused, built", ask(&word, refused.clone()).table(word[0], build_std).told()),
+        ("refused, built from a source that is here", ask(&word, source).table(word[0], build_std).told()),
+        ("source may not be brought", ask(&word, refused).never_provision().table(word[0], build_std).told()),
+        ("source refused by rustup", ask(&word, no_source).table(word[0], build_std).told()),
+        ("no source and no rustup", ask(&word, no_rustup).table(word[0], build_std).told()),
+    ];
+    let told: Vec<String> = told.iter().map(|(title, text)| format!("{title}\n{text}")).collect();
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn no_linker_for_this_machine() {
+    let needs = || vec![need(NeedKind::HostLinker, "serde_derive")];
+    let words = ["x86_64-unknown-linux-musl", "darwin/arm64", "linux/amd64"];
+    let with_zig = HostFacts { linker: None, ..developer() };
+    let pip = bare();
+    let nothing = HostFacts { zig_unavailable: Some("no Python is on PATH to fetch it with".to_owned()), ..bare() };
+    let told = [
+        ("zig is the linker", ask(&words, with_zig).needs(needs()).told()),
+        ("zig is brought", ask(&words, pip.clone()).needs(needs()).told()),
+        ("zig may not be brought", ask(&words, pip.clone()).needs(needs()).never_provision().told()),
+        ("zig cannot be brought", ask(&words, nothing).needs(needs()).told()),
+        (
+            "the user names a linker",
+            ask(&words, pip)
+                .needs(needs())
+                .never_provision()
+                .user_linker(HOST, "/opt/mold-cc", "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER")
+                .told(),
+        ),
+    ];
+    let told: Vec<String> = told.iter().map(|(title, text)| format!("{title}\n{text}")).collect();
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn no_rust_lld() {
+    let host = HostFacts { rust_lld: None, ..bare() };
+    let told = ask(&["x86_64-unknown-linux-musl", "darwin/arm64"], host).never_provision().told();
+    let zig = ask(&["x86_64-unknown-linux-musl", "darwin/arm64"], HostFacts { rust_lld: None, ..developer() }).told();
+    insta::assert_snapshot!(format!("{told}\nwith zig\n{zig}"));
+}
+
+#[test]
+fn a_missing_build_tool_is_named_with_who_wants_it() {
+    let host = HostFacts { tools: Default::default(), ..with_gcc(Some("2.31")) };
+    let needs = vec![
+        need(NeedKind::CCompiler, "rdkafka-sys"),
+        need(NeedKind::Cmake, "rdkafka-sys"),
+        need(NeedKind::HostLinker, "rdkafka-sys"),
+    ];
+    insta::assert_snapshot!(ask(&["linux/arm64", "linux/amd64", "darwin/arm64"], host).needs(needs).told());
+}
+
+#[test]
+fn a_system_library_blocks_every_target_but_the_host() {
+    let needs = vec![need(NeedKind::SystemLibrary, "foo-sys"), need(NeedKind::HostLinker, "foo-sys")];
+    insta::assert_snapshot!(
+        ask(&["linux/arm64", "linux/amd64", "darwin/arm64"], with_gcc(Some("2.31"))).needs(needs).told()
+    );
+}
+
+// What the user says.
+
+#[test]
+fn a_linker_that_the_user_set_wins_and_is_named() {
+    let target = "aarch64-unknown-linux-gnu";
+    let told = ask(&["linux/arm64", "linux/amd64"], with_gcc(Some("2.31")))
+        .user_linker(target, "/opt/my-gcc", ".cargo/config.toml")
+        .told();
+    let forced = ask(&["linux/arm64"], with_gcc(Some("2.31")))
+        .user_linker(target, "/opt/my-gcc", "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER")
+        .routes(&[RouteKind::Zig])
+        .told();
+    let host = ask(&["linux/amd64"], bare()).user_linker(HOST, "/opt/mold-cc", ".cargo/config.toml").told();
+    insta::assert_snapshot!(format!("{told}\nforced to zig\n{forced}\nhost\n{host}"));
+}
+
+#[test]
+fn forced_routes() {
+    let words = ["linux/amd64", "linux/arm64", "x86_64-unknown-linux-musl", "darwin/arm64", "windows/amd64"];
+    let told: Vec<String> = RouteKind::ALL
+        .iter()
+        .map(|route| format!("{route}\n{}", ask(&words, with_gcc(Some("2.31"))).routes(&[*route]).told()))
+        .collect();
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn routes_in_an_order_of_the_users() {
+    let told = ask(&["linux/arm64"], with_gcc(Some("2.31")))
+        .table("linux/arm64", |table| table.routes = Some(vec![RouteKind::Zig, RouteKind::Gcc]))
+        .told();
+    let second = ask(&["linux/arm64"], HostFacts { zig: None, ..with_gcc(Some("2.31")) })
+        .never_provision()
+        .table("linux/arm64", |table| table.routes = Some(vec![RouteKind::Zig, RouteKind::Gcc]))
+        .told();
+    let none = ask(&["linux/arm64"], developer()).routes(&[]).told();
+    insta::assert_snapshot!(format!("{told}\n{second}\n{none}"));
+}
+
+// Lanes.
+
+fn lanes(question: Question) -> String {
+    let plan = question.plan();
+    plan.lanes.iter().map(|lane| format!("{} ({}): {}\n", lane.id, lane.route, lane.cells.join(", "))).collect()
+}
+
+#[test]
+fn all_that_can_share_an_environment_is_one_invocation() {
+    insta::assert_snapshot!(lanes(ask(DEFAULT_MATRIX, with_gcc(Some("2.31"))).needs(c())), @"main (mixed): x86_64-unknown-linux-gnu, aarch64-unknown-linux-gnu, armv7-unknown-linux-gnueabihf, x86_64-apple-darwin, aarch64-apple-darwin, x86_64-pc-windows-gnu");
+}
+
+#[test]
+fn floors_and_devices_of_one_triple_are_apart() {
+    let words = ["linux/arm64.2.28", "linux/arm64.2.36", "pi-4", "pi-5", "x86_64-unknown-linux-musl"];
+    insta::assert_snapshot!(lanes(ask(&words, developer())));
+}
+
+#[test]
+fn the_hosts_triple_with_a_floor_stands_alone() {
+    insta::assert_snapshot!(lanes(ask(&["linux/amd64.2.28", "linux/arm64", "darwin/arm64"], developer())));
+}
+
+#[test]
+fn features_environment_and_a_built_std_are_apart() {
+    let words =
+        ["linux/arm64", "linux/arm/v7", "linux/amd64", "darwin/arm64", "windows/amd64", "x86_64-unknown-linux-musl"];
+    let question = ask(&words, HostFacts { rust_src: true, ..developer() })
+        .table("linux/arm/v7", |table| table.features = vec!["small".to_owned()])
+        .table("linux/arm64", |table| table.features = vec!["small".to_owned()])
+        .table("darwin/arm64", |table| table.env = [("X".to_owned(), "1".to_owned())].into())
+        .table("x86_64-unknown-linux-musl", |table| table.build_std = Some(true))
+        // Flags are each target's own, and so no reason for another invocation.
+        .table("windows/amd64", |table| table.rustflags = vec!["-Cdebuginfo=1".to_owned()]);
+    insta::assert_snapshot!(lanes(question));
+}
+
+#[test]
+fn a_blocked_cell_is_in_no_lane() {
+    let plan = ask(&["linux/arm64", "x86_64-unknown-linux-musl"], HostFacts { zig: None, ..developer() })
+        .never_provision()
+        .plan();
+    assert!(plan.has_blocked());
+    assert_eq!(plan.lanes.len(), 1);
+    assert_eq!(plan.lanes[0].cells, ["x86_64-unknown-linux-musl"]);
+    assert_eq!(plan.cell("aarch64-unknown-linux-gnu").unwrap().lane, None);
+}

@@ -1,0 +1,345 @@
+//! Test projects on disk, and `cargo-convoy` run on them as a person would.
+//!
+//! A tool that a test needs and that is not on this machine fails the test with the tool's name: a check that was not
+//! made must not look like a check that passed.
+// Several test programs share this room; none uses all of it.
+#![allow(dead_code)]
+
+pub mod schema;
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::Value;
+
+/// Long enough for a machine that does other things too.
+pub const PATIENCE: Duration = Duration::from_secs(300);
+
+pub const HELLO: &str = "fn main() { println!(\"hello {}\", 6 * 7); }\n";
+
+/// A folder of one test, emptied first and left for a look afterwards.
+pub fn workspace(name: &str) -> Utf8PathBuf {
+    let program = std::env::current_exe().unwrap();
+    let program = program.file_stem().unwrap().to_string_lossy().into_owned();
+    let program = program.rsplit_once('-').map_or(program.as_str(), |(name, _)| name).to_owned();
+    // Outside every cargo workspace, or cargo would take the project for a forgotten member.
+    let dir = Utf8Path::new(env!("CARGO_TARGET_TMPDIR")).join(program).join(name);
+    if dir.exists() {
+        fs_err::remove_dir_all(&dir).unwrap();
+    }
+    fs_err::create_dir_all(&dir).unwrap();
+    dir
+}
+
+/// A cargo project of one test.
+#[derive(Debug)]
+pub struct Project {
+    pub dir: Utf8PathBuf,
+}
+
+impl Project {
+    /// A package that only needs std and says `hello 42`.
+    pub fn hello(name: &str) -> Self {
+        Self::empty(name).manifest("hello", "").file("src/main.rs", HELLO)
+    }
+
+    /// A folder without anything in it.
+    pub fn empty(name: &str) -> Self {
+        Self { dir: workspace(name) }
+    }
+
+    /// A manifest with these lines below `[package]`.
+    pub fn manifest(self, package: &str, more: &str) -> Self {
+        let text = format!(
+            "[package]\nname = \"{package}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n{more}\n[workspace]\n\
+             [profile.release]\ndebug = false\n"
+        );
+        self.file("Cargo.toml", &text)
+    }
+
+    pub fn file(self, path: &str, text: &str) -> Self {
+        self.write(path, text);
+        self
+    }
+
+    pub fn write(&self, path: &str, text: &str) -> Utf8PathBuf {
+        let path = self.dir.join(path);
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(&path, text).unwrap();
+        path
+    }
+
+    /// An executable script.
+    pub fn script(&self, path: &str, text: &str) -> Utf8PathBuf {
+        let path = self.write(path, text);
+        fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    pub fn dist(&self, path: &str) -> Utf8PathBuf {
+        self.dir.join("dist").join(path)
+    }
+
+    pub fn manifest_json(&self) -> Value {
+        let path = self.dist("manifest.json");
+        serde_json::from_slice(&fs_err::read(path).unwrap()).unwrap()
+    }
+
+    /// `cargo-convoy ARGS` in this project.
+    pub fn convoy<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Convoy {
+        Convoy::new(&self.dir, args)
+    }
+
+    /// `cargo-convoy build -t TARGETS`.
+    pub fn build(&self, targets: &str) -> Convoy {
+        self.convoy(["build", "-t", targets])
+    }
+}
+
+/// `cargo-convoy`, about to run.
+#[derive(Debug)]
+pub struct Convoy {
+    command: Command,
+}
+
+impl Convoy {
+    pub fn new<S: AsRef<OsStr>>(dir: &Utf8Path, args: impl IntoIterator<Item = S>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-convoy"));
+        command.current_dir(dir).args(args).stdin(Stdio::null());
+        // What the outer cargo and the person at this machine set is not this test's.
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            let kept = ["CARGO", "CARGO_HOME", "CARGO_NET_OFFLINE"].contains(&&*text)
+                || text.starts_with("CARGO_HTTP_")
+                || text.starts_with("CARGO_REGISTR");
+            let foreign = text.starts_with("CARGO") && !kept
+                || text.starts_with("CONVOY_") && text != "CONVOY_CACHE_DIR"
+                || text.ends_with("RUSTFLAGS")
+                || ["RUSTC", "CC", "CFLAGS", "NO_COLOR", "CI", "LD_LIBRARY_PATH", "TARGET_CC"].contains(&&*text);
+            if foreign {
+                command.env_remove(&name);
+            }
+        }
+        Self { command }
+    }
+
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub fn env_remove(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    pub fn dir(mut self, dir: &Utf8Path) -> Self {
+        self.command.current_dir(dir);
+        self
+    }
+
+    /// This folder is found before the rest of PATH.
+    pub fn path_first(self, dir: &Utf8Path) -> Self {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let dirs = std::iter::once(dir.as_std_path().to_owned()).chain(std::env::split_paths(&path));
+        self.env("PATH", std::env::join_paths(dirs).unwrap())
+    }
+
+    /// Nothing but this folder is on PATH, and cargo is found there.
+    pub fn path_only(self, dir: &Utf8Path) -> Self {
+        self.env("PATH", dir).env_remove("CARGO")
+    }
+
+    /// Runs to its end, which must be this exit code.
+    #[track_caller]
+    pub fn ends(mut self, code: i32) -> Done {
+        let output = self.command.output().unwrap();
+        let done = Done::from(output);
+        assert_eq!(done.code, Some(code), "{:?}\n{done}", self.command);
+        done
+    }
+
+    /// Starts, and goes on while the test does other things.
+    pub fn starts(mut self) -> Running {
+        let child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Running { child: Some(child) }
+    }
+}
+
+/// `cargo-convoy`, running.
+#[derive(Debug)]
+pub struct Running {
+    child: Option<Child>,
+}
+
+impl Running {
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let child = self.child.as_ref().unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).unwrap();
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.as_mut().unwrap().try_wait().unwrap().is_some()
+    }
+
+    pub fn wait(mut self) -> Done {
+        Done::from(self.child.take().unwrap().wait_with_output().unwrap())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // A test that failed leaves nothing running.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// What a run said.
+#[derive(Clone, Debug)]
+pub struct Done {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl From<Output> for Done {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl std::fmt::Display for Done {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "code {:?}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr)
+    }
+}
+
+impl Done {
+    #[track_caller]
+    pub fn says(&self, needle: &str) -> &Self {
+        // Wrapped lines must not hide a sentence.
+        let flat = self.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        let needle = needle.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains(&needle), "`{needle}` is not said in\n{self}");
+        self
+    }
+
+    #[track_caller]
+    pub fn says_not(&self, needle: &str) -> &Self {
+        assert!(!self.stderr.contains(needle) && !self.stdout.contains(needle), "`{needle}` is said in\n{self}");
+        self
+    }
+
+    /// Standard output, which is one JSON value and nothing else.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}\n{self}"))
+    }
+}
+
+/// The rows of `artifacts` or `failed`, by cell id.
+pub fn rows(manifest: &Value, list: &str) -> BTreeMap<String, Value> {
+    let rows = manifest[list].as_array().unwrap_or_else(|| panic!("no `{list}` in {manifest:#}"));
+    rows.iter().map(|row| (row["id"].as_str().unwrap().to_owned(), row.clone())).collect()
+}
+
+/// The ids of these rows.
+pub fn ids(manifest: &Value, list: &str) -> Vec<String> {
+    rows(manifest, list).into_keys().collect()
+}
+
+/// The codes of a row's findings at a level.
+pub fn codes(row: &Value, level: &str) -> Vec<String> {
+    let findings = row["findings"].as_array().unwrap();
+    findings.iter().filter(|f| f["level"] == level).map(|f| f["code"].as_str().unwrap().to_owned()).collect()
+}
+
+/// A tool of this machine.
+#[track_caller]
+pub fn tool(name: &str) -> Utf8PathBuf {
+    let found = which::which(name).unwrap_or_else(|_| panic!("`{name}` is needed by this test and is not on PATH"));
+    Utf8PathBuf::from_path_buf(found).unwrap()
+}
+
+/// A folder that holds only links to these tools.
+pub fn toolbox(dir: &Utf8Path, tools: &[(&str, &Utf8Path)]) -> Utf8PathBuf {
+    fs_err::create_dir_all(dir).unwrap();
+    for (name, target) in tools {
+        fs_err::os::unix::fs::symlink(target, dir.join(name)).unwrap();
+    }
+    dir.to_owned()
+}
+
+/// rustup's own tools.
+pub fn rustup_tools(dir: &Utf8Path) -> Utf8PathBuf {
+    let tools = ["cargo", "rustc", "rustup"].map(|name| (name, tool(name)));
+    let tools: Vec<(&str, &Utf8Path)> = tools.iter().map(|(name, path)| (*name, path.as_path())).collect();
+    toolbox(dir, &tools)
+}
+
+/// zig's own binary: named by `CONVOY_TEST_ZIG`, in convoy's own cache, on PATH, or in the `ziglang` wheel.
+pub fn zig() -> Utf8PathBuf {
+    static ZIG: LazyLock<Utf8PathBuf> = LazyLock::new(|| {
+        if let Some(named) = std::env::var_os("CONVOY_TEST_ZIG") {
+            return Utf8PathBuf::from_path_buf(named.into()).unwrap();
+        }
+        if let Ok(found) = which::which("zig") {
+            return Utf8PathBuf::from_path_buf(found).unwrap();
+        }
+        let cache = cargo_convoy::host::CacheDir::find().unwrap();
+        if let Some(zig) = cargo_convoy::provision::zig::in_cache(&cache) {
+            return zig;
+        }
+        cargo_convoy::provision::zig::in_wheel(&cache).expect(
+            "`zig` is needed by this test: set CONVOY_TEST_ZIG, put zig on PATH, or install the `ziglang` wheel",
+        )
+    });
+    ZIG.clone()
+}
+
+/// Waits until something holds.
+#[track_caller]
+pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < PATIENCE, "still waiting for {what} after {} s", PATIENCE.as_secs());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Whether a process runs (a zombie does not).
+pub fn is_running(pid: i32) -> bool {
+    match fs_err::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => !matches!(stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()), Some('Z' | 'X')),
+        Err(_) => false,
+    }
+}
+
+/// Runs a tool; it must succeed.
+#[track_caller]
+pub fn run(tool: impl AsRef<OsStr>, args: &[&str]) -> String {
+    let shown = OsString::from(tool.as_ref());
+    let output = Command::new(tool)
+        .args(args)
+        .output()
+        .unwrap_or_else(|error| panic!("{shown:?} is needed by this test and cannot be started: {error}"));
+    assert!(output.status.success(), "{shown:?} {args:?}: {}", Done::from(output));
+    String::from_utf8(output.stdout).unwrap()
+}
