@@ -36,6 +36,7 @@ pub mod provision;
 pub mod report;
 pub mod request;
 pub mod run;
+pub mod suggest;
 pub mod verify;
 
 /// Version of cargo-convoy.

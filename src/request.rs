@@ -1,9 +1,10 @@
 //! What the user asked for on the command line, validated but not yet acted on.
 
-use camino::Utf8PathBuf;
-use serde::Serialize;
+use std::fmt;
 
-use crate::plan::RouteKind;
+use camino::Utf8PathBuf;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// What to build and how; the same for `build` and `plan`.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -87,4 +88,44 @@ pub struct BuildOptions {
     pub smoke: bool,
     /// `--events FILE`.
     pub events: Option<Utf8PathBuf>,
+}
+
+/// A way to build for a target.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RouteKind {
+    /// The machine's own triple, as cargo builds it.
+    Host,
+    /// rustup's std and `rust-lld` alone.
+    Lld,
+    /// A distribution's cross gcc, or the compiler that the user configured.
+    Gcc,
+    /// zig as C compiler, and as linker except for darwin.
+    Zig,
+}
+
+impl RouteKind {
+    /// Every route.
+    pub const ALL: [RouteKind; 4] = [RouteKind::Host, RouteKind::Lld, RouteKind::Gcc, RouteKind::Zig];
+
+    /// Its name on the command line and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            RouteKind::Host => "host",
+            RouteKind::Lld => "lld",
+            RouteKind::Gcc => "gcc",
+            RouteKind::Zig => "zig",
+        }
+    }
+
+    /// The route with this name.
+    pub fn from_name(name: &str) -> Option<RouteKind> {
+        RouteKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+impl fmt::Display for RouteKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }

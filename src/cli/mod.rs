@@ -1,13 +1,10 @@
 //! The command line: clap definitions → [`crate::request`]; validates, does nothing.
 
-mod suggest;
-
 use camino::Utf8PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::plan::RouteKind;
-use crate::request::{BuildOptions, Features, ForcedRoute, Selection};
-pub use suggest::nearest;
+use crate::request::{BuildOptions, Features, ForcedRoute, RouteKind, Selection};
+use crate::suggest::nearest;
 
 const EXIT_CODES: &str = "\
 Exit codes:

@@ -1,38 +1,13 @@
 //! `cargo convoy cache`: what convoy keeps outside the project.
 
 use camino::Utf8Path;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::cli::CacheCommand;
-use crate::command::{print, print_json};
+use crate::command::{print_json, say};
 use crate::error::{Error, Exit, Result};
 use crate::host::CacheDir;
 use crate::report::table::size_text;
-
-/// What `cache list --json` prints.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct CacheReport {
-    /// Version of this structure.
-    pub schema: u32,
-    /// Always `cache`.
-    pub kind: String,
-    /// The cache's folder.
-    pub root: String,
-    /// What is in it.
-    pub entries: Vec<CacheEntry>,
-}
-
-/// One thing that is kept.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct CacheEntry {
-    /// The room: `zig`, `probes`, …
-    pub room: String,
-    /// Its name there.
-    pub name: String,
-    /// Its size in bytes.
-    pub bytes: u64,
-}
+use crate::report::{CacheEntry, CacheReport};
 
 pub(super) fn cache(command: &CacheCommand) -> Result<Exit> {
     let cache = CacheDir::find()?;
@@ -42,11 +17,11 @@ pub(super) fn cache(command: &CacheCommand) -> Result<Exit> {
             let root = cache.root().to_string();
             print_json(&CacheReport { schema: 1, kind: "cache".to_owned(), root, entries })?;
         }
-        CacheCommand::List(_) => print(&listing(cache.root(), &entries))?,
+        CacheCommand::List(_) => say(&listing(cache.root(), &entries)),
         CacheCommand::Clean { force: false } => {
-            print(&listing(cache.root(), &entries))?;
+            say(&listing(cache.root(), &entries));
             if !entries.is_empty() {
-                print("nothing was removed: add --force to remove all of this\n")?;
+                say("nothing was removed: add --force to remove all of this\n");
             }
         }
         CacheCommand::Clean { force: true } => {
@@ -66,7 +41,7 @@ pub(super) fn cache(command: &CacheCommand) -> Result<Exit> {
                 }
             }
             let total: u64 = entries.iter().map(|entry| entry.bytes).sum();
-            print(&format!("removed {} entries, {}\n", entries.len(), size_text(total)))?;
+            say(&format!("removed {} entries, {}\n", entries.len(), size_text(total)));
         }
     }
     Ok(Exit::Success)

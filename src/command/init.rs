@@ -4,7 +4,7 @@ use std::io::Write;
 
 use camino::Utf8Path;
 
-use crate::command::{current_dir, print};
+use crate::command::{current_dir, say};
 use crate::error::{Error, Exit, Result};
 
 const TEMPLATE: &str = include_str!("init.toml");
@@ -29,7 +29,7 @@ pub(super) fn init(manifest_path: Option<&Utf8Path>) -> Result<Exit> {
         }
         Err(error) => return Err(error.into()),
     }
-    print(&format!("wrote {path}\n"))?;
+    say(&format!("wrote {path}\n"));
     Ok(Exit::Success)
 }
 

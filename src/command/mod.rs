@@ -18,9 +18,6 @@ use crate::cli::{self, Cli, ColorWhen, Command, OutputArgs};
 use crate::error::{Error, Exit, Result};
 use crate::link;
 use crate::report::Style;
-pub use cache::CacheReport;
-pub use targets::TargetsReport;
-pub use verify::{VerifiedFile, VerifyReport};
 
 /// Runs the command line; the exit code is the whole result.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
@@ -141,6 +138,12 @@ fn print(text: &str) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
     }
+}
+
+/// Text for a person, on standard error: standard output is for machines.
+fn say(text: &str) {
+    // Nobody is left to tell when standard error is closed.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// The current folder, which must be UTF-8 as it ends in JSON and in cargo's messages.

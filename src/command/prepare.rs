@@ -110,6 +110,7 @@ pub(super) fn prepare(selection: &Selection, network: Network, cache: &CacheDir)
     let cells =
         matrix::cells(words, catalog, &host.rustc.host, &known, &|names| settings.for_names(names.iter().copied()))?;
     for cell in cells.iter().filter(|cell| catalog.target(&cell.target).is_none()) {
+        host.gcc.extend(host::foreign_gcc(&cell.target, cache).map(|gcc| (cell.target.clone(), gcc)));
         warnings.push(Warning {
             target: Some(cell.id.clone()),
             code: "target-not-in-catalog".to_owned(),
@@ -283,7 +284,7 @@ fn unknown_tables(settings: &Settings, cells: &[Cell], catalog: &Catalog, known:
     let odd = settings.tables.iter().map(|(word, _)| word).filter(|word| !means(word));
     odd.map(|word| {
         let words = catalog.targets.iter().flat_map(|t| [Some(t.triple.as_str()), t.platform.as_deref()]).flatten();
-        let near = crate::cli::nearest(word, words).map(|near| format!("; did you mean `{near}`?"));
+        let near = crate::suggest::nearest(word, words).map(|near| format!("; did you mean `{near}`?"));
         format!("[target.\"{word}\"] means no target of this run{}", near.unwrap_or_default())
     })
     .collect()
@@ -305,7 +306,7 @@ fn forced_routes(selection: &Selection, cells: &[Cell]) -> Result<BTreeMap<Strin
         if !met {
             let names: Vec<&str> = cells.iter().flat_map(matrix::names_of).collect();
             let error = Error::usage(format!("--route names `{word}`, which is no target of this run"));
-            return Err(match crate::cli::nearest(word, names) {
+            return Err(match crate::suggest::nearest(word, names) {
                 Some(near) => error.hint(format!("did you mean `{near}`?")),
                 None => error,
             });

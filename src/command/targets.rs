@@ -1,43 +1,12 @@
 //! `cargo convoy targets`: the catalog, and the routes possible on this machine.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use crate::catalog::Catalog;
-use crate::command::{current_dir, print, print_json};
+use crate::command::{current_dir, print_json, say};
 use crate::error::{Exit, Result};
 use crate::host::{self, CacheDir, HostFacts};
 use crate::plan::route::{self, Situation};
 use crate::plan::{Cell, RouteKind};
-use crate::report::Style;
-
-/// What `targets --json` prints.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct TargetsReport {
-    /// Version of this structure.
-    pub schema: u32,
-    /// Always `targets`.
-    pub kind: String,
-    /// The targets, in listing order.
-    pub targets: Vec<TargetRow>,
-}
-
-/// One target of the catalog.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct TargetRow {
-    /// rustc's target triple.
-    pub triple: String,
-    /// The `os/arch[/variant]` that means it.
-    pub platform: Option<String>,
-    /// The glibc floor when none is asked.
-    pub floor: Option<String>,
-    /// The devices that it serves.
-    pub devices: Vec<String>,
-    /// Whether its std is installed.
-    pub installed: bool,
-    /// Routes that work here for a crate without C, after what may be provisioned.
-    pub routes: Vec<RouteKind>,
-}
+use crate::report::{Style, TargetRow, TargetsReport};
 
 pub(super) fn targets(json: bool, style: Style) -> Result<Exit> {
     let catalog = Catalog::embedded();
@@ -69,7 +38,7 @@ pub(super) fn targets(json: bool, style: Style) -> Result<Exit> {
     }
     text.push_str(&crate::report::table::lines(&devices, style));
     text.push_str("\n\ngroups: linux, darwin, windows, pi, all\n");
-    print(&text)?;
+    say(&text);
     Ok(Exit::Success)
 }
 

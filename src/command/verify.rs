@@ -1,45 +1,15 @@
 //! `cargo convoy verify`: inspects any binary.
 
 use camino::Utf8PathBuf;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
-use crate::command::{current_dir, print_json};
+use crate::command::{current_dir, print_json, say};
 use crate::error::{Error, Exit, Result};
 use crate::host;
 use crate::link;
 use crate::plan::matrix;
-use crate::report::{Style, table};
-use crate::verify::{self, Expectation, Finding, Inspection, Level};
-
-/// What `verify --json` prints.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct VerifyReport {
-    /// Version of this structure.
-    pub schema: u32,
-    /// Always `verify`.
-    pub kind: String,
-    /// One row a file, in the order given.
-    pub files: Vec<VerifiedFile>,
-}
-
-/// What was found in one file.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct VerifiedFile {
-    /// The file, as given.
-    pub file: String,
-    /// The triple that it was held against.
-    pub target: Option<String>,
-    /// Whether that triple was read from the file itself.
-    pub inferred: bool,
-    /// Whether no violation was found.
-    pub verified: bool,
-    /// What it is; none where it is no program.
-    pub inspection: Option<Inspection>,
-    /// All that verification saw.
-    pub findings: Vec<Finding>,
-}
+use crate::report::{Style, VerifiedFile, VerifyReport, table};
+use crate::verify::{self, Expectation, Finding, Level};
 
 pub(super) fn verify(files: &[Utf8PathBuf], target: Option<&str>, json: bool, style: Style) -> Result<Exit> {
     let catalog = Catalog::embedded();
@@ -65,7 +35,7 @@ pub(super) fn verify(files: &[Utf8PathBuf], target: Option<&str>, json: bool, st
         print_json(&report)?;
     } else {
         for row in &report.files {
-            crate::command::print(&table::verified(row, style))?;
+            say(&table::verified(row, style));
         }
     }
     Ok(exit)

@@ -4,9 +4,9 @@ use camino::Utf8Path;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::cli::nearest;
 use crate::config::TargetSettings;
 use crate::error::{Error, Result};
+use crate::suggest::nearest;
 
 /// One source of configuration.
 #[derive(Clone, Debug)]

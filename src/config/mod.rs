@@ -11,8 +11,7 @@ use serde::Deserialize;
 
 use crate::catalog::{DEFAULT_MATRIX, Glibc};
 use crate::error::{Error, Result};
-use crate::plan::RouteKind;
-use crate::request::Selection;
+use crate::request::{RouteKind, Selection};
 pub use file::{ConfigFile, load, metadata_files};
 
 /// Where a value comes from.

@@ -10,9 +10,9 @@ use guppy::platform::{Platform, TargetFeatures};
 use guppy::{CargoMetadata, PackageId};
 use serde::{Deserialize, Serialize};
 
-use crate::cli::nearest;
 use crate::error::{Error, Result};
 use crate::request::{Features, Selection};
+use crate::suggest::nearest;
 
 /// The whole dependency graph of a project.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::Glibc;
 pub use cache::CacheDir;
-pub use probe::{probe, rustc_targets};
+pub use probe::{foreign_gcc, probe, rustc_targets};
 pub use stamp::Stamp;
 pub use user::{UserFlags, user_flags, user_tools};
 

@@ -60,6 +60,21 @@ pub fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Result<Host
     })
 }
 
+/// A cross gcc for a triple outside the catalog, by the name that distributions give it.
+pub fn foreign_gcc(triple: &str, cache: &CacheDir) -> Option<GccFacts> {
+    let parts: Vec<&str> = triple.split('-').collect();
+    let prefix = match parts.as_slice() {
+        [arch, _, "windows", "gnu"] => format!("{arch}-w64-mingw32"),
+        ["riscv64gc", _, os, abi] => format!("riscv64-{os}-{abi}"),
+        [arch, _, os @ "linux", abi] => format!("{arch}-{os}-{abi}"),
+        _ => return None,
+    };
+    let memory = Memory::open(cache);
+    let facts = gcc(&prefix, &memory);
+    memory.close(cache);
+    facts
+}
+
 /// Every triple that rustc knows.
 pub fn rustc_targets(dir: &Utf8Path) -> Result<Vec<String>> {
     let text = output(Command::new("rustc").current_dir(dir).args(["--print", "target-list"]))?;

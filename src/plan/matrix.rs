@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::catalog::{Catalog, Device, Glibc, Target};
-use crate::cli::nearest;
 use crate::config::TargetSettings;
 use crate::error::{Error, Result};
 use crate::plan::Cell;
+use crate::suggest::nearest;
 
 /// The oldest glibc that Rust's own std starts on.
 const RUST_FLOOR: Glibc = Glibc { major: 2, minor: 17 };

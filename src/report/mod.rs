@@ -2,6 +2,7 @@
 //! error, with progress bars on a terminal, and as one JSON object a line for `--events`.
 
 mod human;
+mod json;
 pub mod schema;
 pub mod table;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 pub use human::{Human, Style};
+pub use json::{CacheEntry, CacheReport, TargetRow, TargetsReport, VerifiedFile, VerifyReport};
 
 /// How serious an event is.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]

@@ -3,19 +3,18 @@
 use schemars::{Schema, schema_for};
 
 use crate::cli::SchemaKind;
-use crate::command;
 use crate::package::Manifest;
 use crate::plan::Plan;
-use crate::report::Event;
+use crate::report::{CacheReport, Event, TargetsReport, VerifyReport};
 
 /// The schema of one kind of output.
 pub fn schema(kind: SchemaKind) -> Schema {
     match kind {
         SchemaKind::Manifest => schema_for!(Manifest),
         SchemaKind::Plan => schema_for!(Plan),
-        SchemaKind::Targets => schema_for!(command::TargetsReport),
-        SchemaKind::Verify => schema_for!(command::VerifyReport),
-        SchemaKind::Cache => schema_for!(command::CacheReport),
+        SchemaKind::Targets => schema_for!(TargetsReport),
+        SchemaKind::Verify => schema_for!(VerifyReport),
+        SchemaKind::Cache => schema_for!(CacheReport),
         SchemaKind::Event => schema_for!(Event),
     }
 }

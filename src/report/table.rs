@@ -2,9 +2,9 @@
 
 use anstyle::AnsiColor;
 
-use crate::command::VerifiedFile;
 use crate::package::{FailedStatus, Manifest};
 use crate::plan::{Plan, Status};
+use crate::report::VerifiedFile;
 use crate::report::human::{Style, bold, seconds_text};
 use crate::verify::Level;
 

@@ -1,5 +1,6 @@
 //! A lane: one cargo invocation for one or more cells; and when it fails, who is to blame.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -47,12 +48,13 @@ fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan]) -> Result<Vec<CellO
         done.push((cell.to_owned(), started.elapsed()));
     })?;
     let mut outcomes = Vec::new();
+    let mut told = Told::new();
     let mut unfinished = Vec::new();
     for &cell in cells {
         let took = done.iter().find(|(id, _)| *id == cell.cell.id).map_or(started.elapsed(), |(_, took)| *took);
         match artifacts(job, &dir, cell, &outcome) {
             Some(artifacts) => {
-                outcomes.push(finish(job, cell, CellResult::Built(artifacts), took));
+                outcomes.push(finish(job, cell, CellResult::Built(artifacts), took, &mut told));
             }
             None => unfinished.push(cell),
         }
@@ -66,7 +68,6 @@ fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan]) -> Result<Vec<CellO
     // A lane that stopped before the first unit (a broken manifest, an unknown feature) would only say the same again.
     let tell_apart = cells.len() > 1 && outcome.any_artifact;
     for cell in unfinished {
-        let alone = Instant::now();
         let failed = if tell_apart {
             let outcome = invoke(job, lane, &[cell], &environment, &dir, |_, _| {})?;
             if job.interrupt.came().is_some() {
@@ -74,20 +75,22 @@ fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan]) -> Result<Vec<CellO
                 continue;
             }
             if let Some(artifacts) = artifacts(job, &dir, cell, &outcome) {
-                outcomes.push(finish(job, cell, CellResult::Built(artifacts), started.elapsed()));
+                outcomes.push(finish(job, cell, CellResult::Built(artifacts), started.elapsed(), &mut told));
                 continue;
             }
             failure(&outcome)
         } else {
             failure(&outcome)
         };
-        let took = started.elapsed().min(alone.elapsed() + started.elapsed());
-        outcomes.push(finish(job, cell, CellResult::Failed(failed), took));
+        outcomes.push(finish(job, cell, CellResult::Failed(failed), started.elapsed(), &mut told));
     }
     Ok(outcomes)
 }
 
-fn finish(job: &Job<'_>, cell: &CellPlan, result: CellResult, took: Duration) -> CellOutcome {
+/// Diagnostics that were already shown, and under which cell's name.
+type Told = BTreeMap<String, String>;
+
+fn finish(job: &Job<'_>, cell: &CellPlan, result: CellResult, took: Duration, told: &mut Told) -> CellOutcome {
     let id = &cell.cell.id;
     match &result {
         CellResult::Built(artifacts) => {
@@ -96,8 +99,15 @@ fn finish(job: &Job<'_>, cell: &CellPlan, result: CellResult, took: Duration) ->
         }
         CellResult::Failed(failure) => {
             job.reporter.error(Phase::Build, failure.message.clone()).target(id).code(failure.code).took(took).send();
-            if !failure.diagnostics.is_empty() {
-                job.reporter.text(failure.diagnostics.trim_end());
+            let diagnostics = failure.diagnostics.trim_end();
+            // The same mistake in the user's code fails every target: once is enough to read.
+            match told.get(diagnostics) {
+                _ if diagnostics.is_empty() => {}
+                Some(other) => job.reporter.text(&format!("        the same errors as for {other}, above")),
+                None => {
+                    job.reporter.text(diagnostics);
+                    told.insert(diagnostics.to_owned(), id.clone());
+                }
             }
         }
         CellResult::Interrupted => {}

@@ -7,6 +7,7 @@ mod arm;
 mod dlls;
 mod elf;
 mod infer;
+mod inspect;
 mod inspection;
 mod judge;
 mod macho;
@@ -23,9 +24,8 @@ use crate::catalog::{Catalog, Glibc, Target};
 use crate::link::LinkRecord;
 
 pub use infer::{infer, not_checked};
-pub use inspection::{
-    DynamicSymbol, Elf, Facts, Inspection, Kind, Linkage, MachO, Pe, Signature, VersionNeed, inspect,
-};
+pub use inspect::inspect;
+pub use inspection::{DynamicSymbol, Elf, Facts, Inspection, Kind, Linkage, MachO, Pe, Signature, VersionNeed};
 pub use judge::judge;
 pub use unreadable::Unreadable;
 

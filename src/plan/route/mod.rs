@@ -8,58 +8,16 @@ mod host;
 mod lld;
 mod zig;
 
-use std::fmt;
-
 use camino::Utf8PathBuf;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, Glibc, Target};
 use crate::host::{HostFacts, UserTool};
 use crate::needs::{Need, NeedKind, Side};
 use crate::plan::{Cell, Provision, ProvisionKind};
+pub use crate::request::RouteKind;
 
 pub use zig::{for_host as zig_for_host, zig_name};
-
-/// A way to build for a target.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum RouteKind {
-    /// The machine's own triple, as cargo builds it.
-    Host,
-    /// rustup's std and `rust-lld` alone.
-    Lld,
-    /// A distribution's cross gcc, or the compiler that the user configured.
-    Gcc,
-    /// zig as C compiler, and as linker except for darwin.
-    Zig,
-}
-
-impl RouteKind {
-    /// Every route.
-    pub const ALL: [RouteKind; 4] = [RouteKind::Host, RouteKind::Lld, RouteKind::Gcc, RouteKind::Zig];
-
-    /// Its name on the command line and in JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            RouteKind::Host => "host",
-            RouteKind::Lld => "lld",
-            RouteKind::Gcc => "gcc",
-            RouteKind::Zig => "zig",
-        }
-    }
-
-    /// The route with this name.
-    pub fn from_name(name: &str) -> Option<RouteKind> {
-        RouteKind::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-}
-
-impl fmt::Display for RouteKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// All that a route may look at.
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,113 @@
+//! A machine with rustup's tools and nothing else: no cc, no python, no zig. Not even a shell is on PATH (wrapper scripts
+//! name `/bin/sh` by its full path).
+
+mod support;
+
+use camino::Utf8PathBuf;
+use support::{Project, ids, rows, run, rustup_tools, toolbox, zig};
+
+const MUSL: &str = "x86_64-unknown-linux-musl";
+
+fn serde_user(name: &str) -> Project {
+    Project::empty(name)
+        .manifest("deriver", "[dependencies]\nserde = { version = \"1\", features = [\"derive\"] }\n")
+        .file(
+            "src/main.rs",
+            "#[derive(serde::Serialize)]\nstruct Point { x: i32 }\nfn is<T: serde::Serialize>(_: &T) -> bool { true }\n\
+             fn main() { let point = Point { x: 42 }; println!(\"{} {}\", point.x, is(&point)); }\n",
+        )
+}
+
+/// A PATH with rustup's tools alone, and a cache folder without zig.
+fn bare(project: &Project) -> (Utf8PathBuf, Utf8PathBuf) {
+    (rustup_tools(&project.dir.join("path")), project.dir.join("cache"))
+}
+
+#[test]
+fn hello_for_darwin_and_musl() {
+    let project = Project::hello("hello");
+    let (path, cache) = bare(&project);
+    let targets = format!("{MUSL},darwin/arm64");
+    project.build(&targets).arg("--no-provision").env("CONVOY_CACHE_DIR", &cache).path_only(&path).ends(0);
+    let manifest = project.manifest_json();
+    assert_eq!(ids(&manifest, "artifacts"), ["aarch64-apple-darwin", MUSL]);
+    for row in rows(&manifest, "artifacts").values() {
+        assert_eq!(row["route"], "lld");
+    }
+    assert_eq!(run(project.dist(&format!("{MUSL}/hello")), &[]), "hello 42\n");
+}
+
+#[test]
+fn a_proc_macro_is_blocked_with_that_sentence_where_zig_may_not_be_brought() {
+    let project = serde_user("blocked");
+    let (path, cache) = bare(&project);
+    let done = project
+        .build(&format!("{MUSL},darwin/arm64"))
+        .arg("--no-provision")
+        .env("CONVOY_CACHE_DIR", &cache)
+        .path_only(&path)
+        .ends(3);
+    done.says(
+        "`serde_derive` has a build script or proc-macro, which needs a linker for this machine: no cc is on PATH, and zig \
+         is not on this machine, and nothing may be provisioned",
+    )
+    .says("hint: install gcc or clang, or put `zig` on PATH");
+    let manifest = project.manifest_json();
+    for row in rows(&manifest, "failed").values() {
+        assert_eq!((&row["status"], &row["code"]), (&"blocked".into(), &"blocked".into()));
+        assert!(row["message"].as_str().unwrap().starts_with("`serde_derive`"), "{row:#}");
+    }
+    assert_eq!(ids(&manifest, "failed").len(), 2);
+}
+
+#[test]
+fn without_python_zig_cannot_be_brought_and_that_is_the_reason() {
+    let project = serde_user("no-python");
+    let (path, cache) = bare(&project);
+    let done = project.build(MUSL).env("CONVOY_CACHE_DIR", &cache).path_only(&path).ends(3);
+    done.says("zig is not on this machine and cannot be brought: no Python is on PATH to fetch it with");
+}
+
+#[test]
+fn a_proc_macro_builds_with_zig_on_path_as_this_machines_linker() {
+    let project = serde_user("zig-on-path");
+    let (path, cache) = bare(&project);
+    toolbox(&path, &[("zig", &zig())]);
+    let targets = format!("{MUSL},darwin/arm64");
+    project.build(&targets).arg("--no-provision").env("CONVOY_CACHE_DIR", &cache).path_only(&path).ends(0);
+    assert_eq!(run(project.dist(&format!("{MUSL}/deriver")), &[]), "42 true\n");
+    assert_eq!(ids(&project.manifest_json(), "artifacts").len(), 2);
+
+    // The same zig, found in convoy's own cache.
+    let mut package = zig().canonicalize_utf8().unwrap();
+    package.pop();
+    fs_err::remove_file(path.join("zig")).unwrap();
+    let home = cache.join("v1/zig").join(cargo_convoy::provision::zig::version());
+    toolbox(&home, &[("ziglang", &package)]);
+    project.build("linux/amd64").arg("--no-provision").env("CONVOY_CACHE_DIR", &cache).path_only(&path).ends(0);
+    let manifest = project.manifest_json();
+    assert_eq!(rows(&manifest, "artifacts")["x86_64-unknown-linux-gnu"]["route"], "zig");
+    assert_eq!(run(project.dist("x86_64-unknown-linux-gnu/deriver"), &[]), "42 true\n");
+}
+
+#[test]
+fn a_machine_whose_compiler_is_not_called_cc() {
+    let project = serde_user("gcc-alone");
+    let (path, cache) = bare(&project);
+    toolbox(
+        &path,
+        &["gcc", "as", "ld"].map(|name| (name, support::tool(name))).each_ref().map(|(n, p)| (*n, p.as_path())),
+    );
+    let targets = format!("{MUSL},linux/amd64");
+    project.build(&targets).arg("--no-provision").env("CONVOY_CACHE_DIR", &cache).path_only(&path).ends(0);
+    let manifest = project.manifest_json();
+    assert_eq!(rows(&manifest, "artifacts")["x86_64-unknown-linux-gnu"]["route"], "host");
+}
+
+#[test]
+fn no_rust_at_all() {
+    let project = Project::hello("no-rust");
+    let path = toolbox(&project.dir.join("path"), &[]);
+    let done = project.build(MUSL).env("CONVOY_CACHE_DIR", project.dir.join("cache")).path_only(&path).ends(5);
+    done.says("could not start `").says("hint: is");
+}
