@@ -1,6 +1,6 @@
 //! Builds projects for macOS with the recipe of `cargo_convoy::darwin` and reads the binaries.
 // Two test programs share this room; neither uses all of it. clippy.toml allows unwrap in test functions alone.
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
