@@ -78,6 +78,12 @@ impl Binary {
         self.dynamic.iter().filter(|symbol| self.account(symbol) == Account::Unaccounted).cloned().collect()
     }
 
+    /// One line for who follows a long test.
+    pub fn summary(&self) -> String {
+        let (bound, looked_up) = (self.bound.len(), self.dynamic.len());
+        format!("{bound} bound, {looked_up} looked up, unaccounted: {:?}", self.unaccounted())
+    }
+
     /// The library at an index of the load commands, which begins at 1.
     fn library(&self, index: Option<u8>) -> String {
         let index = index.expect("a symbol that is neither looked up nor bound to a library");
