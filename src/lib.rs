@@ -21,6 +21,9 @@
 //! | [`package`] | `dist/`, checksums, manifest |
 //! | [`report`] | events → human text or JSON |
 
+// Here and not in Cargo.toml: the helpers of the test programs in tests/ may unwrap, as the tests themselves may.
+#![warn(clippy::unwrap_used)]
+
 pub mod catalog;
 pub mod cli;
 pub mod command;

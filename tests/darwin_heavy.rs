@@ -88,7 +88,7 @@ const LIBRARY_USERS: [(&str, &str, &str); 12] = users![
     "system-configuration": "\"=0.8.0\"",
     "battery": "\"=0.7.8\"",
     "winit": "\"=0.30.13\"",
-    "curl": "\"=0.4.51\"",
+    "curl": "{ version = \"=0.4.51\", default-features = false }",
 ];
 
 #[test]
@@ -99,7 +99,7 @@ fn popular_libraries_are_accounted_for() {
         let project = Project::new(&format!("uses-{name}"), &format!("{name} = {dependency}"), main);
         for target in TARGETS {
             let binary = build(&project, target, &zig_env(target));
-            println!("{name} {target}: {} looked up, {} bound", binary.dynamic.len(), binary.bound.len());
+            println!("{name} {target}: {}", binary.summary());
             open.extend(binary.unaccounted().into_iter().map(|symbol| format!("{name} {target}: {symbol}")));
         }
     }
@@ -113,7 +113,7 @@ fn popular_programs_are_accounted_for() {
     for (package, bin) in [("fd-find", "fd"), ("ripgrep", "rg"), ("bat", "bat"), ("du-dust", "dust")] {
         for target in TARGETS {
             let binary = install(package, bin, target, &zig_env(target));
-            println!("{package} {target}: {} looked up, {} bound", binary.dynamic.len(), binary.bound.len());
+            println!("{package} {target}: {}", binary.summary());
             open.extend(binary.unaccounted().into_iter().map(|symbol| format!("{package} {target}: {symbol}")));
         }
     }

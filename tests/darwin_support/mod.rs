@@ -1,6 +1,6 @@
 //! Builds projects for macOS with the recipe of `cargo_convoy::darwin` and reads the binaries.
 // Two test programs share this room; neither uses all of it. clippy.toml allows unwrap in test functions alone.
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -76,6 +76,12 @@ impl Binary {
 
     pub fn unaccounted(&self) -> Vec<String> {
         self.dynamic.iter().filter(|symbol| self.account(symbol) == Account::Unaccounted).cloned().collect()
+    }
+
+    /// One line for who follows a long test.
+    pub fn summary(&self) -> String {
+        let (bound, looked_up) = (self.bound.len(), self.dynamic.len());
+        format!("{bound} bound, {looked_up} looked up, unaccounted: {:?}", self.unaccounted())
     }
 
     /// The library at an index of the load commands, which begins at 1.
