@@ -4,11 +4,17 @@
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .map(|candidate| (likeness(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
         // Below this clap suggests nothing either; `pi4` → `pi-4` is 0.93, `armv7` → `linux/arm/v7` is 0.56.
         .filter(|(likeness, _)| *likeness > 0.7)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
+}
+
+/// One slip of the finger is always alike: Jaro-Winkler finds none in `tow` for `two`.
+fn likeness(word: &str, candidate: &str) -> f64 {
+    let slip = word.chars().count() > 2 && strsim::osa_distance(word, candidate) == 1;
+    strsim::jaro_winkler(word, candidate).max(if slip { 0.9 } else { 0.0 })
 }
 
 #[cfg(test)]
@@ -19,6 +25,7 @@ mod tests {
     fn typing_errors_are_found_and_nonsense_is_not() {
         assert_eq!(nearest("pi4", ["pi-1", "pi-4", "pi-zero"]), Some("pi-4"));
         assert_eq!(nearest("linux/amr64", ["linux/amd64", "linux/arm64"]), Some("linux/arm64"));
+        assert_eq!(nearest("tow", ["one", "two"]), Some("two"));
         assert_eq!(nearest("qqqq", ["linux/amd64", "pi-4"]), None);
     }
 }

@@ -246,6 +246,12 @@ fn metadata(
 fn metadata_failed(told: &str, network: Network) -> Error {
     let cause = told.trim().trim_start_matches("error: ").to_owned();
     let has = |needle: &str| told.contains(needle);
+    // First, because cargo's advice speaks of the network and of `--offline`.
+    if has("cannot update the lock file") || has("--locked") {
+        return Error::usage("Cargo.lock does not match the manifests, and `--locked` forbids to change it")
+            .because(cause)
+            .hint("run `cargo update --workspace`, or leave `--locked` out");
+    }
     if network == Network::Never && (has("--offline") || has("offline")) {
         return Error::work("the dependencies are not on this machine, and `plan` resolves nothing online")
             .because(cause)
@@ -260,11 +266,6 @@ fn metadata_failed(told: &str, network: Network) -> Error {
         return Error::work("the dependencies could not be fetched")
             .because(cause)
             .hint("is the network there? With everything fetched once, `--offline` works without it");
-    }
-    if has("cannot update the lock file") || has("--locked") {
-        return Error::usage("Cargo.lock does not match the manifests, and `--locked` forbids to change it")
-            .because(cause)
-            .hint("run `cargo update --workspace`, or leave `--locked` out");
     }
     if has("is not installed") && has("toolchain") {
         return Error::work("the project asks for a toolchain that is not installed")

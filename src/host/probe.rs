@@ -87,7 +87,8 @@ fn on_path(name: &str) -> Option<Utf8PathBuf> {
 
 fn output(command: &mut Command) -> Result<String> {
     let shown = command.get_program().to_string_lossy().into_owned();
-    let done = command.stdin(Stdio::null()).output().map_err(|error| {
+    // rustup's proxies would otherwise install the toolchain that a project names.
+    let done = command.env("RUSTUP_AUTO_INSTALL", "0").stdin(Stdio::null()).output().map_err(|error| {
         let hint = format!("is `{shown}` installed and on PATH?");
         Error::work(format!("could not start `{shown}`")).because(error).hint(hint)
     })?;

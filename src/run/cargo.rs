@@ -52,7 +52,7 @@ pub(super) fn run(
     let status = child.wait()?;
     drop(watched);
     for log in logs.iter_mut() {
-        log.write_all(stderr.as_bytes())?;
+        log.write_all(anstream::adapter::strip_str(&stderr).to_string().as_bytes())?;
     }
     if verbose {
         echo(stderr.trim_end());

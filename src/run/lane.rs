@@ -78,9 +78,9 @@ fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan]) -> Result<Vec<CellO
                 outcomes.push(finish(job, cell, CellResult::Built(artifacts), started.elapsed(), &mut told));
                 continue;
             }
-            failure(&outcome)
+            failure(&outcome, &dir)
         } else {
-            failure(&outcome)
+            failure(&outcome, &dir)
         };
         outcomes.push(finish(job, cell, CellResult::Failed(failed), started.elapsed(), &mut told));
     }
@@ -133,7 +133,18 @@ fn artifacts(job: &Job<'_>, dir: &Utf8Path, cell: &CellPlan, outcome: &Outcome) 
         .collect()
 }
 
-fn failure(outcome: &Outcome) -> Failure {
+/// Less free space than this makes a full disk the likely cause: what did not fit is gone again when one looks.
+const SCARCE: u64 = 256 << 20;
+
+/// The free space of a folder's disk; none where that cannot be told.
+fn free_bytes(dir: &Utf8Path) -> Option<u64> {
+    #[cfg(unix)]
+    return rustix::fs::statvfs(dir.as_std_path()).ok().map(|disk| disk.f_bavail * disk.f_frsize);
+    #[cfg(not(unix))]
+    None
+}
+
+fn failure(outcome: &Outcome, dir: &Utf8Path) -> Failure {
     let all = format!("{}\n{}", outcome.diagnostics, outcome.complaints);
     let plain = anstream::adapter::strip_str(&all).to_string();
     let diagnostics = match (outcome.diagnostics.trim(), outcome.complaints.trim()) {
@@ -144,7 +155,9 @@ fn failure(outcome: &Outcome) -> Failure {
         }
         (diagnostics, _) => diagnostics.to_owned(),
     };
-    if plain.contains("No space left on device") {
+    // A linker that maps its output into memory does not get an error from a full disk but SIGBUS.
+    let bus = plain.contains("SIGBUS") && free_bytes(dir).is_some_and(|free| free < SCARCE);
+    if bus || plain.contains("No space left on device") {
         return Failure {
             code: "disk-full",
             message: "the disk is full".to_owned(),
