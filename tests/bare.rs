@@ -12,7 +12,10 @@ const MUSL: &str = "x86_64-unknown-linux-musl";
 
 fn serde_user(name: &str) -> Project {
     Project::empty(name)
-        .manifest("deriver", "[dependencies]\nserde = { version = \"1\", features = [\"derive\"] }\n")
+        .manifest(
+            "deriver",
+            "[dependencies]\nserde = { version = \"1\", features = [\"derive\"] }\n[profile.dev]\ndebug = false\n",
+        )
         .file(
             "src/main.rs",
             "#[derive(serde::Serialize)]\nstruct Point { x: i32 }\nfn is<T: serde::Serialize>(_: &T) -> bool { true }\n\
@@ -76,7 +79,12 @@ fn a_proc_macro_builds_with_zig_on_path_as_this_machines_linker() {
     let (path, cache) = bare(&project);
     toolbox(&path, &[("zig", &zig())]);
     let targets = format!("{MUSL},darwin/arm64");
-    project.build(&targets).arg("--no-provision").env("CONVOY_CACHE_DIR", &cache).path_only(&path).ends(0);
+    project
+        .build(&targets)
+        .args(["--profile=dev", "--no-provision"])
+        .env("CONVOY_CACHE_DIR", &cache)
+        .path_only(&path)
+        .ends(0);
     assert_eq!(run(project.dist(&format!("{MUSL}/deriver")), &[]), "42 true\n");
     assert_eq!(ids(&project.manifest_json(), "artifacts").len(), 2);
 
@@ -86,7 +94,12 @@ fn a_proc_macro_builds_with_zig_on_path_as_this_machines_linker() {
     fs_err::remove_file(path.join("zig")).unwrap();
     let home = cache.join("v1/zig").join(cargo_convoy::provision::zig::version());
     toolbox(&home, &[("ziglang", &package)]);
-    project.build("linux/amd64").arg("--no-provision").env("CONVOY_CACHE_DIR", &cache).path_only(&path).ends(0);
+    project
+        .build("linux/amd64")
+        .args(["--profile=dev", "--no-provision"])
+        .env("CONVOY_CACHE_DIR", &cache)
+        .path_only(&path)
+        .ends(0);
     let manifest = project.manifest_json();
     assert_eq!(rows(&manifest, "artifacts")["x86_64-unknown-linux-gnu"]["route"], "zig");
     assert_eq!(run(project.dist("x86_64-unknown-linux-gnu/deriver"), &[]), "42 true\n");
@@ -94,7 +107,7 @@ fn a_proc_macro_builds_with_zig_on_path_as_this_machines_linker() {
 
 #[test]
 fn a_machine_whose_compiler_is_not_called_cc() {
-    let project = serde_user("gcc-alone");
+    let project = Project::hello("gcc-alone").file("build.rs", "fn main() {}\n");
     let (path, cache) = bare(&project);
     toolbox(
         &path,

@@ -104,6 +104,21 @@ fn two_targets_that_fail_differently_keep_their_own_reasons() {
 }
 
 #[test]
+fn two_targets_that_fail_at_their_first_crate_are_told_apart() {
+    let project = Project::empty("first-crate").manifest("hello", "").file(
+        "src/main.rs",
+        "#[cfg(target_arch = \"aarch64\")]\ncompile_error!(\"no arm\");\n\
+         #[cfg(target_arch = \"x86_64\")]\ncompile_error!(\"no amd\");\nfn main() {}\n",
+    );
+    let done = project.build(&format!("{MUSL},{ARM64_MUSL}")).ends(1);
+    for (target, own, other) in [(MUSL, "no amd", "no arm"), (ARM64_MUSL, "no arm", "no amd")] {
+        let log = fs_err::read_to_string(project.dir.join(format!("target/convoy/logs/{target}.log"))).unwrap();
+        assert!(log.contains(own) && !log.contains(other), "{target}: {log}");
+        assert_eq!(done.stderr.matches(&format!("error: {own}")).count(), 1, "{done}");
+    }
+}
+
+#[test]
 fn a_failed_link_names_what_is_missing() {
     let project = Project::empty("link").manifest("hello", "").file(
         "src/main.rs",
@@ -279,6 +294,37 @@ fn no_network_blocks_what_needs_zig_and_no_half_of_it_stays() {
         .map(|entry| entry.unwrap().file_name().to_owned())
         .collect();
     assert_eq!(left, [".lock"]);
+}
+
+#[test]
+fn two_runs_at_once_bring_zig_once() {
+    let home = support::workspace("zig-twice");
+    let cache = home.join("cache");
+    // A pip that takes its time and unpacks a package whose zig is the real one.
+    let python = format!(
+        "#!/bin/sh\ncase \"$*\" in *find_spec*|*'import pip'*) exit 0;; esac\n\
+         while [ \"$1\" != --target ]; do shift; done\necho \"$2\" >>'{home}/asked'\nmkdir -p \"$2/ziglang\"\n\
+         echo '#!/bin/sh' >\"$2/ziglang/zig\"\nchmod +x \"$2/ziglang/zig\"\nsleep 1\n\
+         echo 'exec \"{zig}\" \"$@\"' >>\"$2/ziglang/zig\"\n",
+        zig = support::zig(),
+    );
+    // What a killed run may have left behind.
+    fs_err::create_dir_all(cache.join("v1/zig").join(cargo_convoy::provision::zig::version())).unwrap();
+    let projects = ["zig-first", "zig-second"].map(Project::hello);
+    let running = projects.each_ref().map(|project| {
+        let path = rustup_tools(&project.dir.join("path"));
+        for name in ["cc", "ld", "as", "sh", "sleep", "mkdir", "chmod"] {
+            fs_err::os::unix::fs::symlink(tool(name), path.join(name)).unwrap();
+        }
+        project.script("path/python3", &python);
+        project.build("linux/arm64").env("CONVOY_CACHE_DIR", &cache).path_only(&path).starts()
+    });
+    for running in running {
+        let done = running.wait();
+        assert_eq!(done.code, Some(0), "{done}");
+        done.says("Bringing zig").says("Finished 1 verified binary");
+    }
+    assert_eq!(fs_err::read_to_string(home.join("asked")).unwrap().lines().count(), 1);
 }
 
 // Signals.

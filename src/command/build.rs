@@ -135,7 +135,8 @@ impl Build<'_> {
                     }
                 }
                 CellResult::Failed(failure) => {
-                    exit = exit.worst(if failure.code == "disk-full" { Exit::Work } else { Exit::BuildFailed });
+                    let own = matches!(failure.code, "disk-full" | "setup-failed");
+                    exit = exit.worst(if own { Exit::Work } else { Exit::BuildFailed });
                     let hint = failure.hint.clone().or_else(|| {
                         let log = convoy_dir.join("logs").join(format!("{}.log", outcome.id));
                         Some(format!("the full log is in {}", shorten(&log, &prepared.cwd)))

@@ -5,6 +5,7 @@ use fs_err as fs;
 use std::process::Command;
 
 use crate::error::{Error, Result};
+use crate::interrupt::Interrupt;
 
 /// A program that uses libc++, so that zig builds its own copy.
 const USES_LIBCXX: &str = "#include <iostream>\nint main() { std::cout << 1; }\n";
@@ -70,7 +71,7 @@ fn shell_quote(text: &str) -> String {
 ///
 /// zig ships libc++ as source and builds it when it links a C++ program, a minute or two, once for each target and
 /// minimum OS. `dest` is written beside and then renamed: of two runs at once one wins.
-pub fn provision_libcxx(zig: &Utf8Path, target: &str, dest: &Utf8Path) -> Result<()> {
+pub fn provision_libcxx(zig: &Utf8Path, target: &str, dest: &Utf8Path, interrupt: &Interrupt) -> Result<()> {
     if dest.is_dir() {
         return Ok(());
     }
@@ -81,14 +82,15 @@ pub fn provision_libcxx(zig: &Utf8Path, target: &str, dest: &Utf8Path) -> Result
     let path = Utf8Path::from_path(work.path()).ok_or_else(|| failed("its folder's name is not UTF-8".to_owned()))?;
     let cache = path.join("cache");
     let run = |args: &[&str]| {
-        let output = Command::new(zig)
+        let mut command = Command::new(zig);
+        command
             .args(args)
             .current_dir(path)
             // A cache of its own: whatever lies there was built for this target.
             .env("ZIG_GLOBAL_CACHE_DIR", &cache)
-            .env("ZIG_LOCAL_CACHE_DIR", &cache)
-            .output()
-            .map_err(|error| failed(format!("{zig} did not start")).because(error))?;
+            .env("ZIG_LOCAL_CACHE_DIR", &cache);
+        let output =
+            interrupt.output(&mut command)?.map_err(|error| failed(format!("{zig} did not start")).because(error))?;
         match output.status.success() {
             true => Ok(()),
             false => Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned())),

@@ -34,7 +34,23 @@ fn interrupted(cell: &CellPlan, took: Duration) -> CellOutcome {
 fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan]) -> Result<Vec<CellOutcome>> {
     let dir = job.convoy_dir.join(&lane.id);
     fs_err::create_dir_all(&dir)?;
-    let environment = setup::prepare(job, cells)?;
+    let started = Instant::now();
+    let mut outcomes = Vec::new();
+    let mut told = Told::new();
+    let (environment, broken) = setup::prepare(job, cells)?;
+    if job.interrupt.came().is_some() {
+        return Ok(cells.iter().map(|cell| interrupted(cell, started.elapsed())).collect());
+    }
+    for (id, error) in &broken {
+        let cell = cells.iter().find(|cell| cell.cell.id == *id);
+        let result = CellResult::Failed(setup_failed(error));
+        outcomes.extend(cell.map(|cell| finish(job, cell, result, started.elapsed(), &mut told)));
+    }
+    let cells: Vec<&CellPlan> = cells.iter().filter(|cell| !broken.contains_key(&cell.cell.id)).copied().collect();
+    let cells = cells.as_slice();
+    if cells.is_empty() {
+        return Ok(outcomes);
+    }
     for cell in cells {
         let key = environment.keys.get(&cell.cell.target).map(String::as_str).unwrap_or_default();
         clear_when_changed(&dir, &cell.cell.target, key)?;
@@ -42,13 +58,10 @@ fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan]) -> Result<Vec<CellO
         job.reporter.info(Phase::Build, format!("by {words}")).target(&cell.cell.id).send();
     }
 
-    let started = Instant::now();
     let mut done: Vec<(String, Duration)> = Vec::new();
     let outcome = invoke(job, lane, cells, &environment, &dir, |cell, _| {
         done.push((cell.to_owned(), started.elapsed()));
     })?;
-    let mut outcomes = Vec::new();
-    let mut told = Told::new();
     let mut unfinished = Vec::new();
     for &cell in cells {
         let took = done.iter().find(|(id, _)| *id == cell.cell.id).map_or(started.elapsed(), |(_, took)| *took);
@@ -66,7 +79,8 @@ fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan]) -> Result<Vec<CellO
     // cargo's messages carry no triple, and a failed build script names only the host side. So each unfinished cell of
     // a shared lane runs once alone on the same folder, where all that was built is fresh, and its own run tells why.
     // A lane that stopped before the first unit (a broken manifest, an unknown feature) would only say the same again.
-    let tell_apart = cells.len() > 1 && outcome.any_artifact;
+    let compiled = outcome.any_artifact || !outcome.diagnostics.is_empty() || outcome.complaints.contains(BUILD_SCRIPT);
+    let tell_apart = cells.len() > 1 && compiled;
     for cell in unfinished {
         let failed = if tell_apart {
             let outcome = invoke(job, lane, &[cell], &environment, &dir, |_, _| {})?;
@@ -85,6 +99,21 @@ fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan]) -> Result<Vec<CellO
         outcomes.push(finish(job, cell, CellResult::Failed(failed), started.elapsed(), &mut told));
     }
     Ok(outcomes)
+}
+
+/// What cargo says of a build script that failed.
+const BUILD_SCRIPT: &str = "failed to run custom build command for";
+
+/// convoy could not do its own part for a cell.
+fn setup_failed(error: &Error) -> Failure {
+    let mut message = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(source) = cause {
+        message.push_str(&format!(": {source}"));
+        cause = source.source();
+    }
+    let hint = error.hint_text().map(str::to_owned);
+    Failure { code: "setup-failed", message, diagnostics: String::new(), hint }
 }
 
 /// Diagnostics that were already shown, and under which cell's name.
@@ -177,7 +206,7 @@ fn failure(outcome: &Outcome, dir: &Utf8Path) -> Failure {
         };
     }
     let first = |needle: &str| plain.lines().find(|line| line.contains(needle)).map(|line| line.trim().to_owned());
-    let (code, message) = if let Some(line) = first("failed to run custom build command for") {
+    let (code, message) = if let Some(line) = first(BUILD_SCRIPT) {
         ("build-script-failed", line.trim_start_matches("error: ").to_owned())
     } else if let Some(line) = first("error: linking with") {
         ("link-failed", line.trim_start_matches("error: ").to_owned())

@@ -26,15 +26,19 @@ pub(super) struct LaneEnvironment {
     pub keys: BTreeMap<String, String>,
 }
 
-/// Writes the scripts and gathers the environment for the cells of a lane.
-pub(super) fn prepare(job: &Job<'_>, cells: &[&CellPlan]) -> Result<LaneEnvironment> {
+/// Writes the scripts and gathers the environment for the cells of a lane. With it come the cells for which that could
+/// not be done, by their ids.
+pub(super) fn prepare(job: &Job<'_>, cells: &[&CellPlan]) -> Result<(LaneEnvironment, BTreeMap<String, Error>)> {
     let mut lane = LaneEnvironment::default();
+    let mut broken = BTreeMap::new();
     if job.flags.from_environment() {
         // These would make cargo ignore the flags set for each target; they are handed on there instead.
         lane.remove.extend(["RUSTFLAGS".to_owned(), "CARGO_ENCODED_RUSTFLAGS".to_owned()]);
     }
     for cell in cells {
-        prepare_cell(job, cell, &mut lane)?;
+        if let Err(error) = prepare_cell(job, cell, &mut lane) {
+            broken.insert(cell.cell.id.clone(), error);
+        }
     }
     if let Some(compiler) = unnamed_cc(job) {
         let host = &job.host.rustc.host;
@@ -57,7 +61,7 @@ pub(super) fn prepare(job: &Job<'_>, cells: &[&CellPlan]) -> Result<LaneEnvironm
         }
         lane.set.entry(format!("AR_{}", lower(host))).or_insert(scripts.zig_tool("host-ar", "ar")?.to_string());
     }
-    Ok(lane)
+    Ok((lane, broken))
 }
 
 /// This machine's own compiler, where rustc and the `cc` crate would not find it: both ask for `cc`, and some machines
@@ -319,7 +323,7 @@ impl<'a> Scripts<'a> {
                 if !dest.is_dir() {
                     let message = format!("libc++ for {triple} (built once by zig, a minute or two)");
                     self.job.reporter.info(Phase::Provision, message).send();
-                    darwin::provision_libcxx(self.zig()?, &tool.target, &dest)?;
+                    darwin::provision_libcxx(self.zig()?, &tool.target, &dest, self.job.interrupt)?;
                 }
                 Some(dest)
             }

@@ -172,7 +172,7 @@ fn cargo(target: &str, libcxx: bool) -> Command {
     let zig_target = darwin::zig_target(arch, if arch == "x86_64" { "10.12" } else { "11.0" });
     let libcxx = libcxx.then(|| {
         let folder = WORK.join(format!("libcxx-{zig_target}"));
-        darwin::provision_libcxx(&zig(), &zig_target, &folder).unwrap();
+        darwin::provision_libcxx(&zig(), &zig_target, &folder, &Default::default()).unwrap();
         folder
     });
     let settings = darwin::link_settings(&stubs, libcxx.as_deref());
