@@ -93,9 +93,9 @@ pub(super) fn prepare(
     let metadata = metadata.map_err(|_| Error::work("reading the project ended abnormally"))??;
     let mut host = facts?;
 
-    let root = workspace_root(&metadata)?;
-    let root_manifest = fs_err::read_to_string(root.join("Cargo.toml"))?;
-    let graph = Graph::from_metadata(&metadata, Resolver::of_manifest(&root_manifest))?;
+    let graph = Graph::from_metadata(&metadata)?;
+    let root = graph.workspace_root();
+    let graph = graph.with_resolver(Resolver::of_manifest(&fs_err::read_to_string(root.join("Cargo.toml"))?));
     // cargo selects by the manifest only where it was pointed to a package.
     let bins = graph.bins(selection, Some(&manifest))?;
 
@@ -273,16 +273,6 @@ fn metadata_failed(told: &str, network: Network) -> Error {
             .hint("install it with rustup, or set RUSTUP_TOOLCHAIN to an installed one");
     }
     Error::usage("cargo cannot read this project").because(cause)
-}
-
-fn workspace_root(metadata: &str) -> Result<Utf8PathBuf> {
-    #[derive(serde::Deserialize)]
-    struct Root {
-        workspace_root: Utf8PathBuf,
-    }
-    let root: Root = serde_json::from_str(metadata)
-        .map_err(|error| Error::work("could not read what `cargo metadata` printed").because(error))?;
-    Ok(root.workspace_root)
 }
 
 /// A `[target."…"]` table that no target can mean is a typing error.

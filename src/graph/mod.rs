@@ -86,16 +86,22 @@ impl Slice {
 
 impl Graph {
     /// Reads the output of `cargo metadata`.
-    pub fn from_metadata(json: &str, resolver: Resolver) -> Result<Self> {
+    pub fn from_metadata(json: &str) -> Result<Self> {
         let broken = |error: guppy::Error| Error::work("could not read what `cargo metadata` printed").because(error);
         let metadata = CargoMetadata::parse_json(json).map_err(broken)?;
         let packages = metadata.build_graph().map_err(broken)?;
-        let resolver = match resolver {
+        Ok(Self { packages, resolver: CargoResolverVersion::V3 })
+    }
+
+    /// With the resolver that the workspace's manifest chooses; `cargo metadata` does not tell it.
+    #[must_use]
+    pub fn with_resolver(mut self, resolver: Resolver) -> Self {
+        self.resolver = match resolver {
             Resolver::V1 => CargoResolverVersion::V1,
             Resolver::V2 => CargoResolverVersion::V2,
             Resolver::V3 => CargoResolverVersion::V3,
         };
-        Ok(Self { packages, resolver })
+        self
     }
 
     /// The workspace's folder.
