@@ -164,6 +164,10 @@ fn project_and_cache_paths_may_hold_spaces_and_quotes() {
         .env("CONVOY_CACHE_DIR", project.dir.join("a cache"))
         .path_first(&tools)
         .ends(0);
+    let entries = project.dir.read_dir_utf8().unwrap().map(|entry| entry.unwrap().file_name().to_owned());
+    let known = ["Cargo.toml", "Cargo.lock", "a cache", "build.rs", "dist", "src", "target", "zig is here"];
+    let foreign: Vec<String> = entries.filter(|name| !known.contains(&name.as_str())).collect();
+    assert_eq!(foreign, [""; 0], "nothing else appears in the project");
     let manifest = project.manifest_json();
     assert_eq!(ids(&manifest, "artifacts").len(), 4);
     assert_eq!(rows(&manifest, "artifacts")["aarch64-unknown-linux-gnu"]["route"], "zig");

@@ -40,6 +40,8 @@ pub fn compiler_script(zig: &Utf8Path, language: Language, target: &str) -> Stri
     format!(
         r#"#!/bin/sh
 # Written by cargo-convoy: {driver} for {target}.
+# With a darwin target zig 0.17.1 leaves an empty a.o behind when it is asked for its version, as the cc crate does.
+[ "$*" = --version ] && exec {zig} {driver} --version
 count=$#
 while [ "$count" -gt 0 ]; do
   argument=$1
