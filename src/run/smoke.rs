@@ -53,7 +53,8 @@ pub fn smoke(
                 return not_run("wine is not on PATH".to_owned());
             };
             let mut command = Command::new(wine);
-            command.arg(binary).env("WINEDEBUG", "-all");
+            // wine's loader tells a missing DLL there and nowhere else: the exit code could be the program's own.
+            command.arg(binary).env("WINEDEBUG", "-all,err+module");
             command
         } else {
             return not_run(format!("no emulator is known for {triple} on this machine"));
@@ -76,7 +77,7 @@ pub fn smoke(
                     let mut bytes = Vec::new();
                     // What could be read is enough.
                     let _ = pipe.read_to_end(&mut bytes);
-                    told = String::from_utf8_lossy(&bytes).trim().lines().next().unwrap_or_default().to_owned();
+                    told = complaint(&String::from_utf8_lossy(&bytes));
                 }
                 interrupt.check()?;
                 return Ok(judge(status, &told));
@@ -93,6 +94,20 @@ pub fn smoke(
     }
 }
 
+/// How wine's loader begins what it cannot do.
+const WINE_LOADER: &str = ":err:module:";
+
+/// The one line of standard error that tells most: wine's loader speaks after wine's own chatter, all others first.
+fn complaint(stderr: &str) -> String {
+    let lines = || stderr.trim().lines();
+    let line = lines().find(|line| line.contains(WINE_LOADER)).or_else(|| lines().next()).unwrap_or_default();
+    // As in `0024:err:module:import_dll Library bcryptprimitives.dll (which is needed by L"Z:\\…\\a.exe") not found`.
+    match line.split_once("import_dll Library ").and_then(|(_, rest)| rest.split(' ').next()) {
+        Some(dll) => format!("{WINE_LOADER} this wine has no {dll}; a newer one may"),
+        None => line.to_owned(),
+    }
+}
+
 /// A program that knows no `--version` ends with a code of its own and has started all the same; a signal, or a code that
 /// loaders and emulators use, means that it did not.
 fn judge(status: std::process::ExitStatus, told: &str) -> Finding {
@@ -100,9 +115,10 @@ fn judge(status: std::process::ExitStatus, told: &str) -> Finding {
     let signal = std::os::unix::process::ExitStatusExt::signal(&status);
     #[cfg(not(unix))]
     let signal: Option<i32> = None;
-    let told = if told.is_empty() { String::new() } else { format!(": {told}") };
     let loader =
-        told.contains("error while loading") || told.contains("GLIBC_") || told.contains("Could not open '/lib");
+        ["error while loading", "GLIBC_", "Could not open '/lib", WINE_LOADER].iter().any(|s| told.contains(s));
+    let told = told.trim_start_matches(WINE_LOADER).trim();
+    let told = if told.is_empty() { String::new() } else { format!(": {told}") };
     let (level, code, message) = match (signal, status.code()) {
         (Some(signal), _) => (Level::Violation, "smoke-failed", format!("ended by signal {signal}{told}")),
         (None, Some(code @ (126 | 127))) => {
@@ -118,4 +134,30 @@ fn judge(status: std::process::ExitStatus, told: &str) -> Finding {
 
 fn on_path(names: &[&str]) -> Option<Utf8PathBuf> {
     names.iter().find_map(|name| Utf8PathBuf::from_path_buf(which::which(name).ok()?).ok())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dll_that_wine_lacks_is_no_start() {
+        let stderr = "it looks like wine32 is missing, you should install it.\n0024:err:module:import_dll Library \
+            bcryptprimitives.dll (which is needed by L\"Z:\\\\a.exe\") not found\n0024:err:module:LdrInitializeThunk \
+            Importing dlls for L\"Z:\\\\a.exe\" failed, status c0000135\n";
+        let status = <std::process::ExitStatus as std::os::unix::process::ExitStatusExt>::from_raw(53 << 8);
+        let finding = judge(status, &complaint(stderr));
+        assert_eq!(finding.level, Level::Violation);
+        insta::assert_snapshot!(
+            finding.message,
+            @"did not start (code 53): this wine has no bcryptprimitives.dll; a newer one may"
+        );
+    }
+
+    #[test]
+    fn a_code_of_the_programs_own_is_a_start() {
+        let status = <std::process::ExitStatus as std::os::unix::process::ExitStatusExt>::from_raw(2 << 8);
+        let finding = judge(status, &complaint("error: unexpected argument '--version' found\n"));
+        assert_eq!((finding.level, finding.code.as_str()), (Level::Ok, "smoke-started"));
+    }
 }
