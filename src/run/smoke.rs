@@ -1,5 +1,6 @@
 //! Smoke runs: a binary is started once with `--version`, natively, under qemu-user with the target's CPU, or under wine.
 
+use std::io::{Read, Seek};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -61,7 +62,10 @@ pub fn smoke(
         }
     };
     interrupt.own_group(&mut command);
-    let started = command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    // A file, not a pipe: a program may write more than a pipe holds, and wine's server keeps a pipe open for long.
+    let mut stderr = tempfile::tempfile()?;
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr.try_clone()?);
+    let started = command.spawn();
     let mut child = match started {
         Ok(child) => child,
         Err(error) => return found(Level::Violation, "smoke-failed", format!("could not be started: {error}")),
@@ -71,16 +75,11 @@ pub fn smoke(
     loop {
         match child.try_wait() {
             Ok(Some(status)) => {
-                let mut told = String::new();
-                if let Some(mut pipe) = child.stderr.take() {
-                    use std::io::Read;
-                    let mut bytes = Vec::new();
-                    // What could be read is enough.
-                    let _ = pipe.read_to_end(&mut bytes);
-                    told = complaint(&String::from_utf8_lossy(&bytes));
-                }
                 interrupt.check()?;
-                return Ok(judge(status, &told));
+                let mut told = Vec::new();
+                stderr.rewind()?;
+                stderr.take(4096).read_to_end(&mut told)?;
+                return Ok(judge(status, &complaint(&String::from_utf8_lossy(&told))));
             }
             Ok(None) if begun.elapsed() > LIMIT => {
                 // It may have ended in this very moment.
