@@ -40,6 +40,10 @@ pub fn smoke(
             if let Some(cpu) = cpu.filter(|cpu| cpu.starts_with("cortex-")).or(target.smoke.cpu.as_deref()) {
                 command.arg("-cpu").arg(cpu);
             }
+            if !target.expect.r#static && target.debian_arch.is_none() {
+                // Debian's armhf libraries are ARMv7: on an ARMv6 CPU they, not the binary, end with SIGILL.
+                return not_run(format!("this machine has no libraries for {triple} to start it with"));
+            }
             if !target.expect.r#static {
                 let multiarch = target.multiarch.as_deref().unwrap_or_default();
                 let root = Utf8PathBuf::from(format!("/usr/{multiarch}"));
