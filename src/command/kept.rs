@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::command::prepare::Project;
-use crate::host::{CacheDir, Stamp};
+use crate::files;
+use crate::host::{CacheDir, Stamp, this_program};
 use crate::plan::{Setup, Status, ZigTool};
 use crate::request::Selection;
 
@@ -51,7 +51,7 @@ struct Kept {
 /// What an earlier run prepared for the same command line, when nothing that it was made from has changed.
 pub(super) fn recall(cache: &CacheDir, selection: &Selection, cwd: &Utf8Path) -> Option<Project> {
     let kept: Kept = cache.recall(ROOM, &key(selection, cwd))?;
-    let same = kept.version == version()
+    let same = kept.version == this_program()
         && kept.environment == environment()
         && kept.files.iter().all(|(path, stamp)| Stamp::of(path) == *stamp);
     if !same {
@@ -74,10 +74,10 @@ pub(super) fn remember(cache: &CacheDir, selection: &Selection, project: &Projec
     if !settled {
         return;
     }
-    let files = files(project).into_iter().map(|path| (path.clone(), Stamp::of(&path))).collect();
+    let files = read_files(project).into_iter().map(|path| (path.clone(), Stamp::of(&path))).collect();
     let plan = &project.plan;
     let kept = Kept {
-        version: version(),
+        version: this_program(),
         environment: environment(),
         files,
         setups: plan.cells.iter().map(|cell| cell.setup.clone()).collect(),
@@ -91,29 +91,19 @@ pub(super) fn remember(cache: &CacheDir, selection: &Selection, project: &Projec
 
 fn key(selection: &Selection, cwd: &Utf8Path) -> String {
     let said = serde_json::to_string(selection).unwrap_or_default();
-    hex(Sha256::digest(format!("{cwd}\0{said}")).as_slice())
-}
-
-/// This very program: another build of it may plan otherwise.
-fn version() -> String {
-    let exe = std::env::current_exe().ok().and_then(|exe| Stamp::of(Utf8Path::from_path(&exe)?));
-    format!("{} {exe:?}", crate::VERSION)
+    files::sha256(format!("{cwd}\0{said}"))
 }
 
 /// A digest, because the environment may hold secrets.
 fn environment() -> String {
     let mut variables: Vec<_> = std::env::vars_os().filter(|(name, _)| !NOISE.iter().any(|n| name == n)).collect();
     variables.sort();
-    hex(Sha256::digest(format!("{variables:?}")).as_slice())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    files::sha256(format!("{variables:?}"))
 }
 
 /// Every file and folder that the project was made from. A folder's stamp changes when something appears in it: a new
 /// workspace member, a new bin, a new tool on PATH, a new std.
-fn files(project: &Project) -> Vec<Utf8PathBuf> {
+fn read_files(project: &Project) -> Vec<Utf8PathBuf> {
     let mut files = project.read.clone();
     for manifest in &project.read {
         let Some(dir) = manifest.parent() else { continue };

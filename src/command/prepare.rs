@@ -1,7 +1,6 @@
 //! What `build` and `plan` share: read the project and the machine at the same time, settle, decide.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -213,8 +212,7 @@ fn metadata(
     cwd: &Utf8Path,
     interrupt: &Interrupt,
 ) -> Result<String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = host::cargo_command();
     command.current_dir(cwd).args(["metadata", "--format-version=1", "--manifest-path"]).arg(manifest);
     let mut features = selection.features.clone();
     if let [package] = selection.packages.as_slice() {
@@ -231,7 +229,6 @@ fn metadata(
     if selection.offline || network == Network::Never {
         command.arg("--offline");
     }
-    command.env("RUSTUP_AUTO_INSTALL", "0");
     let done = interrupt.output(&mut command)?.map_err(|error| {
         Error::work("could not start `cargo`").because(error).hint("is Rust installed and on PATH?")
     })?;

@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use sha2::{Digest, Sha256};
 
 use super::data::{DATA, Data, Export};
 use crate::error::Result;
+use crate::files::sha256;
 
 /// The architectures that a stub serves.
 const ARCHITECTURES: [&str; 2] = ["x86_64", "arm64"];
@@ -102,17 +102,8 @@ pub fn write_stubs(parent: &Utf8Path) -> Result<Utf8PathBuf> {
 }
 
 fn digest(files: &BTreeMap<Utf8PathBuf, String>) -> String {
-    let mut hasher = Sha256::new();
-    for (path, text) in files {
-        hasher.update(path.as_str());
-        hasher.update([0]);
-        hasher.update(text);
-        hasher.update([0]);
-    }
-    hasher.finalize().iter().take(8).fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    let all: String = files.iter().map(|(path, text)| format!("{path}\0{text}\0")).collect();
+    sha256(all)[..16].to_owned()
 }
 
 /// The frameworks that a link line asks for and that neither the stub folder nor a `-F` folder has.

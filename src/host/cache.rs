@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
+use crate::files;
 
 /// The folder, with its layout version: `CONVOY_CACHE_DIR`, else the platform's cache folder + `cargo-convoy`, then `v1`.
 #[derive(Clone, Debug)]
@@ -58,13 +59,10 @@ impl CacheDir {
         serde_json::from_slice(&text).ok()
     }
 
-    /// Remembers a value, written beside and renamed, so that a reader never sees half of it.
+    /// Remembers a value.
     pub fn remember<T: Serialize>(&self, room: &str, key: &str, value: &T) -> Result<()> {
         let room = self.room(room)?;
         let text = serde_json::to_vec(value).map_err(std::io::Error::from)?;
-        let file = tempfile::NamedTempFile::new_in(&room)?;
-        fs_err::write(file.path(), text)?;
-        file.persist(room.join(format!("{key}.json"))).map_err(|error| error.error)?;
-        Ok(())
+        files::replace(&room.join(format!("{key}.json")), text)
     }
 }

@@ -4,6 +4,7 @@
 mod cache;
 mod probe;
 mod stamp;
+mod tools;
 mod user;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::Glibc;
 pub use cache::CacheDir;
 pub use probe::{foreign_gcc, probe, rustc_targets};
-pub use stamp::Stamp;
+pub use stamp::{Stamp, this_program};
+pub use tools::{cargo_command, on_path, rust_command};
 pub use user::{UserFlags, user_flags, user_tools};
 
 /// What this machine offers.

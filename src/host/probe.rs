@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, Glibc};
 use crate::error::{Error, Result};
-use crate::host::{CacheDir, GccFacts, HostFacts, Rustc, Stamp, ZigFacts};
+use crate::host::{CacheDir, GccFacts, HostFacts, Rustc, Stamp, ZigFacts, on_path, rust_command};
 use crate::needs::NeedKind;
 use crate::provision::zig as pinned;
 
@@ -36,7 +36,7 @@ pub fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Result<Host
     let zig_unavailable = if zig.is_none() { pinned::unavailable() } else { None };
 
     let cargo = rustc.sysroot.join("bin").join(format!("cargo{}", std::env::consts::EXE_SUFFIX));
-    let cargo = memory.ask(&cargo, || output(Command::new(&cargo).arg("--version")).ok()).unwrap_or_default();
+    let cargo = memory.ask(&cargo, || output(rust_command(&cargo).arg("--version")).ok()).unwrap_or_default();
     memory.close(cache);
 
     let rustlib = rustc.sysroot.join("lib/rustlib");
@@ -77,18 +77,13 @@ pub fn foreign_gcc(triple: &str, cache: &CacheDir) -> Option<GccFacts> {
 
 /// Every triple that rustc knows.
 pub fn rustc_targets(dir: &Utf8Path) -> Result<Vec<String>> {
-    let text = output(Command::new("rustc").current_dir(dir).args(["--print", "target-list"]))?;
+    let text = output(rust_command("rustc").current_dir(dir).args(["--print", "target-list"]))?;
     Ok(text.lines().map(str::to_owned).collect())
-}
-
-fn on_path(name: &str) -> Option<Utf8PathBuf> {
-    Utf8PathBuf::from_path_buf(which::which(name).ok()?).ok()
 }
 
 fn output(command: &mut Command) -> Result<String> {
     let shown = command.get_program().to_string_lossy().into_owned();
-    // rustup's proxies would otherwise install the toolchain that a project names.
-    let done = command.env("RUSTUP_AUTO_INSTALL", "0").stdin(Stdio::null()).output().map_err(|error| {
+    let done = command.stdin(Stdio::null()).output().map_err(|error| {
         let hint = format!("is `{shown}` installed and on PATH?");
         Error::work(format!("could not start `{shown}`")).because(error).hint(hint)
     })?;
@@ -121,10 +116,10 @@ fn rust(dir: &Utf8Path, memory: &Memory) -> Result<(Rustc, Option<String>)> {
     let rustc = std::env::var("RUSTC").ok().filter(|path| !path.is_empty()).unwrap_or_else(|| "rustc".to_owned());
     let sysroot = match sibling_of_cargo() {
         Some(sysroot) if rustc == "rustc" => sysroot,
-        _ => Utf8PathBuf::from(output(Command::new(&rustc).current_dir(dir).args(["--print", "sysroot"]))?.trim()),
+        _ => Utf8PathBuf::from(output(rust_command(&rustc).current_dir(dir).args(["--print", "sysroot"]))?.trim()),
     };
     let real = sysroot.join("bin").join(format!("rustc{}", std::env::consts::EXE_SUFFIX));
-    let verbose = memory.ask(&real, || output(Command::new(&rustc).current_dir(dir).arg("-vV")).ok());
+    let verbose = memory.ask(&real, || output(rust_command(&rustc).current_dir(dir).arg("-vV")).ok());
     let verbose = verbose.ok_or_else(|| Error::work(format!("`{rustc} -vV` failed")).hint("is Rust installed?"))?;
     let field =
         |name: &str| verbose.lines().find_map(|line| line.strip_prefix(name)).map(|text| text.trim().to_owned());

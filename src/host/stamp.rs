@@ -26,3 +26,9 @@ impl Stamp {
         Some(Self { size: metadata.len(), modified: metadata.modified().ok(), inode, changed })
     }
 }
+
+/// This very build of convoy: another one may plan and judge otherwise, so what is kept is kept under this.
+pub fn this_program() -> String {
+    let exe = std::env::current_exe().ok().and_then(|exe| Stamp::of(Utf8Path::from_path(&exe)?));
+    format!("{} {exe:?}", crate::VERSION)
+}

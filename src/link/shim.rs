@@ -11,6 +11,7 @@ use super::scan::Scan;
 use super::{LinkRecord, SCHEMA, SUFFIX};
 use crate::darwin;
 use crate::error::{Error, Result};
+use crate::files;
 
 /// What the shim was asked.
 struct Call {
@@ -121,12 +122,8 @@ fn files(inputs: &[Input], dirs: &[Utf8PathBuf]) -> Vec<Utf8PathBuf> {
 
 fn write(record: &LinkRecord) -> Result<()> {
     let path = Utf8PathBuf::from(format!("{}{SUFFIX}", record.output));
-    let dir = path.parent().filter(|dir| !dir.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
-    // Beside, then renamed: a reader never sees half a record.
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    serde_json::to_writer(&mut file, record).map_err(std::io::Error::from)?;
-    file.persist(&path).map_err(|error| error.error)?;
-    Ok(())
+    let text = serde_json::to_vec(record).map_err(std::io::Error::from)?;
+    files::replace(&path, text)
 }
 
 #[cfg(unix)]

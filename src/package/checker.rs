@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::darwin;
 use crate::error::Result;
-use crate::host::Stamp;
+use crate::files;
+use crate::host::{Stamp, this_program};
 use crate::link;
 use crate::package::Place;
 use crate::verify::{self, Expectation, Finding, Inspection, inspect, judge};
@@ -54,11 +54,7 @@ impl Checker {
     /// With what earlier runs in this target folder found.
     pub fn open(convoy_dir: &Utf8Path) -> Self {
         let file = convoy_dir.join("checked.json");
-        let version = format!(
-            "{} {:?}",
-            crate::VERSION,
-            std::env::current_exe().ok().and_then(|exe| exe.metadata().ok()?.modified().ok())
-        );
+        let version = this_program();
         let memory: Option<Memory> = fs_err::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
         let memory = memory.filter(|memory| memory.version == version);
         Self { file, memory: memory.unwrap_or(Memory { version, ..Memory::default() }), changed: false }
@@ -72,7 +68,8 @@ impl Checker {
         package_dirs: &dyn Fn() -> Vec<Utf8PathBuf>,
     ) -> Result<Checked> {
         expectation.link = link::record_for(path);
-        let key = format!("{expectation:?}");
+        // A digest, because the link record may name thousands of symbols and every run reads the memory.
+        let key = files::sha256(format!("{expectation:?}"));
         let stamp = Stamp::of(path);
         if let Some(known) = self.memory.checked.get(path)
             && Some(&known.stamp) == stamp.as_ref()
@@ -81,7 +78,7 @@ impl Checker {
             return Ok(known.checked.clone());
         }
         let bytes = fs_err::read(path)?;
-        let sha256 = hex(&Sha256::digest(&bytes));
+        let sha256 = files::sha256(&bytes);
         let size = bytes.len() as u64;
         let checked = match inspect(&bytes) {
             Ok(mut inspection) => {
@@ -135,15 +132,8 @@ impl Checker {
         self.memory.checked.retain(|path, _| path.exists());
         self.memory.placed.retain(|path, _| path.exists());
         // A memory that cannot be written only costs time.
-        if let (Ok(text), Some(dir)) = (serde_json::to_vec(&self.memory), self.file.parent())
-            && let Ok(file) = tempfile::NamedTempFile::new_in(dir)
-            && fs_err::write(file.path(), text).is_ok()
-        {
-            let _ = file.persist(&self.file);
+        if let Ok(text) = serde_json::to_vec(&self.memory) {
+            let _ = files::replace(&self.file, text);
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,8 +1,7 @@
 //! rustup's standard libraries. Toolchains are never updated: only a target or a component of the active one is added.
 
-use std::process::Command;
-
 use crate::error::{Error, Result};
+use crate::host::rust_command;
 use crate::interrupt::Interrupt;
 
 /// What came of asking rustup.
@@ -26,7 +25,7 @@ pub fn add_component(toolchain: &str, component: &str, interrupt: &Interrupt) ->
 
 fn rustup(interrupt: &Interrupt, args: &[&str]) -> Result<Added> {
     let done = interrupt
-        .output(Command::new("rustup").args(args).env("RUSTUP_AUTO_INSTALL", "0"))?
+        .output(rust_command("rustup").args(args))?
         .map_err(|error| Error::work("could not start `rustup`").because(error))?;
     if done.status.success() {
         return Ok(Added::Yes);

@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::host::{CacheDir, ZigFacts};
+use crate::host::{CacheDir, ZigFacts, on_path};
 use crate::interrupt::Interrupt;
 
 #[derive(Debug, Deserialize)]
@@ -49,8 +49,7 @@ pub fn in_cache(cache: &CacheDir) -> Option<Utf8PathBuf> {
 }
 
 fn python() -> Option<Utf8PathBuf> {
-    let found = ["python3", "python"].into_iter().find_map(|name| which::which(name).ok())?;
-    Utf8PathBuf::from_path_buf(found).ok()
+    ["python3", "python"].into_iter().find_map(on_path)
 }
 
 /// The zig of an installed `ziglang` wheel. Python is asked once; after that the place is remembered.

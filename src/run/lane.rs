@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::error::{Error, Result};
+use crate::files;
+use crate::host::cargo_command;
 use crate::plan::{CellPlan, Lane};
 use crate::report::Phase;
 use crate::run::cargo::{self, Outcome, Progress};
@@ -59,7 +61,7 @@ fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan]) -> Result<Vec<CellO
     }
 
     let mut done: Vec<(String, Duration)> = Vec::new();
-    let outcome = invoke(job, lane, cells, &environment, &dir, |cell, _| {
+    let outcome = invoke(job, lane, cells, &environment, &dir, |cell| {
         done.push((cell.to_owned(), started.elapsed()));
     })?;
     let mut unfinished = Vec::new();
@@ -83,7 +85,7 @@ fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan]) -> Result<Vec<CellO
     let tell_apart = cells.len() > 1 && compiled;
     for cell in unfinished {
         let failed = if tell_apart {
-            let outcome = invoke(job, lane, &[cell], &environment, &dir, |_, _| {})?;
+            let outcome = invoke(job, lane, &[cell], &environment, &dir, |_| {})?;
             if job.interrupt.came().is_some() {
                 outcomes.push(interrupted(cell, started.elapsed()));
                 continue;
@@ -179,7 +181,7 @@ fn failure(outcome: &Outcome, dir: &Utf8Path) -> Failure {
     let diagnostics = match (outcome.diagnostics.trim(), outcome.complaints.trim()) {
         ("", complaints) => complaints.to_owned(),
         // rustc said it better than cargo's summary, except when a build script also failed.
-        (diagnostics, complaints) if complaints.contains("custom build command") => {
+        (diagnostics, complaints) if complaints.contains(BUILD_SCRIPT) => {
             format!("{diagnostics}\n{complaints}")
         }
         (diagnostics, _) => diagnostics.to_owned(),
@@ -225,7 +227,7 @@ fn invoke(
     cells: &[&CellPlan],
     environment: &LaneEnvironment,
     dir: &Utf8Path,
-    mut finished: impl FnMut(&str, usize),
+    mut finished: impl FnMut(&str),
 ) -> Result<Outcome> {
     let command = command(job, lane, cells, environment, dir)?;
     let logs_dir = job.convoy_dir.join("logs");
@@ -252,7 +254,7 @@ fn invoke(
         if bins.contains(&crate_name) {
             bins_done[index] += 1;
             if bins_done[index] >= bins.len() {
-                finished(&cell.cell.id, counts[index]);
+                finished(&cell.cell.id);
             }
         }
     };
@@ -267,9 +269,7 @@ fn command(
     environment: &LaneEnvironment,
     dir: &Utf8Path,
 ) -> Result<Command> {
-    // The cargo that started us, so that the toolchain stays the one that was asked for.
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = cargo_command();
     command.current_dir(&job.cwd).arg("build");
     let selection = job.selection;
     if let Some(manifest) = &job.manifest_path {
@@ -319,7 +319,6 @@ fn command(
     }
     command.args(&selection.cargo_args);
 
-    command.env("RUSTUP_AUTO_INSTALL", "0");
     for name in &environment.remove {
         command.env_remove(name);
     }
@@ -354,8 +353,5 @@ fn clear_when_changed(dir: &Utf8Path, triple: &str, key: &str) -> Result<()> {
     if home.exists() {
         fs_err::remove_dir_all(&home)?;
     }
-    let file = tempfile::NamedTempFile::new_in(dir)?;
-    fs_err::write(file.path(), key)?;
-    file.persist(&stamp).map_err(|error| error.error)?;
-    Ok(())
+    files::replace(&stamp, key)
 }

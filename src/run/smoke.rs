@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::catalog::Target;
 use crate::error::Result;
+use crate::host::on_path;
 use crate::interrupt::Interrupt;
 use crate::verify::{Finding, Level};
 
@@ -30,7 +31,7 @@ pub fn smoke(
     } else {
         let Some(target) = target else { return not_run(format!("no emulator is known for {triple}")) };
         if let Some(name) = &target.smoke.qemu {
-            let Some(qemu) = on_path(&[&format!("{name}-static"), name]) else {
+            let Some(qemu) = on_path(&format!("{name}-static")).or_else(|| on_path(name)) else {
                 return not_run(format!(
                     "neither {name}-static nor {name} is on PATH (Debian, Ubuntu: qemu-user-static)"
                 ));
@@ -54,7 +55,7 @@ pub fn smoke(
             command.arg(binary);
             command
         } else if let Some(name) = &target.smoke.wine {
-            let Some(wine) = on_path(&[name, "wine"]) else {
+            let Some(wine) = on_path(name).or_else(|| on_path("wine")) else {
                 return not_run("wine is not on PATH".to_owned());
             };
             let mut command = Command::new(wine);
@@ -133,10 +134,6 @@ fn judge(status: std::process::ExitStatus, told: &str) -> Finding {
         (None, code) => (Level::Ok, "smoke-started", format!("started and ended with code {}", code.unwrap_or(-1))),
     };
     Finding { level, code: code.to_owned(), message }
-}
-
-fn on_path(names: &[&str]) -> Option<Utf8PathBuf> {
-    names.iter().find_map(|name| Utf8PathBuf::from_path_buf(which::which(name).ok()?).ok())
 }
 
 #[cfg(all(test, unix))]
