@@ -41,7 +41,12 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
         let rust_lld = require_rust_lld(situation)?;
         (Linker::Darwin { rust_lld, libcxx: cxx.then(|| tool.clone()) }, Vec::new())
     } else {
-        (Linker::Zig(tool.clone()), page_size_flag(situation.target, true).into_iter().collect())
+        let mut rustflags: Vec<String> = page_size_flag(situation.target, true).into_iter().collect();
+        if situation.build_std && cell.target.contains("-musl") {
+            // The C runtime that rustc would look for comes with rustup's std alone; zig has its own.
+            rustflags.push("-Clink-self-contained=no".to_owned());
+        }
+        (Linker::Zig(tool.clone()), rustflags)
     };
     let arm32 = situation.target.is_some_and(|target| target.expect.arm.is_some());
     Ok(Offer {
