@@ -30,6 +30,7 @@ pub mod command;
 pub mod config;
 pub mod darwin;
 pub mod error;
+pub mod evidence;
 pub mod files;
 pub mod graph;
 pub mod host;
