@@ -1,6 +1,6 @@
 //! What `build` and `plan` share: read the project and the machine at the same time, settle, decide.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Bin, Graph, Resolver, Slice};
 use crate::host::{self, CacheDir, HostFacts, UserFlags};
 use crate::interrupt::Interrupt;
-use crate::needs;
+use crate::needs::{self, Knowledge, Need, NeedKind, Side};
 use crate::plan::{self, Cell, CellInput, Plan, RouteKind, matrix};
 use crate::request::Selection;
 
@@ -61,7 +61,8 @@ pub(super) struct Prepared {
     pub project: Project,
     pub settings: Settings,
     cells: Vec<Cell>,
-    slices: BTreeMap<String, Arc<Slice>>,
+    /// What the dependencies ask for, by the cell's id.
+    needs: BTreeMap<String, Vec<Need>>,
     forced: BTreeMap<String, Vec<RouteKind>>,
 }
 
@@ -141,7 +142,7 @@ pub(super) fn prepare(
         .iter()
         .map(|(id, slice)| (id.clone(), slice.target.iter().map(|package| package.dir.clone()).collect()))
         .collect();
-    let project = Project {
+    let mut project = Project {
         manifest_path: selection.manifest_path.as_ref().map(|_| manifest),
         workspace_root: root,
         target_dir,
@@ -156,9 +157,49 @@ pub(super) fn prepare(
         warnings,
         read,
     };
-    let mut prepared = Prepared { project, settings, cells, slices, forced };
+    let needs = judged(&slices, &cells, &settings, &project.host);
+    project.host.libraries = host::find_libraries(&wanted(&needs, &cells, &project.host), &project.host.rustc.host, cache);
+    let mut prepared = Prepared { project, settings, cells, needs, forced };
     prepared.decide();
     Ok(prepared)
+}
+
+/// The needs of every cell; cells of one triple, features and environment share a judgement.
+fn judged(
+    slices: &BTreeMap<String, Arc<Slice>>,
+    cells: &[Cell],
+    settings: &Settings,
+    host: &HostFacts,
+) -> BTreeMap<String, Vec<Need>> {
+    let evidence = BTreeMap::new();
+    let judge = |cell: &Cell| {
+        let slice = slices.get(&cell.id)?;
+        let mut env = host.env.clone();
+        env.extend(settings.for_names(matrix::names_of(cell)).env);
+        let knowledge = Knowledge { evidence: &evidence, user: &settings.needs, env: &env };
+        Some((cell.id.clone(), needs::judge(slice, &cell.target, &host.rustc.host, knowledge)))
+    };
+    cells.iter().filter_map(judge).collect()
+}
+
+/// The libraries that are needed, by the triple that they are needed for.
+fn wanted(
+    needs: &BTreeMap<String, Vec<Need>>,
+    cells: &[Cell],
+    host: &HostFacts,
+) -> BTreeMap<String, BTreeSet<String>> {
+    let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for cell in cells {
+        let libraries = needs.get(&cell.id).into_iter().flatten().filter(|need| need.kind == NeedKind::SystemLibrary);
+        for need in libraries {
+            let triple = match need.side {
+                Side::Target => &cell.target,
+                Side::Host => &host.rustc.host,
+            };
+            wanted.entry(triple.clone()).or_default().insert(need.name.clone());
+        }
+    }
+    wanted
 }
 
 impl Prepared {
@@ -169,11 +210,7 @@ impl Prepared {
             .iter()
             .map(|cell| {
                 let settings = self.settings.for_names(matrix::names_of(cell));
-                let needs = self
-                    .slices
-                    .get(&cell.id)
-                    .map(|slice| needs::judge(slice, cell.target == self.project.host.rustc.host))
-                    .unwrap_or_default();
+                let needs = self.needs.get(&cell.id).cloned().unwrap_or_default();
                 let routes = self.forced.get(&cell.id).cloned().or_else(|| settings.routes.clone());
                 CellInput { cell: cell.clone(), needs, settings, routes }
             })

@@ -1,11 +1,13 @@
 //! `cargo metadata` → the packages and features that are active for a target, host side and target side apart.
 
+mod system_deps;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use camino::Utf8PathBuf;
 use guppy::graph::cargo::{CargoOptions, CargoResolverVersion, CargoSet};
 use guppy::graph::feature::{FeatureId, FeatureLabel, FeatureSet};
-use guppy::graph::{BuildTargetId, BuildTargetKind, PackageGraph, PackageMetadata};
+use guppy::graph::{BuildTargetId, BuildTargetKind, PackageGraph, PackageLink, PackageMetadata};
 use guppy::platform::{Platform, TargetFeatures};
 use guppy::{CargoMetadata, PackageId};
 use serde::{Deserialize, Serialize};
@@ -41,9 +43,13 @@ pub struct Slice {
     pub target: Vec<Package>,
     /// Build scripts' dependencies and proc-macros, on this machine.
     pub host: Vec<Package>,
-    /// Who brings whom: package id → the one it was first reached from.
-    parents: HashMap<String, String>,
-    names: HashMap<String, String>,
+    /// Every active package, as `(id, name)`.
+    nodes: Vec<(String, String)>,
+    /// Who brings whom: for each node the nodes that depend on it.
+    parents: Vec<Vec<usize>>,
+    index: HashMap<String, usize>,
+    /// The selected packages.
+    roots: Vec<usize>,
 }
 
 /// One active package.
@@ -67,20 +73,66 @@ pub struct Package {
     pub features: BTreeSet<String>,
     /// Its active build-dependencies, by crate name.
     pub build_dependencies: BTreeSet<String>,
+    /// Its active dependencies, by crate name.
+    pub dependencies: BTreeSet<String>,
+    /// What `[package.metadata.system-deps]` asks pkg-config for, where the package says it there.
+    pub system_deps: Vec<SystemDep>,
+}
+
+/// One entry of `[package.metadata.system-deps]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SystemDep {
+    /// The library's name in pkg-config.
+    pub name: String,
+    /// Whether the build goes on without it.
+    pub optional: bool,
+    /// The feature that must be on for it to be asked.
+    pub feature: Option<String>,
+    /// The `cfg(…)` that must hold for it to be asked.
+    pub cfg: Option<String>,
 }
 
 impl Slice {
-    /// The dependency path from a selected package, by names.
-    pub fn path_to(&self, package: &Package) -> Vec<String> {
-        let mut path = vec![package.name.clone()];
-        let mut seen = BTreeSet::from([package.id.as_str()]);
-        let mut id = package.id.as_str();
-        while let Some(parent) = self.parents.get(id).filter(|parent| seen.insert(parent)) {
-            path.extend(self.names.get(parent).cloned());
-            id = parent;
+    fn node(&mut self, id: &str, packages: &PackageGraph) -> usize {
+        if let Some(index) = self.index.get(id) {
+            return *index;
         }
-        path.reverse();
-        path
+        let name = packages.metadata(&PackageId::new(id)).map(|package| package.name().to_owned());
+        self.nodes.push((id.to_owned(), name.unwrap_or_default()));
+        self.parents.push(Vec::new());
+        self.index.insert(id.to_owned(), self.nodes.len() - 1);
+        self.nodes.len() - 1
+    }
+
+    /// The shortest dependency path from a selected package, by names.
+    pub fn path_to(&self, package: &Package) -> Vec<String> {
+        self.paths_to(&package.id, 1).pop().unwrap_or_else(|| vec![package.name.clone()])
+    }
+
+    /// Dependency paths from selected packages to the package of this id, the shortest first, at most `limit`.
+    pub fn paths_to(&self, id: &str, limit: usize) -> Vec<Vec<String>> {
+        let Some(&start) = self.index.get(id) else { return Vec::new() };
+        let mut found = Vec::new();
+        let mut queue = VecDeque::from([vec![start]]);
+        // In a large graph the number of paths grows without bound; the shortest come first.
+        let mut steps = 0;
+        while let Some(path) = queue.pop_front() {
+            let Some(&last) = path.last() else { continue };
+            if self.roots.contains(&last) {
+                found.push(path.iter().rev().map(|node| self.nodes[*node].1.clone()).collect());
+                if found.len() == limit {
+                    break;
+                }
+                continue;
+            }
+            for parent in &self.parents[last] {
+                if !path.contains(parent) && steps < 20_000 {
+                    steps += 1;
+                    queue.push_back(path.iter().copied().chain([*parent]).collect());
+                }
+            }
+        }
+        found
     }
 }
 
@@ -307,7 +359,15 @@ impl Graph {
         for link in set.build_dep_links() {
             build_dependencies.entry(link.from().id()).or_default().insert(link.to().name().to_owned());
         }
-        let describe = |features: &FeatureSet<'_>| -> Vec<Package> {
+        let dependencies = |links: &mut dyn Iterator<Item = PackageLink<'_>>| {
+            let mut by_package: HashMap<String, BTreeSet<String>> = HashMap::new();
+            for link in links {
+                let from = link.from().id().repr().to_owned();
+                by_package.entry(from).or_default().insert(link.to().name().to_owned());
+            }
+            by_package
+        };
+        let describe = |features: &FeatureSet<'_>, dependencies: &HashMap<String, BTreeSet<String>>| -> Vec<Package> {
             features
                 .packages_with_features(guppy::graph::DependencyDirection::Forward)
                 .map(|list| {
@@ -322,36 +382,33 @@ impl Graph {
                         is_proc_macro: package.is_proc_macro(),
                         features: list.named_features().map(str::to_owned).collect(),
                         build_dependencies: build_dependencies.get(package.id()).cloned().unwrap_or_default(),
+                        dependencies: dependencies.get(package.id().repr()).cloned().unwrap_or_default(),
+                        system_deps: system_deps::read(package.metadata_table()),
                     }
                 })
                 .collect()
         };
-        let mut slice =
-            Slice { target: describe(set.target_features()), host: describe(set.host_features()), ..Slice::default() };
         let links = set
             .target_links()
             .chain(set.host_links())
             .chain(set.build_dep_links())
             .chain(set.proc_macro_links())
             .map(|link| (link.from().id(), link.to().id()));
-        let mut children: HashMap<&PackageId, Vec<&PackageId>> = HashMap::new();
+        let mut slice = Slice {
+            target: describe(set.target_features(), &dependencies(&mut set.target_links())),
+            host: describe(set.host_features(), &dependencies(&mut set.host_links())),
+            ..Slice::default()
+        };
         for (from, to) in links {
-            children.entry(from).or_default().push(to);
-        }
-        let mut queue: VecDeque<&PackageId> = roots.iter().map(|root| root.id()).collect();
-        let mut seen: BTreeSet<&PackageId> = queue.iter().copied().collect();
-        while let Some(id) = queue.pop_front() {
-            for child in children.get(id).into_iter().flatten() {
-                if seen.insert(child) {
-                    slice.parents.insert(child.repr().to_owned(), id.repr().to_owned());
-                    queue.push_back(child);
-                }
+            let [from, to] = [from, to].map(|id| slice.node(id.repr(), &self.packages));
+            if !slice.parents[to].contains(&from) {
+                slice.parents[to].push(from);
             }
         }
-        slice.names = seen
-            .iter()
-            .filter_map(|id| Some((id.repr().to_owned(), self.packages.metadata(id).ok()?.name().to_owned())))
-            .collect();
+        for root in &roots {
+            let node = slice.node(root.id().repr(), &self.packages);
+            slice.roots.push(node);
+        }
         Ok(slice)
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::LazyLock;
 
-use guppy::platform::Platform;
-use target_spec::TargetSpec;
+use cfg_expr::Expression;
 
+use super::circumstances::Circumstances;
 use super::rows::{BuildDependency, Library, Row, Rows, Rule};
 use crate::graph::Package;
 
@@ -25,17 +25,28 @@ pub struct Table {
 #[derive(Debug)]
 struct Entry {
     row: Row,
-    /// The rules' own target expressions, in their order.
-    targets: Vec<Option<TargetSpec>>,
+    /// The rules' own target conditions, in their order.
+    targets: Vec<Target>,
 }
 
-/// What conditions are held against.
-#[derive(Clone, Copy, Debug)]
-pub struct Circumstances<'a> {
-    /// The side's own platform.
-    pub platform: &'a Platform,
-    /// Environment variables that build scripts will see.
-    pub env: &'a BTreeMap<String, String>,
+/// For which targets a rule is.
+#[derive(Debug)]
+enum Target {
+    All,
+    Triple(String),
+    Cfg(Expression),
+}
+
+impl Target {
+    fn parse(text: Option<&str>) -> Result<Target, String> {
+        match text {
+            None => Ok(Target::All),
+            Some(text) if text.starts_with("cfg(") => {
+                Expression::parse(text).map(Target::Cfg).map_err(|error| format!("`{text}`: {error}"))
+            }
+            Some(triple) => Ok(Target::Triple(triple.to_owned())),
+        }
+    }
 }
 
 impl Table {
@@ -56,9 +67,8 @@ impl Table {
         for row in rows.crates {
             let mut targets = Vec::new();
             for rule in &row.needs {
-                let spec = |text: &String| TargetSpec::new(text.clone());
-                let spec = rule.target.as_ref().map(spec).transpose();
-                targets.push(spec.map_err(|error| format!("row `{}`: {error}", row.name))?);
+                let target = Target::parse(rule.target.as_deref());
+                targets.push(target.map_err(|error| format!("row `{}`: {error}", row.name))?);
                 let names = rule.env.iter().chain(&rule.unless_env);
                 variables.extend(names.map(|text| text.split('=').next().unwrap_or(text).to_owned()));
             }
@@ -78,11 +88,16 @@ impl Table {
         rows.into_iter()
     }
 
+    /// Whether a crate has a row.
+    pub fn has(&self, name: &str) -> bool {
+        self.crates.contains_key(name)
+    }
+
     /// The row of a package and those of its rules that hold.
     pub fn asks(&self, package: &Package, circumstances: Circumstances<'_>) -> Option<(&Row, Vec<&Rule>)> {
         let entry = self.crates.get(&package.name)?;
         let rules = entry.row.needs.iter().zip(&entry.targets);
-        let held = rules.filter(|(rule, target)| holds(rule, target.as_ref(), package, circumstances));
+        let held = rules.filter(|(rule, target)| holds(rule, target, package, circumstances));
         Some((&entry.row, held.map(|(rule, _)| rule).collect()))
     }
 
@@ -99,13 +114,10 @@ impl Table {
     }
 }
 
-fn holds(rule: &Rule, target: Option<&TargetSpec>, package: &Package, circumstances: Circumstances<'_>) -> bool {
+fn holds(rule: &Rule, target: &Target, package: &Package, circumstances: Circumstances<'_>) -> bool {
     let any = |wanted: &[String], there: &BTreeSet<String>| wanted.iter().any(|name| there.contains(name));
     let yes = |wanted: &[String], there: &BTreeSet<String>| wanted.is_empty() || any(wanted, there);
-    let set = |text: &String| match text.split_once('=') {
-        Some((name, value)) => circumstances.env.get(name).is_some_and(|own| own == value),
-        None => circumstances.env.contains_key(text),
-    };
+    let set = |text: &String| circumstances.is_set(text);
     yes(&rule.features, &package.features)
         && !any(&rule.unless_features, &package.features)
         && yes(&rule.build_dependencies, &package.build_dependencies)
@@ -114,8 +126,12 @@ fn holds(rule: &Rule, target: Option<&TargetSpec>, package: &Package, circumstan
         && !any(&rule.unless_dependencies, &package.dependencies)
         && (rule.env.is_empty() || rule.env.iter().any(set))
         && !rule.unless_env.iter().any(set)
-        // A target feature that decides is unknown before the compiler runs: then the rule stands.
-        && target.is_none_or(|spec| spec.eval(circumstances.platform).unwrap_or(true))
+        && match target {
+            Target::All => true,
+            Target::Triple(triple) => circumstances.triple == triple,
+            // What is unknown before the compiler runs stands.
+            Target::Cfg(expression) => circumstances.holds(expression, &package.features).unwrap_or(true),
+        }
         && rule.versions.as_ref().is_none_or(|range| version_in(&package.version, range))
 }
 
@@ -129,14 +145,8 @@ fn version_in(version: &str, range: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use guppy::platform::TargetFeatures;
-
     use super::*;
     use crate::catalog::tools;
-
-    fn platform(triple: &str) -> Platform {
-        Platform::new(triple.to_owned(), TargetFeatures::Unknown).unwrap()
-    }
 
     #[test]
     fn every_name_in_the_table_is_known() {
@@ -187,8 +197,7 @@ mod tests {
                 ..Package::default()
             };
             let env = env.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-            let platform = platform(triple);
-            let (_, rules) = table.asks(&package, Circumstances { platform: &platform, env: &env }).unwrap();
+            let (_, rules) = table.asks(&package, Circumstances::new(triple, &env)).unwrap();
             rules.iter().flat_map(|rule| rule.tools.iter().chain(&rule.libraries).cloned()).collect::<Vec<_>>()
         };
         let linux = "x86_64-unknown-linux-gnu";

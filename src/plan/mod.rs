@@ -2,6 +2,7 @@
 
 pub mod matrix;
 pub mod route;
+mod supply;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::{Catalog, Glibc};
 use crate::config::{Settings, TargetSettings};
 use crate::host::HostFacts;
-use crate::needs::{Need, NeedKind, Side};
+use crate::needs::{Need, NeedKind};
 pub use route::{Linker, Offer, Refusal, RouteKind, Setup, ZigTool};
 
 /// One thing to build: the selected bins for a target, a floor and a CPU.
@@ -197,7 +198,7 @@ fn plan_cell(
     settings: &Settings,
     catalog: &Catalog,
 ) -> (CellPlan, Option<Placement>) {
-    let CellInput { cell, needs, settings: own, routes } = input;
+    let CellInput { cell, mut needs, settings: own, routes } = input;
     let situation = route::Situation {
         cell: &cell,
         target: catalog.target(&cell.target),
@@ -206,6 +207,7 @@ fn plan_cell(
         catalog,
         may_provision: settings.provision.value,
         build_std: own.build_std.unwrap_or(false),
+        offline: settings.offline,
     };
     let order = routes.unwrap_or_else(|| route::default_order(&cell, host));
     let mut rejected = Vec::new();
@@ -225,7 +227,7 @@ fn plan_cell(
     }
     let Some((kind, offer)) = taken else {
         let common = route::common_refusal(&situation);
-        let because = blocked_because(&cell, &needs, &rejected, common.as_ref());
+        let because = blocked_because(&rejected, common.as_ref());
         if let Some(common) = common {
             // What a route lacks besides is of no use before this is mended.
             hints = common.hint.into_iter().collect();
@@ -246,6 +248,9 @@ fn plan_cell(
         };
         return (blocked, None);
     };
+    for need in needs.iter_mut().filter(|need| supply::is_supplied(need.kind)) {
+        need.supply = supply::find(need, &cell, kind, host);
+    }
     let mut setup = offer.setup;
     if let Some(cpu) = &cell.cpu {
         setup.rustflags.push(format!("-Ctarget-cpu={cpu}"));
@@ -273,17 +278,7 @@ fn plan_cell(
 }
 
 /// One sentence that names the cause: what no route can do without, else what the routes lack.
-fn blocked_because(cell: &Cell, needs: &[Need], rejected: &[Rejected], common: Option<&Refusal>) -> String {
-    let libraries: Vec<&Need> =
-        needs.iter().filter(|need| need.kind == NeedKind::SystemLibrary && need.side == Side::Target).collect();
-    if let Some(first) = libraries.first()
-        && rejected.iter().any(|r| r.reason.contains("system library"))
-    {
-        return format!(
-            "crate `{}` {} needs the system library {} for {}, and no route can give it",
-            first.package, first.version, first.name, cell.target
-        );
-    }
+fn blocked_because(rejected: &[Rejected], common: Option<&Refusal>) -> String {
     if let Some(common) = common {
         return common.reason.clone();
     }

@@ -1,10 +1,12 @@
 //! A distribution's cross gcc, or the compiler that the user configured for the target.
 
-use crate::host::GccFacts;
+use crate::host::{FoundBy, GccFacts};
 
 use super::{
     CTools, Linker, Offer, Refusal, Setup, Situation, c_users, floor_refusal, named, page_size_flag, require_tools,
+    target_needs,
 };
+use crate::needs::NeedKind;
 
 pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
     let (cell, host) = (situation.cell, situation.host);
@@ -40,7 +42,15 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
             Refusal::new(format!("`{prefix}-gcc` is not on PATH")).hint(format!("install `{prefix}-gcc`{package}"))
         );
     };
-    let GccFacts { cc, cxx, ar, version, glibc, .. } = gcc;
+    let GccFacts { cc, cxx, ar, version, glibc, fault, .. } = gcc;
+    if let Some(fault) = fault {
+        return Err(Refusal::new(fault.clone()).hint(format!("mend or remove `{prefix}-gcc`")));
+    }
+    let cxx_user = target_needs(situation.needs, &[NeedKind::CxxCompiler]).first().map(|need| &need.package);
+    if let (Some(package), None) = (cxx_user, cxx) {
+        return Err(Refusal::new(format!("crate `{package}` needs a C++ compiler, and `{prefix}-g++` is not on PATH"))
+            .hint(format!("install `{prefix}-g++`")));
+    }
     if cell.floor.is_some()
         && let Some(refusal) = floor_refusal(cell, &format!("`{prefix}-gcc` {version}"), *glibc)
     {
@@ -68,9 +78,18 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
             rustflags,
             cflags,
             record_link: false,
+            pkg_config_libdir: pkg_config_libdir(situation),
         },
         ..Offer::default()
     })
+}
+
+/// Debian keeps the packages of each architecture apart, and pkg-config must not answer with another's.
+fn pkg_config_libdir(situation: &Situation<'_>) -> Option<String> {
+    let multiarch = situation.target?.multiarch.as_ref()?;
+    let found = situation.host.libraries.get(&situation.cell.target)?;
+    let machine = found.values().any(|library| library.by == FoundBy::Machine);
+    machine.then(|| format!("/usr/lib/{multiarch}/pkgconfig:/usr/share/pkgconfig"))
 }
 
 fn debian_package(prefix: &str) -> String {

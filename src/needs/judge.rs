@@ -1,0 +1,363 @@
+//! One slice of the graph → its needs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cfg_expr::Expression;
+
+use super::circumstances::Ternary;
+use super::rows::Rule;
+use super::{Circumstances, Confidence, Need, NeedKind, Side, Table};
+use crate::catalog::tools;
+use crate::config::UserNeeds;
+use crate::evidence::{Call, Evidence, Guard, Script, What};
+use crate::graph::{Package, Slice, SystemDep};
+
+/// Everything that is known besides the graph.
+#[derive(Clone, Copy, Debug)]
+pub struct Knowledge<'a> {
+    /// What packages show of themselves, by package id.
+    pub evidence: &'a BTreeMap<String, Evidence>,
+    /// What the user's configuration says of crates, by name.
+    pub user: &'a BTreeMap<String, UserNeeds>,
+    /// The environment that build scripts will see.
+    pub env: &'a BTreeMap<String, String>,
+}
+
+/// How many dependency paths a need carries.
+const PATHS: usize = 4;
+
+/// The needs of a slice of the graph, the most telling first.
+pub fn judge(slice: &Slice, target: &str, host: &str, knowledge: Knowledge<'_>) -> Vec<Need> {
+    let mut needs: Vec<Need> = Vec::new();
+    for (side, packages, triple) in [(Side::Target, &slice.target, target), (Side::Host, &slice.host, host)] {
+        let circumstances = Circumstances::new(triple, knowledge.env);
+        for package in packages {
+            let asks = asks(package, circumstances, knowledge);
+            if asks.is_empty() {
+                continue;
+            }
+            let paths = slice.paths_to(&package.id, PATHS);
+            let paths = if paths.is_empty() { vec![vec![package.name.clone()]] } else { paths };
+            needs.extend(asks.into_iter().map(|ask| Need {
+                kind: ask.kind,
+                name: ask.name,
+                side,
+                package: package.name.clone(),
+                version: package.version.clone(),
+                paths: paths.clone(),
+                evidence: ask.evidence,
+                confidence: ask.confidence,
+                supply: None,
+            }));
+        }
+    }
+    needs.extend(host_linker(slice));
+    needs.sort_by(|a, b| {
+        (a.kind, a.side, a.confidence, &a.package, &a.name).cmp(&(b.kind, b.side, b.confidence, &b.package, &b.name))
+    });
+    needs
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Ask {
+    kind: NeedKind,
+    name: String,
+    evidence: String,
+    confidence: Confidence,
+}
+
+/// The asks of one package; each thing once, with the surest evidence.
+#[derive(Debug, Default)]
+struct Asks(Vec<Ask>);
+
+impl Asks {
+    fn add(&mut self, kind: NeedKind, name: &str, evidence: &str, confidence: Confidence) {
+        let ask = Ask { kind, name: name.to_owned(), evidence: evidence.to_owned(), confidence };
+        match self.0.iter_mut().find(|other| other.kind == kind && other.name == name) {
+            Some(other) if other.confidence <= confidence => {}
+            Some(other) => *other = ask,
+            None => self.0.push(ask),
+        }
+    }
+
+    fn add_tool(&mut self, tool: &str, evidence: &str, confidence: Confidence) {
+        match tool {
+            "cc" => self.add(NeedKind::CCompiler, NeedKind::CCompiler.name(), evidence, confidence),
+            "c++" => self.add(NeedKind::CxxCompiler, NeedKind::CxxCompiler.name(), evidence, confidence),
+            tool => self.add(NeedKind::Tool, tool, evidence, confidence),
+        }
+    }
+}
+
+fn asks(package: &Package, circumstances: Circumstances<'_>, knowledge: Knowledge<'_>) -> Vec<Ask> {
+    let mut asks = Asks::default();
+    if let Some(user) = knowledge.user.get(&package.name) {
+        for tool in &user.tools {
+            asks.add_tool(tool, "said by Convoy.toml", Confidence::Known);
+        }
+        for library in &user.libraries {
+            asks.add(NeedKind::SystemLibrary, library_key(library), "said by Convoy.toml", Confidence::Known);
+        }
+    } else if let Some((row, rules)) = Table::embedded().asks(package, circumstances) {
+        let evidence = format!("targets/needs.toml, read from {} {}", row.name, row.read);
+        for rule in rules {
+            known(rule, circumstances, &evidence, &mut asks);
+        }
+    } else {
+        shown(package, circumstances, knowledge.evidence.get(&package.id), &mut asks);
+    }
+    asks.0
+}
+
+fn known(rule: &Rule, circumstances: Circumstances<'_>, evidence: &str, asks: &mut Asks) {
+    for tool in &rule.tools {
+        asks.add_tool(tool, evidence, Confidence::Known);
+    }
+    for library in &rule.libraries {
+        asks.add(NeedKind::SystemLibrary, library, evidence, Confidence::Known);
+    }
+    if circumstances.os() == "macos" {
+        for framework in &rule.frameworks {
+            asks.add(NeedKind::Framework, framework, evidence, Confidence::Known);
+        }
+    }
+    if circumstances.os() == "windows" {
+        for library in &rule.import_libraries {
+            asks.add(NeedKind::ImportLibrary, library, evidence, Confidence::Known);
+        }
+    }
+    if let Some(what) = &rule.download {
+        asks.add(NeedKind::Download, what, evidence, Confidence::Known);
+    }
+    if let Some(why) = &rule.unsupported {
+        asks.add(NeedKind::Unsupported, why, evidence, Confidence::Known);
+    }
+}
+
+/// What the package itself shows.
+fn shown(package: &Package, circumstances: Circumstances<'_>, evidence: Option<&Evidence>, asks: &mut Asks) {
+    let empty = Evidence::default();
+    let evidence = evidence.unwrap_or(&empty);
+    if package.has_build_script {
+        match &evidence.script {
+            Script::Read => script(package, circumstances, evidence, asks),
+            Script::Unreadable(why) => manifest(package, &format!(" (its build script was not read: {why})"), asks),
+            Script::None => manifest(package, "", asks),
+        }
+    }
+    system_deps(package, circumstances, asks);
+    link_blocks(package, circumstances, evidence, asks);
+}
+
+/// From the manifest alone, where the build script could not be read.
+fn manifest(package: &Package, remark: &str, asks: &mut Asks) {
+    let table = Table::embedded();
+    let helpers: Vec<_> = package.build_dependencies.iter().filter_map(|name| table.helpers.get(name)).collect();
+    for helper in &helpers {
+        let evidence = format!("build-dependency on `{}`{remark}", helper.name);
+        for tool in &helper.tools {
+            asks.add_tool(tool, &evidence, Confidence::Likely);
+        }
+    }
+    let compiles = helpers.iter().any(|helper| compiles(&helper.tools));
+    if let Some(helper) = helpers.iter().find(|helper| helper.finds_library).filter(|_| !compiles) {
+        let library = package.links.as_deref().unwrap_or(&package.name);
+        let evidence = format!("build-dependency on `{}` and none that compiles C{remark}", helper.name);
+        asks.add(NeedKind::SystemLibrary, library_key(library), &evidence, Confidence::Likely);
+    }
+}
+
+fn compiles(tools: &[String]) -> bool {
+    tools.iter().any(|tool| tool == "cc" || tool == "c++")
+}
+
+/// From the build script's own calls.
+fn script(package: &Package, circumstances: Circumstances<'_>, evidence: &Evidence, asks: &mut Asks) {
+    let table = Table::embedded();
+    let reached: Vec<(&Call, bool)> = evidence
+        .calls
+        .iter()
+        .filter_map(|call| match reached(&call.guards, package, circumstances) {
+            Some(true) => Some((call, true)),
+            None => Some((call, false)),
+            Some(false) => None,
+        })
+        .collect();
+    let helper_compiles = |name: &String| table.helpers.get(name).is_some_and(|helper| compiles(&helper.tools));
+    let compiles_own = reached.iter().any(|(call, _)| matches!(&call.what, What::Helper(name) if helper_compiles(name)));
+    let os = circumstances.os();
+    for (call, sure) in reached {
+        let sureness = if sure { Confidence::Likely } else { Confidence::Unknown };
+        match &call.what {
+            What::Helper(name) => {
+                let Some(helper) = table.helpers.get(name) else { continue };
+                let text = format!("{}: uses `{name}`", call.place);
+                for tool in &helper.tools {
+                    // A compiler costs nothing to give, so that one is not left to chance.
+                    let compiler = tool == "cc" || tool == "c++";
+                    asks.add_tool(tool, &text, if compiler { Confidence::Likely } else { sureness });
+                }
+            }
+            What::Cxx => asks.add_tool("c++", &format!("{}: compiles C++", call.place), Confidence::Likely),
+            What::PkgConfig { name, optional } => {
+                // What is not found is compiled, or done without.
+                if compiles_own || *optional {
+                    continue;
+                }
+                let library = name.as_deref().or(package.links.as_deref()).unwrap_or(&package.name);
+                let text = format!("{}: asks pkg-config for {library}", call.place);
+                asks.add(NeedKind::SystemLibrary, library_key(library), &text, sureness);
+            }
+            What::Command(program) => {
+                let Some(tool) = tool_of(program) else { continue };
+                asks.add_tool(tool, &format!("{}: starts `{program}`", call.place), sureness);
+            }
+            What::LinkLib { kind, name } if kind == "framework" => {
+                if os == "macos" {
+                    let text = format!("{}: links the framework {name}", call.place);
+                    asks.add(NeedKind::Framework, name, &text, sureness);
+                }
+            }
+            What::LinkLib { kind, name } => {
+                if kind == "static" || compiles_own || of_the_system(name, os) {
+                    continue;
+                }
+                let text = format!("{}: links -l{name}", call.place);
+                asks.add(NeedKind::SystemLibrary, link_key(name), &text, sureness);
+            }
+        }
+    }
+}
+
+/// The tool that an executable belongs to; none for what every machine has, or convoy does not know.
+fn tool_of(program: &str) -> Option<&'static str> {
+    let belongs = |tool: &tools::Tool| tool.any_of.iter().chain(&tool.all_of).any(|name| name == program);
+    tools::tools().iter().find(|(_, tool)| belongs(tool)).map(|(name, _)| name.as_str())
+}
+
+/// Whether a call is reached.
+fn reached(guards: &[Guard], package: &Package, circumstances: Circumstances<'_>) -> Ternary {
+    let mut known = true;
+    for guard in guards {
+        let truth = match guard {
+            Guard::Feature { name, on } => Some(has_feature(package, name) == *on),
+            Guard::Target { cfg, holds } => {
+                let expression = Expression::parse(cfg).ok();
+                let truth = expression.and_then(|cfg| circumstances.holds(&cfg, &package.features));
+                truth.map(|truth| truth == *holds)
+            }
+            Guard::Env { name, set } => Some(circumstances.is_set(name) == *set),
+            // The machine that convoy runs on is nearly always Linux; a script that differs there is left open.
+            Guard::Host { .. } | Guard::Unknown => None,
+        };
+        match truth {
+            Some(true) => {}
+            Some(false) => return Some(false),
+            None => known = false,
+        }
+    }
+    known.then_some(true)
+}
+
+/// Build scripts see features in capitals, with `_` for `-`.
+fn has_feature(package: &Package, name: &str) -> bool {
+    let same = |own: &String| own == name || own.replace('-', "_").eq_ignore_ascii_case(&name.replace('-', "_"));
+    package.features.iter().any(same)
+}
+
+fn system_deps(package: &Package, circumstances: Circumstances<'_>, asks: &mut Asks) {
+    if !package.build_dependencies.contains("system-deps") {
+        return;
+    }
+    for SystemDep { name, optional, feature, cfg } in &package.system_deps {
+        let cfg = cfg.as_ref().and_then(|cfg| Expression::parse(cfg).ok());
+        let holds = cfg.is_none_or(|cfg| circumstances.holds(&cfg, &package.features).unwrap_or(true));
+        let asked = feature.as_ref().is_none_or(|feature| package.features.contains(feature));
+        if holds && asked && !optional {
+            let text = "its [package.metadata.system-deps]";
+            asks.add(NeedKind::SystemLibrary, library_key(name), text, Confidence::Known);
+        }
+    }
+}
+
+fn link_blocks(package: &Package, circumstances: Circumstances<'_>, evidence: &Evidence, asks: &mut Asks) {
+    let os = circumstances.os();
+    // Its own build script brings what these blocks name.
+    let compiles = asks.0.iter().any(|ask| matches!(ask.kind, NeedKind::CCompiler | NeedKind::CxxCompiler));
+    for link in &evidence.links {
+        let mut truth = Some(true);
+        for cfg in &link.cfgs {
+            let expression = Expression::parse(cfg).ok();
+            match expression.and_then(|cfg| circumstances.holds(&cfg, &package.features)) {
+                Some(true) => {}
+                Some(false) => truth = Some(false),
+                None => truth = truth.filter(|truth| !truth),
+            }
+        }
+        let confidence = match truth {
+            Some(true) => Confidence::Likely,
+            None => Confidence::Unknown,
+            Some(false) => continue,
+        };
+        let text = format!("{}: #[link(name = \"{}\")]", link.place, link.name);
+        match (link.kind.as_str(), os) {
+            ("framework", "macos") => asks.add(NeedKind::Framework, &link.name, &text, confidence),
+            ("framework" | "static" | "raw-dylib", _) => {}
+            (_, "windows") => asks.add(NeedKind::ImportLibrary, &link.name, &text, confidence),
+            _ if compiles || of_the_system(&link.name, os) => {}
+            _ => asks.add(NeedKind::SystemLibrary, link_key(&link.name), &text, confidence),
+        }
+    }
+}
+
+/// Whether a library comes with every C toolchain for the system.
+fn of_the_system(name: &str, os: &str) -> bool {
+    const LIBC: &[&str] = &[
+        "c", "m", "dl", "pthread", "rt", "util", "gcc", "gcc_s", "gcc_eh", "resolv", "nsl", "anl", "c++", "stdc++",
+        "unwind", "System", "System.B",
+    ];
+    os == "windows" || LIBC.contains(&name)
+}
+
+fn library_key(name: &str) -> &str {
+    Table::embedded().by_pkg_config(name).unwrap_or(name)
+}
+
+fn link_key(name: &str) -> &str {
+    Table::embedded().by_link_name(name).unwrap_or(name)
+}
+
+fn host_linker(slice: &Slice) -> Option<Need> {
+    let (package, evidence) = slice
+        .host
+        .iter()
+        .find(|package| package.is_proc_macro)
+        .map(|package| (package, "it is a proc-macro"))
+        .or_else(|| {
+            let script = slice.target.iter().chain(&slice.host).find(|package| package.has_build_script);
+            script.map(|package| (package, "it has a build script"))
+        })?;
+    Some(Need {
+        kind: NeedKind::HostLinker,
+        name: NeedKind::HostLinker.name().to_owned(),
+        side: Side::Host,
+        package: package.name.clone(),
+        version: package.version.clone(),
+        paths: vec![slice.path_to(package)],
+        evidence: evidence.to_owned(),
+        confidence: Confidence::Known,
+        supply: None,
+    })
+}
+
+/// The packages whose evidence a judgement of these slices looks at, each once.
+pub fn unread<'a>(slices: impl IntoIterator<Item = &'a Slice>, user: &BTreeMap<String, UserNeeds>) -> Vec<&'a Package> {
+    let table = Table::embedded();
+    let mut seen = BTreeSet::new();
+    slices
+        .into_iter()
+        .flat_map(|slice| slice.target.iter().chain(&slice.host))
+        .filter(|package| !user.contains_key(&package.name) && !table.has(&package.name))
+        .filter(|package| seen.insert(package.id.as_str()))
+        .collect()
+}
