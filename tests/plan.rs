@@ -31,6 +31,7 @@ fn bare() -> HostFacts {
 fn developer() -> HostFacts {
     HostFacts {
         linker: Some("/usr/bin/cc".into()),
+        cxx: Some("/usr/bin/c++".into()),
         zig: Some(ZigFacts { path: "/opt/zig/zig".into(), version: "0.17.1".to_owned() }),
         tools: ["cmake", "make", "perl"]
             .map(|name| (name.to_owned(), Utf8PathBuf::from(format!("/usr/bin/{name}"))))
@@ -53,6 +54,7 @@ fn with_gcc(glibc: Option<&str>) -> HostFacts {
         ar: Some(format!("/usr/bin/{prefix}-ar").into()),
         version: "12.2.0".to_owned(),
         glibc: glibc.map(|text| text.parse().unwrap()).filter(|_| !prefix.ends_with("mingw32")),
+        fault: None,
     };
     HostFacts {
         gcc: gcc.into_iter().map(|(triple, prefix)| (triple.to_owned(), facts(prefix))).collect(),
@@ -135,6 +137,8 @@ impl Question {
             dist_dir: valued("/project/dist".into()),
             profile: valued("release".to_owned()),
             provision: valued(self.provision),
+            offline: false,
+            needs: [].into(),
             tables: self.tables,
         };
         let known =
@@ -374,7 +378,7 @@ fn a_missing_build_tool_is_named_with_who_wants_it() {
     let host = HostFacts { tools: Default::default(), ..with_gcc(Some("2.31")) };
     let needs = vec![
         need(NeedKind::CCompiler, "rdkafka-sys"),
-        need(NeedKind::Cmake, "rdkafka-sys"),
+        Need { name: "cmake".to_owned(), ..need(NeedKind::Tool, "rdkafka-sys") },
         need(NeedKind::HostLinker, "rdkafka-sys"),
     ];
     insta::assert_snapshot!(ask(&["linux/arm64", "linux/amd64", "darwin/arm64"], host).needs(needs).told());

@@ -25,6 +25,8 @@ pub struct Tool {
     pub brew: Vec<String>,
     /// Python packages.
     pub pip: Vec<String>,
+    /// Crates that `cargo install` brings it from.
+    pub cargo: Vec<String>,
     /// A component of rustup's toolchains.
     pub rustup_component: Option<String>,
 }
