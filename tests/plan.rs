@@ -5,7 +5,7 @@
 use camino::Utf8PathBuf;
 use cargo_convoy::catalog::{Catalog, DEFAULT_MATRIX};
 use cargo_convoy::config::{Origin, Settings, TargetSettings, Valued};
-use cargo_convoy::host::{GccFacts, HostFacts, Rustc, UserTool, UserTools, ZigFacts};
+use cargo_convoy::host::{FoundBy, FoundLibrary, GccFacts, HostFacts, Rustc, UserTool, UserTools, ZigFacts};
 use cargo_convoy::needs::{Confidence, Need, NeedKind, Side};
 use cargo_convoy::plan::{self, CellInput, Linker, Plan, RouteKind, matrix, route::CTools};
 
@@ -385,11 +385,58 @@ fn a_missing_build_tool_is_named_with_who_wants_it() {
 }
 
 #[test]
-fn a_system_library_blocks_every_target_but_the_host() {
+fn a_system_library_needs_a_supply_for_the_target() {
     let needs = vec![need(NeedKind::SystemLibrary, "foo-sys"), need(NeedKind::HostLinker, "foo-sys")];
-    insta::assert_snapshot!(
-        ask(&["linux/arm64", "linux/amd64", "darwin/arm64"], with_gcc(Some("2.31"))).needs(needs).told()
-    );
+    let words = ["linux/arm64", "linux/amd64", "darwin/arm64"];
+    let found = |triples: &[&str], by: FoundBy| HostFacts {
+        libraries: triples
+            .iter()
+            .map(|triple| {
+                let library = FoundLibrary { version: Some("1.2".to_owned()), by, file: "/usr/lib/foo.pc".into() };
+                ((*triple).to_owned(), [("foo".to_owned(), library)].into())
+            })
+            .collect(),
+        ..with_gcc(Some("2.31"))
+    };
+    let arm = "aarch64-unknown-linux-gnu";
+    let none = ask(&words, with_gcc(Some("2.31"))).needs(needs.clone()).told();
+    let host = ask(&words, found(&[HOST], FoundBy::Machine)).needs(needs.clone()).told();
+    let both = ask(&words, found(&[HOST, arm], FoundBy::Machine)).needs(needs.clone()).told();
+    let user = ask(&words, found(&[arm], FoundBy::User)).needs(needs).told();
+    insta::assert_snapshot!(format!("{none}\n== host\n{host}\n== both\n{both}\n== user\n{user}"));
+}
+
+#[test]
+fn what_macos_and_windows_have_themselves_is_supplied() {
+    let named = |kind, name: &str| Need { name: name.to_owned(), ..need(kind, "some-sys") };
+    let needs = vec![named(NeedKind::Framework, "Security"), named(NeedKind::SystemLibrary, "zlib")];
+    let unknown = vec![named(NeedKind::Framework, "Teleport")];
+    let mac = ask(&["darwin/arm64"], developer()).needs(needs).told();
+    let none = ask(&["darwin/arm64"], developer()).needs(unknown).told();
+    let windows = ask(&["windows/amd64"], developer()).needs(vec![named(NeedKind::ImportLibrary, "ws2_32")]).told();
+    insta::assert_snapshot!(format!("{mac}\n{none}\n{windows}"));
+}
+
+#[test]
+fn what_no_route_changes_is_said_at_once() {
+    let named = |kind, name: &str| Need { name: name.to_owned(), ..need(kind, "some-sys") };
+    let unsupported = vec![named(NeedKind::Unsupported, "it speaks to Linux alone")];
+    let maybe = vec![Need { confidence: Confidence::Unknown, ..named(NeedKind::Tool, "meson") }];
+    let blocked = ask(&["darwin/arm64"], developer()).needs(unsupported).told();
+    let open = ask(&["linux/arm64"], developer()).needs(maybe).told();
+    insta::assert_snapshot!(format!("{blocked}\n{open}"));
+}
+
+#[test]
+fn a_compiler_that_failed_its_trial_is_passed_over() {
+    let mut host = with_gcc(Some("2.31"));
+    for gcc in host.gcc.values_mut() {
+        gcc.fault = Some("`/usr/bin/x-gcc` cannot link a line of C: cannot find crt1.o".to_owned());
+    }
+    let no_cxx = HostFacts { cxx: None, ..developer() };
+    let faulty = ask(&["linux/arm64"], host).needs(c()).told();
+    let without = ask(&["linux/amd64"], no_cxx).needs(cxx()).told();
+    insta::assert_snapshot!(format!("{faulty}\n{without}"));
 }
 
 // What the user says.

@@ -332,7 +332,11 @@ fn require_any_supply(situation: &Situation<'_>) -> Result<(), Refusal> {
     };
     match blocking(situation).filter(|need| supply::is_supplied(need.kind)).find(|need| !met(need)) {
         None => Ok(()),
-        Some(need) => Err(unsupplied(need, situation)),
+        Some(need) => {
+            let mut refusal = unsupplied(need, situation);
+            refusal.reason += ", and no route can give it";
+            Err(refusal)
+        }
     }
 }
 
@@ -345,8 +349,10 @@ fn unsupplied(need: &Need, situation: &Situation<'_>) -> Refusal {
         Side::Target => situation.cell.target.as_str(),
         Side::Host => "this machine",
     };
-    let refusal = Refusal::new(format!("crate `{}` needs {what} {} for {triple}", need.package, need.name));
-    let source = "turn on a feature that builds the library from source (often `vendored` or `bundled`)";
+    let refusal = Refusal::new(format!(
+        "crate `{}` {} needs {what} {} for {triple}",
+        need.package, need.version, need.name
+    ));
     if need.kind == NeedKind::Framework {
         return refusal;
     }
@@ -354,11 +360,7 @@ fn unsupplied(need: &Need, situation: &Situation<'_>) -> Refusal {
     let own = triple == "this machine" || triple == situation.host.rustc.host;
     match debian.filter(|debian| own && !debian.is_empty()) {
         Some(packages) => refusal.hint(format!("install {} (Debian: {packages})", need.name)),
-        None => refusal.hint(format!(
-            "{source} for `{}`, or leave out the feature that pulls it in: `cargo convoy why {}` shows the ways",
-            first_step(need),
-            need.package
-        )),
+        None => refusal.hint(format!("`cargo convoy why {}` shows what brings it, and the ways out", need.package)),
     }
 }
 
@@ -391,8 +393,8 @@ fn require_tools(situation: &Situation<'_>) -> Result<(), Refusal> {
     match lacking {
         None => Ok(()),
         Some(need) => Err(Refusal::new(format!(
-            "crate `{}` needs {}, which is not on this machine",
-            need.package, need.name
+            "crate `{}` {} needs {}, which is not on this machine",
+            need.package, need.version, need.name
         ))
         .hint(format!("install {}", need.name))),
     }
