@@ -11,8 +11,10 @@
 //! | [`catalog`] | the embedded `targets/*.toml`: targets, platforms, devices |
 //! | [`graph`] | `cargo metadata` → the packages active for a target, host side and target side apart |
 //! | [`needs`] | graph × target → what the dependencies ask of the C world |
+//! | [`evidence`] | a package's own files → what they show of its needs; read once a machine |
 //! | [`host`] | probes of this machine → what it offers |
 //! | [`plan`] | all of these → a plan; pure |
+//! | [`remedy`] | a need that nothing meets → the ways out |
 //! | [`provision`] | brings what the plan names: std, zig |
 //! | [`run`] | lanes, cargo's messages, signals |
 //! | [`link`] | the linker shim that records what went into a binary |
@@ -40,6 +42,7 @@ pub mod needs;
 pub mod package;
 pub mod plan;
 pub mod provision;
+pub mod remedy;
 pub mod report;
 pub mod request;
 pub mod run;

@@ -138,6 +138,7 @@ impl Question {
             profile: valued("release".to_owned()),
             provision: valued(self.provision),
             offline: false,
+            ignore_needs: false,
             needs: [].into(),
             tables: self.tables,
         };

@@ -64,6 +64,10 @@ pub(super) struct Prepared {
     /// What the dependencies ask for, by the cell's id.
     needs: BTreeMap<String, Vec<Need>>,
     forced: BTreeMap<String, Vec<RouteKind>>,
+    /// The active packages, by the cell's id.
+    pub slices: BTreeMap<String, Arc<Slice>>,
+    /// What `cargo metadata` printed.
+    pub metadata: String,
 }
 
 /// Whether cargo may go online while the graph is read.
@@ -159,7 +163,7 @@ pub(super) fn prepare(
     };
     let needs = judged(&slices, &cells, &settings, &project.host);
     project.host.libraries = host::find_libraries(&wanted(&needs, &cells, &project.host), &project.host.rustc.host, cache);
-    let mut prepared = Prepared { project, settings, cells, needs, forced };
+    let mut prepared = Prepared { project, settings, cells, needs, forced, slices, metadata };
     prepared.decide();
     Ok(prepared)
 }

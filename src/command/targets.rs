@@ -49,6 +49,7 @@ fn row(triple: &str, catalog: &Catalog, host: &HostFacts) -> TargetRow {
         id: triple.to_owned(),
         target: triple.to_owned(),
         floor,
+        floor_by_default: true,
         cpu: None,
         platform: target.and_then(|target| target.platform.clone()),
         devices: Vec::new(),

@@ -207,6 +207,7 @@ mod tests {
             profile: crate::config::Valued { value: "p".into(), origin: crate::config::Origin::Default },
             provision: crate::config::Valued { value: true, origin: crate::config::Origin::Default },
             offline: false,
+            ignore_needs: false,
             needs: table.needs,
             tables: table.target,
         };

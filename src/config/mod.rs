@@ -70,6 +70,8 @@ pub struct Settings {
     pub provision: Valued<bool>,
     /// Whether nothing may go over the network.
     pub offline: bool,
+    /// Whether blocked targets are attempted all the same.
+    pub ignore_needs: bool,
     /// `[needs.<crate>]` tables: what crates ask of the machine, where the user knows better.
     pub needs: BTreeMap<String, UserNeeds>,
     /// `[target."…"]` tables, in order of rising weight, by the word they are written under.
@@ -209,6 +211,7 @@ pub fn settle(
             true,
         ),
         offline: selection.offline,
+        ignore_needs: selection.ignore_needs,
         needs: files.iter().flat_map(|file| file.table.needs.clone()).collect(),
         tables: files.iter().flat_map(|file| file.table.target.clone()).collect(),
     })

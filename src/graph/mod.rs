@@ -1,6 +1,7 @@
 //! `cargo metadata` → the packages and features that are active for a target, host side and target side apart.
 
 mod system_deps;
+mod tables;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::request::{Features, Selection};
 use crate::suggest::nearest;
+pub use tables::{Closure, FeatureTable, FeatureTables};
 
 /// The whole dependency graph of a project.
 #[derive(Debug)]
@@ -109,8 +111,19 @@ impl Slice {
         self.paths_to(&package.id, 1).pop().unwrap_or_else(|| vec![package.name.clone()])
     }
 
-    /// Dependency paths from selected packages to the package of this id, the shortest first, at most `limit`.
+    /// Dependency paths from selected packages to the package of this id, by names, the shortest first.
     pub fn paths_to(&self, id: &str, limit: usize) -> Vec<Vec<String>> {
+        let names = |path: Vec<usize>| path.iter().map(|node| self.nodes[*node].1.clone()).collect();
+        self.node_paths_to(id, limit).into_iter().map(names).collect()
+    }
+
+    /// The same, by ids.
+    pub fn id_paths_to(&self, id: &str, limit: usize) -> Vec<Vec<String>> {
+        let ids = |path: Vec<usize>| path.iter().map(|node| self.nodes[*node].0.clone()).collect();
+        self.node_paths_to(id, limit).into_iter().map(ids).collect()
+    }
+
+    fn node_paths_to(&self, id: &str, limit: usize) -> Vec<Vec<usize>> {
         let Some(&start) = self.index.get(id) else { return Vec::new() };
         let mut found = Vec::new();
         let mut queue = VecDeque::from([vec![start]]);
@@ -119,7 +132,7 @@ impl Slice {
         while let Some(path) = queue.pop_front() {
             let Some(&last) = path.last() else { continue };
             if self.roots.contains(&last) {
-                found.push(path.iter().rev().map(|node| self.nodes[*node].1.clone()).collect());
+                found.push(path.iter().rev().copied().collect());
                 if found.len() == limit {
                     break;
                 }

@@ -50,6 +50,9 @@ pub struct HostFacts {
     /// The C++ compiler for this machine itself.
     #[serde(default)]
     pub cxx: Option<Utf8PathBuf>,
+    /// Its package manager.
+    #[serde(default)]
+    pub system: System,
     /// This machine's own glibc.
     pub glibc: Option<Glibc>,
     /// zig.
@@ -68,6 +71,23 @@ pub struct HostFacts {
     /// The environment variables that conditions of needs look at.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+}
+
+/// Whose package manager this machine has.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum System {
+    /// apt.
+    Debian,
+    /// dnf.
+    Fedora,
+    /// pacman.
+    Arch,
+    /// Homebrew.
+    MacOs,
+    /// None that convoy knows.
+    #[default]
+    Other,
 }
 
 /// A library for one triple.

@@ -13,7 +13,7 @@ use super::ask::output;
 use super::trial::{self, Language};
 use crate::catalog::{Catalog, Glibc, Target, tools};
 use crate::error::{Error, Result};
-use crate::host::{CacheDir, GccFacts, HostFacts, Rustc, Stamp, ZigFacts, on_path, rust_command};
+use crate::host::{CacheDir, GccFacts, HostFacts, Rustc, Stamp, System, ZigFacts, on_path, rust_command};
 use crate::needs::Table;
 use crate::provision::zig as pinned;
 
@@ -51,6 +51,7 @@ pub fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Result<Host
         rust_lld: rust_lld.exists().then_some(rust_lld),
         linker: own_compiler(&["cc", "gcc", "clang"], Language::C, &memory),
         cxx: own_compiler(&["c++", "g++", "clang++"], Language::Cxx, &memory),
+        system: system(),
         glibc: host_glibc(&rustc.host),
         tools: tools::tools().iter().filter_map(|(name, tool)| Some((name.clone(), locate(tool)?))).collect(),
         libraries: BTreeMap::new(),
@@ -69,6 +70,27 @@ pub fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Result<Host
     };
     memory.close(cache);
     Ok(facts)
+}
+
+/// Whose package manager this machine has: its release file says.
+fn system() -> System {
+    if cfg!(target_os = "macos") {
+        return System::MacOs;
+    }
+    let text = fs_err::read_to_string("/etc/os-release").unwrap_or_default();
+    let words = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("ID=").or(line.strip_prefix("ID_LIKE=")))
+        .flat_map(|value| value.trim_matches('"').split(' '));
+    for word in words {
+        match word {
+            "debian" | "ubuntu" | "raspbian" => return System::Debian,
+            "fedora" | "rhel" | "centos" => return System::Fedora,
+            "arch" => return System::Arch,
+            _ => {}
+        }
+    }
+    System::Other
 }
 
 /// A compiler for this machine itself that really compiles and links.

@@ -17,10 +17,7 @@ pub(super) enum Language {
 
 /// Why a gcc-like compiler does not serve a target; none where it does. `target` is none for this machine itself.
 pub(super) fn fault(compiler: &Utf8Path, language: Language, target: Option<&Target>) -> Option<String> {
-    match attempt(compiler, language, target) {
-        Ok(()) => None,
-        Err(fault) => Some(fault),
-    }
+    attempt(compiler, language, target).err()
 }
 
 fn attempt(compiler: &Utf8Path, language: Language, target: Option<&Target>) -> Result<(), String> {

@@ -32,7 +32,7 @@ pub fn judge(slice: &Slice, target: &str, host: &str, knowledge: Knowledge<'_>) 
     for (side, packages, triple) in [(Side::Target, &slice.target, target), (Side::Host, &slice.host, host)] {
         let circumstances = Circumstances::new(triple, knowledge.env);
         for package in packages {
-            let asks = asks(package, circumstances, knowledge);
+            let asks = asked(package, circumstances, knowledge);
             if asks.is_empty() {
                 continue;
             }
@@ -58,21 +58,24 @@ pub fn judge(slice: &Slice, target: &str, host: &str, knowledge: Knowledge<'_>) 
     needs
 }
 
+/// Something that one package asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Ask {
-    kind: NeedKind,
-    name: String,
+pub struct Asked {
+    /// What is needed.
+    pub kind: NeedKind,
+    /// Its name.
+    pub name: String,
     evidence: String,
     confidence: Confidence,
 }
 
 /// The asks of one package; each thing once, with the surest evidence.
 #[derive(Debug, Default)]
-struct Asks(Vec<Ask>);
+struct Asks(Vec<Asked>);
 
 impl Asks {
     fn add(&mut self, kind: NeedKind, name: &str, evidence: &str, confidence: Confidence) {
-        let ask = Ask { kind, name: name.to_owned(), evidence: evidence.to_owned(), confidence };
+        let ask = Asked { kind, name: name.to_owned(), evidence: evidence.to_owned(), confidence };
         match self.0.iter_mut().find(|other| other.kind == kind && other.name == name) {
             Some(other) if other.confidence <= confidence => {}
             Some(other) => *other = ask,
@@ -89,7 +92,8 @@ impl Asks {
     }
 }
 
-fn asks(package: &Package, circumstances: Circumstances<'_>, knowledge: Knowledge<'_>) -> Vec<Ask> {
+/// What one package asks for.
+pub fn asked(package: &Package, circumstances: Circumstances<'_>, knowledge: Knowledge<'_>) -> Vec<Asked> {
     let mut asks = Asks::default();
     if let Some(user) = knowledge.user.get(&package.name) {
         for tool in &user.tools {

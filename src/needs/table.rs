@@ -34,7 +34,7 @@ struct Entry {
 enum Target {
     All,
     Triple(String),
-    Cfg(Expression),
+    Cfg(Box<Expression>),
 }
 
 impl Target {
@@ -42,7 +42,7 @@ impl Target {
         match text {
             None => Ok(Target::All),
             Some(text) if text.starts_with("cfg(") => {
-                Expression::parse(text).map(Target::Cfg).map_err(|error| format!("`{text}`: {error}"))
+                Expression::parse(text).map(|cfg| Target::Cfg(Box::new(cfg))).map_err(|error| format!("`{text}`: {error}"))
             }
             Some(triple) => Ok(Target::Triple(triple.to_owned())),
         }

@@ -13,6 +13,7 @@ use crate::catalog::{Catalog, Glibc};
 use crate::config::{Settings, TargetSettings};
 use crate::host::HostFacts;
 use crate::needs::{Need, NeedKind};
+pub use supply::met;
 pub use route::{Linker, Offer, Refusal, RouteKind, Setup, ZigTool};
 
 /// One thing to build: the selected bins for a target, a floor and a CPU.
@@ -24,6 +25,10 @@ pub struct Cell {
     pub target: String,
     /// The oldest glibc the binary must start on; none outside linux-gnu and for the host's own triple as cargo builds it.
     pub floor: Option<Glibc>,
+    /// Whether nobody asked for that floor: it may rise with the libraries that are linked.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub floor_by_default: bool,
     /// rustc's name of the CPU to build for; none for the target's own baseline.
     pub cpu: Option<String>,
     /// The `os/arch[/variant]` name.
@@ -198,11 +203,17 @@ fn plan_cell(
     settings: &Settings,
     catalog: &Catalog,
 ) -> (CellPlan, Option<Placement>) {
-    let CellInput { cell, mut needs, settings: own, routes } = input;
+    let CellInput { mut cell, mut needs, settings: own, routes } = input;
+    // What a compiler is needed for is never left out: it decides what a lane is set up with.
+    let compiler = |need: &&Need| {
+        matches!(need.kind, NeedKind::CCompiler | NeedKind::CxxCompiler | NeedKind::HostLinker)
+    };
+    let considered: Vec<Need> =
+        if settings.ignore_needs { needs.iter().filter(compiler).cloned().collect() } else { needs.clone() };
     let situation = route::Situation {
         cell: &cell,
         target: catalog.target(&cell.target),
-        needs: &needs,
+        needs: &considered,
         host,
         catalog,
         may_provision: settings.provision.value,
@@ -248,6 +259,7 @@ fn plan_cell(
         };
         return (blocked, None);
     };
+    cell.floor = offer.floor.or(cell.floor);
     for need in needs.iter_mut().filter(|need| supply::is_supplied(need.kind)) {
         need.supply = supply::find(need, &cell, kind, host);
     }

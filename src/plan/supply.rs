@@ -3,7 +3,7 @@
 use crate::darwin;
 use crate::host::{FoundBy, HostFacts};
 use crate::needs::{Need, NeedKind, Side, Supply, SupplyKind, Table};
-use crate::plan::Cell;
+use crate::plan::{Cell, CellPlan, route};
 use crate::request::RouteKind;
 
 /// What meets a need for a library, a framework or a DLL of the target's system; none where nothing does.
@@ -46,6 +46,49 @@ pub(super) fn find(need: &Need, cell: &Cell, route: RouteKind, host: &HostFacts)
         FoundBy::Machine => SupplyKind::Host,
     };
     served.then(|| supply(kind, found.version.clone())).flatten()
+}
+
+/// What meets a need of a planned cell, in words; none where nothing does.
+pub fn met(need: &Need, planned: &CellPlan, host: &HostFacts, offline: bool) -> Option<String> {
+    let own = planned.cell.target == host.rustc.host;
+    match need.kind {
+        NeedKind::SystemLibrary | NeedKind::Framework | NeedKind::ImportLibrary => {
+            let on_some_route = || {
+                let order = route::default_order(&planned.cell, host);
+                order.into_iter().find_map(|route| find(need, &planned.cell, route, host))
+            };
+            let supply = need.supply.clone().or_else(on_some_route)?;
+            let version = supply.version.map(|version| format!(" {version}")).unwrap_or_default();
+            Some(match supply.kind {
+                SupplyKind::Host => format!("this machine's own package{version}"),
+                SupplyKind::System => "the target's own system has it".to_owned(),
+                SupplyKind::User => format!("your PKG_CONFIG_* variables{version}"),
+            })
+        }
+        NeedKind::Tool => host.tools.get(&need.name).map(|path| path.to_string()),
+        NeedKind::HostLinker => host_compiler(host),
+        NeedKind::CCompiler | NeedKind::CxxCompiler if need.side == Side::Host || own => {
+            let own = if need.kind == NeedKind::CxxCompiler { &host.cxx } else { &host.linker };
+            own.as_ref().map(|path| path.to_string()).or_else(|| host_compiler(host))
+        }
+        NeedKind::CCompiler | NeedKind::CxxCompiler => match planned.route {
+            Some(route) => Some(format!("the route {route}")),
+            None if host.zig.is_some() => Some("zig".to_owned()),
+            None if host.zig_unavailable.is_none() => Some("zig, to be brought".to_owned()),
+            None => host.gcc.get(&planned.cell.target).map(|gcc| gcc.cc.to_string()),
+        },
+        NeedKind::Download => (!offline).then(|| "the network".to_owned()),
+        NeedKind::Unsupported => None,
+    }
+}
+
+fn host_compiler(host: &HostFacts) -> Option<String> {
+    let zig = || match (&host.zig, &host.zig_unavailable) {
+        (Some(_), _) => Some("zig".to_owned()),
+        (None, None) => Some("zig, to be brought".to_owned()),
+        (None, Some(_)) => None,
+    };
+    host.linker.as_ref().map(|path| path.to_string()).or_else(zig)
 }
 
 /// Whether a need is one that a supply meets.

@@ -51,15 +51,22 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
         return Err(Refusal::new(format!("crate `{package}` needs a C++ compiler, and `{prefix}-g++` is not on PATH"))
             .hint(format!("install `{prefix}-g++`")));
     }
+    // Libraries of this machine were linked against its glibc, so the floor that nobody asked for rises to it.
+    let floor = glibc.filter(|glibc| {
+        cell.floor_by_default && cell.floor.is_some_and(|floor| *glibc > floor) && pkg_config_libdir(situation).is_some()
+    });
     if cell.floor.is_some()
+        && floor.is_none()
         && let Some(refusal) = floor_refusal(cell, &format!("`{prefix}-gcc` {version}"), *glibc)
     {
         return Err(refusal);
     }
     require_tools(situation)?;
     let mut because = format!("`{prefix}-gcc` {version} is on PATH");
-    if let Some(floor) = cell.floor {
-        because += &format!(" and its glibc keeps the floor {floor}");
+    match (floor, cell.floor) {
+        (Some(floor), _) => because += &format!("; this machine's libraries for it raise the floor to glibc {floor}"),
+        (None, Some(floor)) => because += &format!(" and its glibc keeps the floor {floor}"),
+        (None, None) => {}
     }
     if let Some(users) = c_users(situation) {
         because += &format!("; it compiles the C of {users}");
@@ -72,6 +79,7 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
     let cflags = cell.cpu.iter().map(|cpu| format!("-mcpu={cpu}")).collect();
     Ok(Offer {
         because,
+        floor,
         setup: Setup {
             linker: Linker::Driver(cc.clone()),
             c: CTools::Gcc { cc: cc.clone(), cxx: cxx.clone(), ar: ar.clone() },

@@ -51,6 +51,8 @@ pub struct Offer {
     pub setup: Setup,
     /// Whether std is built from source.
     pub build_std: bool,
+    /// A floor above the default one, which the libraries that are linked ask for.
+    pub floor: Option<Glibc>,
     /// Worth knowing.
     pub hint: Option<String>,
 }
