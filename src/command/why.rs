@@ -33,22 +33,22 @@ pub(super) fn why(subject: &str, selection: &Selection, json: bool, style: Style
 
 fn report(subject: &str, prepared: &Prepared) -> Result<WhyReport> {
     let plan = &prepared.project.plan;
-    let mut found: Vec<(&Need, Vec<&CellPlan>)> = Vec::new();
+    let mut found: Vec<Vec<(&Need, &CellPlan)>> = Vec::new();
     for cell in &plan.cells {
         for need in cell.needs.iter().filter(|need| means(subject, need)) {
             let same = |other: &Need| {
                 (other.kind, &other.name, &other.package, &other.version, other.side)
                     == (need.kind, &need.name, &need.package, &need.version, need.side)
             };
-            match found.iter_mut().find(|(other, _)| same(other)) {
-                Some((_, cells)) => cells.push(cell),
-                None => found.push((need, vec![cell])),
+            match found.iter_mut().find(|group| group.iter().any(|(other, _)| same(other))) {
+                Some(group) => group.push((need, cell)),
+                None => found.push(vec![(need, cell)]),
             }
         }
     }
     let path = if found.is_empty() { path_to(subject, prepared)? } else { Vec::new() };
     let ways = Ways::new(prepared)?;
-    let needs = found.into_iter().map(|(need, cells)| ways.explain(need, &cells)).collect();
+    let needs = found.iter().filter_map(|group| ways.explain(group)).collect();
     Ok(WhyReport { schema: 1, kind: "why".to_owned(), subject: subject.to_owned(), needs, path })
 }
 
@@ -100,15 +100,16 @@ impl<'a> Ways<'a> {
         Ok(Self { prepared, tables: FeatureTables::from_metadata(&prepared.metadata)? })
     }
 
-    fn explain(&self, need: &Need, cells: &[&CellPlan]) -> WhyNeed {
-        let met: Vec<WhyCell> = cells
+    /// One need, as it stands for each cell that has it.
+    fn explain(&self, group: &[(&Need, &CellPlan)]) -> Option<WhyNeed> {
+        let met: Vec<WhyCell> = group
             .iter()
-            .map(|cell| WhyCell { id: cell.cell.id.clone(), met_by: self.met(need, cell) })
+            .map(|(need, cell)| WhyCell { id: cell.cell.id.clone(), met_by: self.met(need, cell) })
             .collect();
         let unmet: Vec<&CellPlan> =
-            cells.iter().zip(&met).filter(|(_, met)| met.met_by.is_none()).map(|(cell, _)| *cell).collect();
-        let shown = unmet.first().or(cells.first());
-        let chains = shown.map(|cell| self.chains(need, cell)).unwrap_or_default();
+            group.iter().zip(&met).filter(|(_, met)| met.met_by.is_none()).map(|((_, cell), _)| *cell).collect();
+        let (need, first) = *group.first()?;
+        let chains = self.chains(need, unmet.first().copied().unwrap_or(first));
         let steps = |chain: &Chain<'_>| {
             let step = |step: &remedy::Step<'_>| WhyStep {
                 package: step.package.name.clone(),
@@ -117,7 +118,7 @@ impl<'a> Ways<'a> {
             };
             chain.steps.iter().map(step).collect()
         };
-        WhyNeed {
+        Some(WhyNeed {
             kind: need.kind,
             name: need.name.clone(),
             package: need.package.clone(),
@@ -128,7 +129,7 @@ impl<'a> Ways<'a> {
             chains: chains.iter().map(steps).collect(),
             cells: met,
             remedies: self.remedies(need, &unmet),
-        }
+        })
     }
 
     /// What meets a need of a cell. One that is not sure to be there blocks nothing.

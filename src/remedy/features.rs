@@ -66,32 +66,38 @@ pub fn features(
     tables: &FeatureTables,
     judged: &dyn Fn(&Package) -> Vec<needs::Asked>,
 ) -> Vec<Remedy> {
-    let mut found: Vec<Remedy> = Vec::new();
+    // With how far from the user's own manifest it is.
+    let mut found: Vec<(usize, Remedy)> = Vec::new();
+    let mut add = |index: usize, remedy: Remedy| {
+        if !found.iter().any(|(_, other)| other.text == remedy.text) {
+            found.push((index, remedy));
+        }
+    };
+    let mut opened = BTreeSet::new();
     for chain in chains {
         for (index, step) in chain.steps.iter().enumerate() {
             let Some(table) = tables.get(&step.package.id) else { continue };
             for feature in table.features.keys() {
                 let promising = feature.split(['-', '_']).any(|word| PROMISING.contains(&word));
-                if !promising || step.package.features.contains(feature) {
-                    continue;
+                if promising
+                    && !step.package.features.contains(feature)
+                    && let Some(then_needs) = around(need, chain, index, feature, tables, judged)
+                {
+                    add(index, turn_on(chain, index, feature, then_needs));
                 }
-                let Some(then_needs) = around(need, chain, index, feature, tables, judged) else { continue };
-                let remedy = turn_on(chain, index, feature, then_needs);
-                if !found.iter().any(|other| other.text == remedy.text) {
-                    found.push(remedy);
-                }
+            }
+            // Several ways to a need may open by one feature.
+            let first = step.opened_by.first().map(|opener| (step.package.id.clone(), opener.clone()));
+            if let Some(opener) = first
+                && opened.insert(opener)
+                && let Some(remedy) = leave_out(chain, index, step, tables)
+            {
+                add(index, remedy);
             }
         }
     }
-    for chain in chains {
-        for (index, step) in chain.steps.iter().enumerate() {
-            let Some(remedy) = leave_out(chain, index, step, tables) else { continue };
-            if !found.iter().any(|other| other.text == remedy.text) {
-                found.push(remedy);
-            }
-        }
-    }
-    found
+    found.sort_by_key(|(index, remedy)| (remedy.kind, *index));
+    found.into_iter().map(|(_, remedy)| remedy).collect()
 }
 
 /// What would be needed instead with a feature of a step on; none where the need stays.

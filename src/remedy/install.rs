@@ -131,21 +131,23 @@ fn command(system: System, packages: &[String]) -> Option<String> {
 pub fn install_commands(remedies: &[Remedy]) -> Vec<String> {
     let mut merged: Vec<String> = Vec::new();
     for command in remedies.iter().filter(|r| r.kind == RemedyKind::Install).filter_map(|r| r.command.as_ref()) {
-        let prefixes = ["sudo apt-get install ", "sudo dnf install ", "sudo pacman -S ", "brew install "];
-        let prefix = prefixes.iter().find(|prefix| command.starts_with(**prefix));
-        let same = prefix.and_then(|prefix| merged.iter().position(|other| other.starts_with(prefix)));
-        match (prefix, same) {
-            (Some(prefix), Some(index)) => {
-                for package in command[prefix.len()..].split(' ') {
+        // The packages come last, whatever is done before.
+        let split = INSTALLERS.iter().find_map(|installer| Some(command.rfind(installer)? + installer.len()));
+        let (prefix, packages) = command.split_at(split.unwrap_or(command.len()));
+        match merged.iter().position(|other| split.is_some() && other.starts_with(prefix)) {
+            Some(index) => {
+                for package in packages.split(' ') {
                     if !merged[index].split(' ').any(|own| own == package) {
                         merged[index].push(' ');
                         merged[index].push_str(package);
                     }
                 }
             }
-            _ if merged.contains(command) => {}
-            _ => merged.push(command.clone()),
+            None if merged.contains(command) => {}
+            None => merged.push(command.clone()),
         }
     }
     merged
 }
+
+const INSTALLERS: [&str; 4] = ["sudo apt-get install ", "sudo dnf install ", "sudo pacman -S ", "brew install "];

@@ -80,6 +80,8 @@ fn remedies(list: &[Remedy]) -> String {
     let mut text = String::new();
     if list.is_empty() {
         text.push_str(&wrapped("", "convoy knows no way out but to leave the crate out for these targets"));
+    } else {
+        text.push_str(&wrapped("", "ways out:"));
     }
     for (index, remedy) in list.iter().enumerate() {
         let then = match remedy.then_needs.as_slice() {
