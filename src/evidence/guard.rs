@@ -125,12 +125,11 @@ fn combined(parts: impl IntoIterator<Item = Guard>, all: bool) -> Guard {
             break;
         }
     }
-    // `a and (a or b)` is `a`; `a and (not a or b)` is `a and b`.
+    // `a and (a or b)` is `a`, also where `a` is unknown; `a and (not a or b)` is `a and b`.
     for at in 0..list.len() {
         let (Guard::Any(inner) | Guard::All(inner)) = &list[at] else { continue };
         let others = || list.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, guard)| guard);
-        let absorbed = |member: &Guard| *member != Guard::Unknown && others().any(|other| other == member);
-        if inner.iter().any(absorbed) {
+        if inner.iter().any(|member| others().any(|other| other == member)) {
             list[at] = wrap(Vec::new());
             continue;
         }
@@ -140,7 +139,10 @@ fn combined(parts: impl IntoIterator<Item = Guard>, all: bool) -> Guard {
         };
         let kept: Vec<Guard> = inner.iter().filter(possible).cloned().collect();
         if kept.len() < inner.len() {
-            list[at] = if all { Guard::any(kept) } else { Guard::all(kept) };
+            // What remains may be a member already, or have some.
+            let shorter = if all { Guard::any(kept) } else { Guard::all(kept) };
+            list[at] = wrap(Vec::new());
+            return combined(list.into_iter().chain([shorter]), all);
         }
     }
     if list.contains(&absorbing) {

@@ -239,3 +239,114 @@ fn either(mut ways: Vec<Vec<String>>) -> Vec<String> {
     };
     vec![format!("cfg(any({}))", ways.iter().map(way).collect::<Vec<_>>().join(", "))]
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn package(files: &[(&str, &str)], roots: &[&str]) -> Vec<LinkBlock> {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(dir.path()).unwrap();
+        let mut paths = Vec::new();
+        for (path, text) in files {
+            let path = dir.join(path);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(&path, text).unwrap();
+            paths.push(path);
+        }
+        let roots: Vec<Utf8PathBuf> = roots.iter().map(|root| dir.join(root)).collect();
+        read(dir, &roots, &paths)
+    }
+
+    fn shown(blocks: &[LinkBlock]) -> Vec<String> {
+        let cfgs = |block: &LinkBlock| block.cfgs.join(" & ").replace('"', "'");
+        blocks.iter().map(|block| format!("{} {} {} {}", block.place, block.kind, block.name, cfgs(block))).collect()
+    }
+
+    #[test]
+    fn blocks_with_what_is_around_them() {
+        // As core-foundation-sys and security-framework-sys.
+        let text = r#"
+            #![cfg(target_vendor = "apple")]
+            #[cfg_attr(all(any(target_os = "macos", target_os = "ios"), feature = "link"), link(name = "CoreFoundation", kind = "framework"))]
+            extern "C" {}
+            #[cfg(unix)]
+            mod sys {
+                #[link(name = "z")]
+                #[cfg(not(feature = "static"))]
+                unsafe extern "C" { fn f(); }
+                fn inside() { unsafe { #[link(name = "m", kind = "static")] extern "C" {} } }
+            }
+            cfg_if::cfg_if! {
+                if #[cfg(windows)] { #[link(name = "ws2_32", kind = "raw-dylib")] extern "system" {} }
+                else { #[link(kind = "dylib", name = "c")] extern "C" {} }
+            }
+            macro_rules! link { ($n:expr) => { #[link(name = "never")] extern "C" {} } }
+            #[link(wasm_import_module = "env")] extern "C" {}
+            #[link(name = "z")] extern "C" { fn plain(); }
+        "#;
+        assert_eq!(
+            shown(&package(&[("src/lib.rs", text)], &["src/lib.rs"])),
+            [
+                "src/lib.rs:4 framework CoreFoundation cfg(target_vendor = 'apple') & \
+             cfg(all(any(target_os = 'macos', target_os = 'ios'), feature = 'link'))",
+                "src/lib.rs:9 dylib z cfg(target_vendor = 'apple') & cfg(unix) & cfg(not(feature = 'static'))",
+                "src/lib.rs:10 static m cfg(target_vendor = 'apple') & cfg(unix)",
+                "src/lib.rs:13 raw-dylib ws2_32 cfg(target_vendor = 'apple') & cfg(windows)",
+                "src/lib.rs:14 dylib c cfg(target_vendor = 'apple') & cfg(not(windows))",
+                "src/lib.rs:18 dylib z cfg(target_vendor = 'apple')",
+            ]
+        );
+    }
+
+    #[test]
+    fn modules_in_files_have_the_conditions_of_their_declaration() {
+        let block = "#[link(name = \"x\")] extern \"C\" {}";
+        let found = package(
+            &[
+                ("src/lib.rs", "#[cfg(unix)] mod a; #[cfg(windows)] mod c; #[cfg(target_os = \"wasi\")] mod c;"),
+                ("src/a/mod.rs", "#![cfg(feature = \"a\")] #[cfg(target_os = \"linux\")] pub mod b;"),
+                ("src/a/b.rs", block),
+                ("src/c.rs", block),
+                ("src/bin/tool.rs", block),
+                ("src/lost.rs", block),
+            ],
+            &["src/lib.rs", "src/bin/tool.rs"],
+        );
+        assert_eq!(
+            shown(&found),
+            [
+                "src/a/b.rs:1 dylib x cfg(feature = 'a') & cfg(target_os = 'linux') & cfg(unix)",
+                "src/c.rs:1 dylib x cfg(any(windows, target_os = 'wasi'))",
+                "src/bin/tool.rs:1 dylib x ",
+            ]
+        );
+    }
+
+    #[test]
+    fn only_sources_that_may_have_a_block_are_parsed() {
+        for text in [
+            "#[link(name = \"a\")] extern {}",
+            "#[cfg_attr(x, link( kind = \"a\"))] extern \"C\" {}",
+            "link\n(\n name extern",
+        ] {
+            assert!(may_link(text.as_bytes()), "{text}");
+        }
+        for text in
+            ["symlink(name) extern", "hard_link(name) extern", "link(a, b) extern", "#[link(name = \"a\")]", "link"]
+        {
+            assert!(!may_link(text.as_bytes()), "{text}");
+        }
+        assert_eq!(in_source("#[link(name = \"a\")] extern \"C\" { fn ( }", "a.rs"), []);
+    }
+
+    proptest! {
+        #[test]
+        fn no_source_panics(text in "(extern|#\\[link\\(|name = \"x\"|\\)\\]|cfg_attr\\(|[{}()=,;!]|mod |[a-z ]|\\PC){0,40}") {
+            may_link(text.as_bytes());
+            in_source(&text, "a.rs");
+        }
+    }
+}

@@ -5,6 +5,7 @@ mod links;
 mod rust;
 mod script;
 mod store;
+mod system_deps;
 
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +57,8 @@ pub enum What {
     Helper(String),
     /// C++ through the `cc` crate: `.cpp(true)`.
     Cxx,
-    /// A library that pkg-config is asked for; the name when it is known without running the script.
+    /// A library that pkg-config is asked for, also by `system-deps`; the name when it is known without running the
+    /// script.
     PkgConfig {
         /// Its name.
         name: Option<String>,
@@ -101,7 +103,8 @@ pub enum Guard {
     },
     /// An environment variable is set, or not.
     Env {
-        /// Its name.
+        /// Its name. `*_NAME` stands for the one that the script makes for the target, mostly as in
+        /// `X86_64_UNKNOWN_LINUX_GNU_NAME`.
         name: String,
         /// Whether it must be set.
         set: bool,

@@ -167,7 +167,142 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::evidence::{Script, What};
+    use crate::evidence::{Call, Guard, LinkBlock, Script, What};
+
+    fn gathered(source: &Source, cache: &CacheDir, helpers: &BTreeSet<String>) -> Evidence {
+        let sources = std::slice::from_ref(source);
+        gather(sources, helpers, cache, 2, &|_, _| {}, &|| false).remove(&source.id).unwrap()
+    }
+
+    fn package(dir: &Utf8Path, checksum: Option<&str>) -> Source {
+        fs_err::create_dir_all(dir.join("src")).unwrap();
+        fs_err::write(dir.join("src/lib.rs"), "#[link(name = \"z\")] extern \"C\" {}").unwrap();
+        fs_err::write(dir.join("build.rs"), "fn main() { cc::Build::new(); }").unwrap();
+        Source {
+            id: "a 1.0.0".to_owned(),
+            name: "a".to_owned(),
+            version: "1.0.0+b".to_owned(),
+            dir: dir.to_owned(),
+            build_script: Some("build.rs".into()),
+            roots: vec![dir.join("src/lib.rs")],
+            checksum: checksum.map(str::to_owned),
+        }
+    }
+
+    fn cc() -> Evidence {
+        let call = Call { what: What::Helper("cc".to_owned()), guards: Vec::new(), place: "build.rs:1".to_owned() };
+        let link = LinkBlock {
+            name: "z".to_owned(),
+            kind: "dylib".to_owned(),
+            cfgs: Vec::new(),
+            place: "src/lib.rs:1".to_owned(),
+        };
+        Evidence { script: Script::Read, calls: vec![call], links: vec![link] }
+    }
+
+    #[test]
+    fn a_package_of_a_registry_is_read_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(dir.path()).unwrap();
+        let cache = CacheDir::at(&dir.join("cache"));
+        let source = package(&dir.join("package"), Some("0123456789abcdef0123"));
+        assert_eq!(gathered(&source, &cache, &helpers()), cc());
+        fs_err::write(dir.join("package/build.rs"), "fn main() {}").unwrap();
+        assert_eq!(gathered(&source, &cache, &helpers()), cc());
+        let kept = dir.join("cache/evidence/a-1.0.0+b-0123456789abcdef.json");
+        let text = fs_err::read_to_string(&kept).unwrap();
+        // Broken, of another format, or about other helpers: read again.
+        for text in [text[..20].to_owned(), text.replace("\"format\":1", "\"format\":0"), String::new()] {
+            fs_err::write(&kept, text).unwrap();
+            assert_eq!(gathered(&source, &cache, &helpers()).calls, []);
+        }
+        fs_err::write(&kept, &text).unwrap();
+        assert_eq!(gathered(&source, &cache, &BTreeSet::new()).calls, []);
+        // No cache is no reason to fail.
+        let nowhere = CacheDir::at(&kept);
+        assert_eq!(gathered(&source, &nowhere, &helpers()).links, cc().links);
+    }
+
+    #[test]
+    fn a_package_of_ones_own_is_read_again_when_it_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(dir.path()).unwrap();
+        let cache = CacheDir::at(&dir.join("cache"));
+        let source = package(&dir.join("package"), None);
+        let changed = |path: &str, text: &str| {
+            fs_err::write(source.dir.join(path), text).unwrap();
+            gathered(&source, &cache, &helpers())
+        };
+        assert_eq!(gathered(&source, &cache, &helpers()), cc());
+        assert_eq!(gathered(&source, &cache, &helpers()), cc());
+        assert_eq!(changed("build.rs", "mod other; fn main() { other::go() }").calls, []);
+        assert_eq!(changed("other.rs", "pub fn go() { cmake::build(\".\"); }").calls.len(), 1);
+        assert_eq!(changed("src/new.rs", "#[link(name = \"y\")] extern \"C\" {}").links.len(), 2);
+        fs_err::remove_file(source.dir.join("src/new.rs")).unwrap();
+        assert_eq!(gathered(&source, &cache, &helpers()).links, cc().links);
+        // What the script looks for decides as well.
+        let script = "fn main() { if std::path::Path::new(\"vendor\").exists() { cc::Build::new(); } }";
+        assert_eq!(changed("build.rs", script).calls, []);
+        assert_eq!(changed("vendor", "").calls, cc().calls);
+    }
+
+    #[test]
+    fn what_is_not_there_shows_nothing_and_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(dir.path()).unwrap();
+        let cache = CacheDir::at(&dir.join("cache"));
+        let mut source = package(&dir.join("package"), Some("0123456789abcdef"));
+        fs_err::rename(dir.join("package"), dir.join("elsewhere")).unwrap();
+        let evidence = gathered(&source, &cache, &helpers());
+        assert!(matches!(evidence.script, Script::Unreadable(_)));
+        fs_err::rename(dir.join("elsewhere"), dir.join("package")).unwrap();
+        assert_eq!(gathered(&source, &cache, &helpers()), cc());
+        source.build_script = None;
+        source.roots = Vec::new();
+        source.checksum = None;
+        assert_eq!(gathered(&source, &cache, &helpers()), Evidence::default());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_between_folders_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(dir.path()).unwrap();
+        let source = package(&dir.join("package"), None);
+        std::os::unix::fs::symlink(dir.join("package"), dir.join("package/src/loop")).unwrap();
+        std::os::unix::fs::symlink(dir.join("package/src/x.rs"), dir.join("package/src/x.rs")).unwrap();
+        assert_eq!(gathered(&source, &CacheDir::at(&dir.join("cache")), &helpers()), cc());
+    }
+
+    #[test]
+    fn gathering_stops_and_tells_how_far_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(dir.path()).unwrap();
+        let cache = CacheDir::at(&dir.join("cache"));
+        let one = package(&dir.join("package"), None);
+        let sources: Vec<Source> = (0..9).map(|at| Source { id: at.to_string(), ..one.clone() }).collect();
+        let told = Mutex::new(Vec::new());
+        let tell = |done, all| told.lock().unwrap().push((done, all));
+        assert_eq!(gather(&sources, &helpers(), &cache, 3, &tell, &|| false).len(), 9);
+        let mut told = told.into_inner().unwrap();
+        told.sort_unstable();
+        assert_eq!(told, (1..=9).map(|done| (done, 9)).collect::<Vec<_>>());
+        assert_eq!(gather(&sources, &helpers(), &cache, 3, &|_, _| {}, &|| true).len(), 0);
+        assert_eq!(gather(&[], &helpers(), &cache, 0, &|_, _| {}, &|| false).len(), 0);
+    }
+
+    #[test]
+    fn evidence_survives_the_cache() {
+        let guards = vec![
+            Guard::Any(vec![Guard::Unknown, Guard::All(Vec::new())]),
+            Guard::Env { name: "X".to_owned(), set: false },
+            Guard::Library { name: "z".to_owned(), found: true },
+        ];
+        let what = What::PkgConfig { name: None, optional: true };
+        let evidence = Evidence { calls: vec![Call { what, guards, place: String::new() }], ..cc() };
+        let text = serde_json::to_string(&evidence).unwrap();
+        assert_eq!(serde_json::from_str::<Evidence>(&text).unwrap(), evidence);
+    }
 
     /// Every package in cargo's unpacked registry: `cargo test --release --lib evidence -- --ignored --nocapture`. With
     /// CONVOY_SHOW=NAME what is found of packages whose folder begins so is printed.
@@ -186,17 +321,17 @@ mod tests {
         }
         let dir = tempfile::tempdir().unwrap();
         let cache = CacheDir::at(Utf8Path::from_path(dir.path()).unwrap());
-        let gathered = |what: &str, sources: &[Source]| {
+        let timed = |what: &str, sources: &[Source]| {
             let start = Instant::now();
             let threads = std::thread::available_parallelism().unwrap().get();
             let found = gather(sources, &helpers(), &cache, threads, &|_, _| {}, &|| false);
             println!("{what}: {} packages in {:?}", found.len(), start.elapsed());
             found
         };
-        let cold = gathered("cold", &sources);
-        let warm = gathered("warm", &sources);
+        let cold = timed("cold", &sources);
+        let warm = timed("warm", &sources);
         assert_eq!(cold, warm);
-        gathered("warm", &sources[..sources.len().min(800)]);
+        timed("warm", &sources[..sources.len().min(800)]);
         let count = |test: &dyn Fn(&Evidence) -> bool| cold.values().filter(|evidence| test(evidence)).count();
         println!("{} scripts read", count(&|evidence| evidence.script == Script::Read));
         println!("{} with calls", count(&|evidence| !evidence.calls.is_empty()));
@@ -217,7 +352,6 @@ mod tests {
                 }
             }
         }
-        let _ = What::Cxx;
     }
 
     fn helpers() -> BTreeSet<String> {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::{Call, Guard, Script, What};
+use super::{Call, Guard, Script, What, system_deps};
 
 /// What a build script shows.
 #[derive(Debug, Default)]
@@ -18,7 +18,7 @@ pub(super) struct Reading {
     pub script: Script,
     /// What is in it.
     pub calls: Vec<Call>,
-    /// The files it was read from, also those that are missing.
+    /// The files it was read from, and what else decides, also where these are missing.
     pub files: Vec<Utf8PathBuf>,
 }
 
@@ -26,12 +26,13 @@ pub(super) struct Reading {
 /// whose use is of interest.
 pub(super) fn read(dir: &Utf8Path, script: &Utf8Path, helpers: &BTreeSet<String>) -> Reading {
     let tree = tree::Tree::load(dir, &dir.join(script));
-    let calls = walk::calls(&tree, helpers);
+    let (mut calls, looked_up) = walk::calls(&tree, helpers);
+    calls.extend(system_deps::calls(dir, &calls));
     let script = match tree.failed.into_iter().next() {
         Some(reason) => Script::Unreadable(reason),
         None => Script::Read,
     };
-    Reading { script, calls: distinct(calls), files: tree.read }
+    Reading { script, calls: distinct(calls), files: tree.read.into_iter().chain(looked_up).collect() }
 }
 
 /// The calls without those that another one includes: the same thing under some of the conditions.
@@ -54,3 +55,6 @@ fn distinct(calls: Vec<Call>) -> Vec<Call> {
     }
     kept
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,6 +116,12 @@ impl<'a> Names<'a> {
         })
     }
 
+    /// Whether a full path names a function of the script, with all of its modules.
+    pub fn is_own(&self, path: &[String]) -> bool {
+        let named = path.last().and_then(|name| self.by_name.get(name)).into_iter().flatten();
+        named.into_iter().any(|index| self.functions[*index].path.ends_with(path))
+    }
+
     /// The methods of this name.
     pub fn methods(&self, name: &str) -> Vec<usize> {
         let named = self.by_name.get(name).into_iter().flatten().copied();

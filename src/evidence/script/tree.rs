@@ -26,7 +26,8 @@ pub(super) struct Tree {
     pub mentions_pkg_config: bool,
     /// The path of each source, by the name that spans have for it.
     names: HashMap<String, Utf8PathBuf>,
-    package: Utf8PathBuf,
+    /// The package's folder.
+    pub package: Utf8PathBuf,
     bytes: u64,
     /// The files that are being read: one that includes itself is read once.
     open: Vec<Utf8PathBuf>,
@@ -36,6 +37,8 @@ pub(super) struct Tree {
 #[derive(Clone, Copy, Debug)]
 struct Place<'a> {
     /// The folder that the file is in.
+    file: &'a Utf8Path,
+    /// The folder that `#[path]` begins in: within a module in braces not the file's.
     folder: &'a Utf8Path,
     /// The folder of the files of its modules.
     modules: &'a Utf8Path,
@@ -46,7 +49,7 @@ impl Tree {
     pub fn load(package: &Utf8Path, script: &Utf8Path) -> Tree {
         let mut tree = Tree { package: package.to_owned(), ..Tree::default() };
         let folder = script.parent().unwrap_or(package);
-        let place = Place { folder, modules: folder };
+        let place = Place { file: folder, folder, modules: folder };
         tree.items = tree.file(script, place).unwrap_or_default();
         tree
     }
@@ -109,9 +112,9 @@ impl Tree {
                 Item::Macro(call) if call.mac.path.is_ident("include") => {
                     // Only a literal tells where; what is generated is elsewhere.
                     let Ok(path) = call.mac.parse_body::<LitStr>() else { continue };
-                    let path = place.folder.join(path.value());
-                    let folder = path.parent().unwrap_or(place.folder).to_owned();
-                    let place = Place { folder: &folder, modules: place.modules };
+                    let path = place.file.join(path.value());
+                    let folder = path.parent().unwrap_or(place.file).to_owned();
+                    let place = Place { file: &folder, ..place };
                     found.extend(self.file(&path, place).unwrap_or_default());
                 }
                 Item::Macro(call) => {
@@ -129,9 +132,9 @@ impl Tree {
             Some((_, path)) => place.folder.join(path),
             None => place.modules.join(module.ident.unraw().to_string()),
         };
-        let content = module
-            .content
-            .map(|(brace, items)| (brace, self.resolved(items, Place { folder: &below, modules: &below })));
+        let content = module.content.map(|(brace, items)| {
+            (brace, self.resolved(items, Place { file: place.file, folder: &below, modules: &below }))
+        });
         Item::Mod(ItemMod { content, ..module })
     }
 
@@ -160,7 +163,9 @@ impl Tree {
                 continue;
             }
             let folder = path.parent().unwrap_or(place.folder).to_owned();
-            let Some(items) = self.file(&path, Place { folder: &folder, modules: &modules }) else { continue };
+            let Some(items) = self.file(&path, Place { file: &folder, folder: &folder, modules: &modules }) else {
+                continue;
+            };
             let mut attrs = module.attrs.clone();
             attrs.extend(condition.iter().flat_map(cfg_attribute));
             found.push(Item::Mod(ItemMod { attrs, content: Some((Brace::default(), items)), ..module.clone() }));

@@ -15,6 +15,8 @@ pub(super) enum Value {
     Env(String),
     /// A text.
     Text(String),
+    /// A text of which only the end is known.
+    End(String),
     /// An array, a tuple.
     List(Vec<Value>),
     /// Something that a helper crate made.
@@ -147,6 +149,11 @@ impl Value {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// In lower case.
+    pub fn lowercase(self) -> Value {
+        if let Value::Text(text) = self { Value::Text(text.to_lowercase()) } else { self }
     }
 
     /// Its members, as one of them.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use proc_macro2::Span;
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
@@ -29,8 +30,8 @@ const MOST_CALLS: usize = 2_000;
 /// Members of a list that are looked at one by one.
 const MOST_MEMBERS: usize = 32;
 
-/// What a script does, in order.
-pub(super) fn calls(tree: &Tree, helpers: &BTreeSet<String>) -> Vec<Call> {
+/// What a script does, in order, and the paths that this depends on.
+pub(super) fn calls(tree: &Tree, helpers: &BTreeSet<String>) -> (Vec<Call>, Vec<Utf8PathBuf>) {
     let names = Names::of(tree);
     let helpers = helpers.iter().map(|name| name.replace('-', "_")).collect();
     let mut walk = Walk {
@@ -43,8 +44,10 @@ pub(super) fn calls(tree: &Tree, helpers: &BTreeSet<String>) -> Vec<Call> {
         frames: Vec::new(),
         scopes: Vec::new(),
         known: HashMap::new(),
+        looked_up: Vec::new(),
         steps: 0,
         depth: 0,
+        cut: false,
     };
     let unsure: Vec<usize> = match names.main() {
         Some(main) => {
@@ -55,7 +58,7 @@ pub(super) fn calls(tree: &Tree, helpers: &BTreeSet<String>) -> Vec<Call> {
         None => (0..names.functions.len()).collect(),
     };
     walk.path = vec![Guard::Unknown];
-    if walk.steps > MOST_STEPS {
+    if walk.cut {
         // Each function once, without a word on when it is called.
         walk.steps = 0;
         walk.known.clear();
@@ -66,7 +69,7 @@ pub(super) fn calls(tree: &Tree, helpers: &BTreeSet<String>) -> Vec<Call> {
             walk.enter(index, Vec::new());
         }
     }
-    walk.calls
+    (walk.calls, walk.looked_up)
 }
 
 /// What became of the run: under what conditions it does not come by the next statement.
@@ -151,8 +154,12 @@ struct Walk<'t> {
     frames: Vec<Frame>,
     scopes: Vec<HashMap<String, Variable>>,
     known: HashMap<usize, Vec<Known>>,
+    /// Paths whose being there decided something.
+    looked_up: Vec<Utf8PathBuf>,
     steps: usize,
     depth: usize,
+    /// Whether it ended somewhere for being too long or too deep.
+    cut: bool,
 }
 
 impl Walk<'_> {
@@ -163,7 +170,11 @@ impl Walk<'_> {
         let names = self.names;
         let function = &names.functions[index];
         let running = self.frames.iter().any(|frame| frame.function == Some(index));
-        if running || self.frames.len() >= MOST_FRAMES || self.is_dead() || function.cfg == Guard::NEVER {
+        if running || self.is_dead() || function.cfg == Guard::NEVER {
+            return Value::Unknown;
+        }
+        if self.frames.len() >= MOST_FRAMES {
+            self.cut = true;
             return Value::Unknown;
         }
         if let Some(known) = self
@@ -275,7 +286,8 @@ impl Walk<'_> {
 
     /// The script panics under a condition.
     fn fail(&mut self, condition: &Guard) {
-        if *condition == Guard::NEVER || self.is_dead() {
+        let whole = Guard::all(self.path.iter().cloned().chain([condition.clone()]));
+        if *condition == Guard::NEVER || whole == Guard::NEVER {
             return;
         }
         self.demand(condition);
@@ -353,6 +365,20 @@ impl Walk<'_> {
             let own = ["rustc", "cargo", "rustdoc", ""].contains(&name.as_str());
             (!own).then_some(What::Command(name))
         });
+    }
+
+    /// Whether a path is there. What belongs to the package can be looked up now.
+    fn exists(&mut self, path: &Value) -> Guard {
+        let Value::Text(path) = path else { return Guard::Unknown };
+        let path = Utf8Path::new(path);
+        let inside = |part| matches!(part, Utf8Component::Normal(_) | Utf8Component::CurDir);
+        if !path.components().all(inside) {
+            return Guard::Unknown;
+        }
+        let path = self.tree.package.join(path);
+        let exists = path.exists();
+        self.looked_up.push(path);
+        if exists { Guard::ALWAYS } else { Guard::NEVER }
     }
 
     /// What a printed line tells cargo to link.
@@ -571,6 +597,7 @@ impl Walk<'_> {
     fn value(&mut self, expr: &Expr) -> Value {
         self.steps += 1;
         if self.steps > MOST_STEPS || self.depth >= DEEPEST {
+            self.cut = true;
             return Value::Unknown;
         }
         self.depth += 1;
@@ -737,12 +764,19 @@ impl Walk<'_> {
 
     /// The script panics unless a value is there.
     fn require(&mut self, value: &Value) {
-        if let Value::Library(index, _) = value
-            && let Some(Call { what: What::PkgConfig { optional, .. }, .. }) = self.calls.get_mut(*index)
-        {
-            *optional = false;
+        match value {
+            Value::Either(list) => {
+                for (condition, value) in list {
+                    self.under(condition, |walk| walk.require(value));
+                }
+            }
+            Value::Library(index, None) => {
+                if let Some(Call { what: What::PkgConfig { optional, .. }, .. }) = self.calls.get_mut(*index) {
+                    *optional = false;
+                }
+            }
+            other => self.fail(&other.is_there().negated()),
         }
-        self.fail(&value.is_there().negated());
     }
 
     fn binary(&mut self, op: &BinOp, left: &Expr, right: &Expr) -> Value {
@@ -855,7 +889,7 @@ impl Walk<'_> {
             }
         }
         let full = self.names.full_path(path, module);
-        if let Some(helper) = self.helper(&full) {
+        if let Some(helper) = self.helper(&full).filter(|_| !self.names.is_own(&full)) {
             let span = span_of(path);
             self.find(What::Helper(helper.replace('_', "-")), span);
             let last = full.last().map(String::as_str).unwrap_or_default();
@@ -882,11 +916,7 @@ impl Walk<'_> {
         let last_two: Vec<&str> = full.iter().rev().take(2).rev().map(String::as_str).collect();
         let first = arguments.into_iter().next();
         match (last_two.as_slice(), first) {
-            (["env", "var" | "var_os"] | ["var" | "var_os"], Some(Value::Text(name))) => Value::Env(name),
-            (["env", "var" | "var_os"], Some(Value::Either(list))) => {
-                let of_text = |value| if let Value::Text(name) = value { Value::Env(name) } else { Value::Unknown };
-                Value::either(list.into_iter().map(|(guard, value)| (guard, of_text(value))).collect())
-            }
+            (["env", "var" | "var_os"] | ["var" | "var_os"], Some(name)) => variable_of(name),
             (["Command", "new"], Some(name)) => {
                 self.command(&name, span_of(&function.path));
                 Value::Unknown
@@ -898,6 +928,10 @@ impl Walk<'_> {
                     self.fail(&Guard::ALWAYS);
                 }
                 Value::Unknown
+            }
+            (["fs", "metadata" | "read_dir"], Some(path)) => {
+                let exists = self.exists(&path);
+                Value::either(vec![(exists.clone(), Value::Something), (exists.negated(), Value::Nothing)])
             }
             (["Err"] | [_, "Err"], _) => Value::Nothing,
             (["Some" | "Ok"] | [_, "Some" | "Ok"], Some(inner)) => match inner {
@@ -966,8 +1000,20 @@ impl Walk<'_> {
                     return value.inner();
                 }
                 self.fail(&Guard::all([not.clone(), failed]));
+                if there == Guard::Unknown && matches!(default, Value::Env(_)) {
+                    // One of two variables, such as `TARGET_NAME` and `NAME`: the one that is known tells when it is set.
+                    return Value::either(vec![(there, value.inner()), (Guard::ALWAYS, default)]);
+                }
                 Value::either(vec![(there, value.inner()), (not, default)])
             }
+            ("exists" | "is_dir" | "is_file", 0) => Value::Bool(self.exists(&value)),
+            ("join", 1) => match (&value, self.given(given)) {
+                (Value::Text(folder), Value::Text(path)) => Value::Text(format!("{folder}/{path}")),
+                // A script runs in the package's own folder.
+                (Value::Env(name), path @ Value::Text(_)) if name == "CARGO_MANIFEST_DIR" => path,
+                _ => Value::Unknown,
+            },
+            ("to_lowercase" | "to_ascii_lowercase", 0) if matches!(value, Value::Text(_)) => value.lowercase(),
             ("then" | "then_some", 1) => {
                 let holds = value.holds();
                 let (result, _) = self.under(&holds, |walk| walk.function_value(given, &[]));
@@ -1067,7 +1113,8 @@ impl Walk<'_> {
                 Value::Bool(meta.map_or(Guard::Unknown, |meta| guard::of_cfg(&meta)))
             }
             "option_env" => call.parse_body::<LitStr>().map_or(Value::Unknown, |name| Value::Env(name.value())),
-            "env" | "include_str" | "include_bytes" | "macro_rules" | "stringify" | "line" | "file" => Value::Unknown,
+            "env" => call.parse_body::<LitStr>().map_or(Value::Unknown, |name| Value::Env(name.value())),
+            "include_str" | "include_bytes" | "macro_rules" | "stringify" | "line" | "file" => Value::Unknown,
             "matches" => {
                 let parser = |input: syn::parse::ParseStream<'_>| {
                     let value: Expr = input.parse()?;
@@ -1242,8 +1289,29 @@ fn pieces(format: &str) -> Option<Vec<Piece>> {
     Some(pieces)
 }
 
-/// Values one after the other as texts; unknown where one is, but not the lines before it.
+/// The environment variable of a name.
+fn variable_of(name: Value) -> Value {
+    match name {
+        Value::Text(name) => Value::Env(name),
+        // Mostly the target comes before it.
+        Value::End(name) if name.starts_with('_') => Value::Env(format!("*{name}")),
+        Value::Either(list) => {
+            Value::either(list.into_iter().map(|(guard, name)| (guard, variable_of(name))).collect())
+        }
+        _ => Value::Unknown,
+    }
+}
+
+/// Values one after the other as texts; unknown where one is, except the first.
 fn joined(parts: Vec<Value>) -> Value {
+    let mut parts = parts;
+    parts.retain(|part| *part != Value::Text(String::new()));
+    if parts.len() > 1 && parts[0] == Value::Unknown {
+        return match joined(parts.split_off(1)) {
+            Value::Text(end) => Value::End(end),
+            _ => Value::Unknown,
+        };
+    }
     let mut whole = vec![(Guard::ALWAYS, String::new())];
     for part in parts {
         let texts = part.texts();
