@@ -1,6 +1,17 @@
 //! What a package shows of its needs: read from its build script and its sources, once a machine.
 
+mod guard;
+mod links;
+mod rust;
+mod script;
+mod store;
+mod system_deps;
+
 use serde::{Deserialize, Serialize};
+
+pub use guard::same_feature;
+pub(crate) use rust::{each_meta, items_of_macro, metas_of, parse, rust_files, text_of};
+pub use store::{Source, gather};
 
 /// What a package's own files show. Facts alone; [`crate::needs`] judges them for a target and its features.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
@@ -22,7 +33,7 @@ pub enum Script {
     None,
     /// With all files that belong to it.
     Read,
-    /// It is missing, not UTF-8, or does not parse: why, and where.
+    /// It or a file of it is missing, not UTF-8, or does not parse: why, and where. The calls are those of the rest.
     Unreadable(String),
 }
 
@@ -31,7 +42,7 @@ pub enum Script {
 pub struct Call {
     /// What it is.
     pub what: What,
-    /// What decides whether it is reached.
+    /// What decides whether it is reached; all must hold.
     pub guards: Vec<Guard>,
     /// Where: file and line, relative to the package.
     pub place: String,
@@ -41,20 +52,22 @@ pub struct Call {
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum What {
-    /// The use of a helper crate (`cc`, `cmake`, `bindgen`, `nasm_rs`, `prost_build`, …), by its name with `-`.
+    /// The use of a helper crate (`cc`, `cmake`, `bindgen`, `nasm-rs`, `prost-build`, …), by its name with `-`. Also of
+    /// `pkg-config`, beside the libraries that it is asked for.
     Helper(String),
     /// C++ through the `cc` crate: `.cpp(true)`.
     Cxx,
-    /// A library that pkg-config is asked for; the name when it is written there as a literal.
+    /// A library that pkg-config is asked for, also by `system-deps`; the name when it is known without running the
+    /// script.
     PkgConfig {
         /// Its name.
         name: Option<String>,
         /// Whether the script goes on when it is not found.
         optional: bool,
     },
-    /// An executable that is started by a literal name.
+    /// An executable that is started by a known name.
     Command(String),
-    /// `cargo:rustc-link-lib=[KIND=]NAME`, written as a literal.
+    /// `cargo:rustc-link-lib=[KIND=]NAME`, known without running the script.
     LinkLib {
         /// `dylib`, `static`, `framework`; empty where none is written.
         kind: String,
@@ -69,19 +82,19 @@ pub enum What {
 pub enum Guard {
     /// A feature of the package is on, or off.
     Feature {
-        /// The feature.
+        /// The feature, to be compared by [`same_feature`]: a script that asks the environment does not tell `-` from `_`.
         name: String,
         /// Whether it must be on.
         on: bool,
     },
-    /// A `cfg(…)` expression about the target (from `CARGO_CFG_TARGET_OS` and its like) holds, or does not.
+    /// Something about the target (from `TARGET`, `CARGO_CFG_TARGET_OS` and their like) holds, or does not.
     Target {
-        /// The expression, as `cfg(target_os = "linux")`.
+        /// An expression as in a manifest's `[target.…]`: `cfg(target_os = "linux")`, or a triple.
         cfg: String,
         /// Whether it must hold.
         holds: bool,
     },
-    /// A `cfg(…)` of the build script itself, which is compiled for the host.
+    /// The same about the host: also any `cfg` in the build script itself, which is compiled for the host.
     Host {
         /// The expression.
         cfg: String,
@@ -90,13 +103,25 @@ pub enum Guard {
     },
     /// An environment variable is set, or not.
     Env {
-        /// Its name.
+        /// Its name. `*_NAME` stands for the one that the script makes for the target, mostly as in
+        /// `X86_64_UNKNOWN_LINUX_GNU_NAME`.
         name: String,
         /// Whether it must be set.
         set: bool,
     },
+    /// pkg-config knows a library, or does not.
+    Library {
+        /// Its name in pkg-config.
+        name: String,
+        /// Whether it must be found.
+        found: bool,
+    },
     /// Something that only the running script knows.
     Unknown,
+    /// All of these hold; an empty list always does.
+    All(Vec<Guard>),
+    /// At least one of these holds; an empty list never does.
+    Any(Vec<Guard>),
 }
 
 /// A `#[link(…)]` attribute of an `extern` block.
