@@ -15,6 +15,8 @@ pub struct Tool {
     pub all_of: Vec<String>,
     /// A shared library that is loaded, instead of executables.
     pub library: Option<String>,
+    /// Whether build scripts that start it mostly do without it as well: what starts `git` wants a commit's name.
+    pub often_optional: bool,
     /// Debian's packages.
     pub debian: Vec<String>,
     /// Fedora's.

@@ -24,7 +24,8 @@ use crate::verify::{Expectation, Level};
 /// `cargo convoy plan`.
 pub(super) fn plan(selection: &Selection, json: bool, style: Style) -> Result<Exit> {
     let reporter = Reporter::new(run_id(), style, None)?;
-    let prepared = prepare(selection, Network::Never, &CacheDir::find()?, &Interrupt::default())?;
+    let prepared = prepare(selection, Network::Never, &CacheDir::find()?, &reporter, &Interrupt::default())?;
+    reporter.clear();
     let plan = &prepared.project.plan;
     warn(&reporter, &prepared.project);
     if json {
@@ -96,7 +97,7 @@ impl Build<'_> {
                 (project, lock)
             }
             None => {
-                let mut prepared = prepare(self.selection, Network::Allowed, &cache, self.interrupt)?;
+                let mut prepared = prepare(self.selection, Network::Allowed, &cache, self.reporter, self.interrupt)?;
                 let lock = self.enter(&prepared.project)?;
                 self.provision(&mut prepared, &cache)?;
                 kept::remember(&cache, self.selection, &prepared.project);

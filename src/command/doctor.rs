@@ -16,7 +16,8 @@ use crate::request::Selection;
 
 pub(super) fn doctor(selection: &Selection, json: bool, style: Style) -> Result<Exit> {
     let reporter = Reporter::new(String::new(), style, None)?;
-    let prepared = prepare(selection, Network::Never, &CacheDir::find()?, &Interrupt::default())?;
+    let prepared = prepare(selection, Network::Never, &CacheDir::find()?, &reporter, &Interrupt::default())?;
+    reporter.clear();
     let report = report(&prepared)?;
     if json {
         print_json(&report)?;
@@ -29,8 +30,7 @@ pub(super) fn doctor(selection: &Selection, json: bool, style: Style) -> Result<
 fn report(prepared: &Prepared) -> Result<DoctorReport> {
     let ways = Ways::new(prepared)?;
     let host = &prepared.project.host;
-    let cells: Vec<DoctorCell> =
-        prepared.project.plan.cells.iter().map(|cell| examined(cell, &ways)).collect();
+    let cells: Vec<DoctorCell> = prepared.project.plan.cells.iter().map(|cell| examined(cell, &ways)).collect();
     let remedies: Vec<remedy::Remedy> = cells
         .iter()
         .flat_map(|cell| &cell.lacks)
@@ -68,8 +68,7 @@ fn offers(prepared: &Prepared) -> Vec<OfferRow> {
     let host = &prepared.project.host;
     let needs: Vec<&Need> = prepared.project.plan.cells.iter().flat_map(|cell| &cell.needs).collect();
     let needed_by = |means: &dyn Fn(&Need) -> bool| {
-        let set: BTreeSet<String> =
-            needs.iter().filter(|need| means(need)).map(|need| need.package.clone()).collect();
+        let set: BTreeSet<String> = needs.iter().filter(|need| means(need)).map(|need| need.package.clone()).collect();
         set.into_iter().collect::<Vec<_>>()
     };
     let row = |name: &str, path: Option<String>, version: Option<String>| OfferRow {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
@@ -10,11 +11,13 @@ use crate::catalog::Catalog;
 use crate::command::current_dir;
 use crate::config::{self, Environment, Settings};
 use crate::error::{Error, Result};
-use crate::graph::{Bin, Graph, Resolver, Slice};
+use crate::evidence::{self, Evidence};
+use crate::graph::{Bin, Graph, Resolver, Slice, checksums};
 use crate::host::{self, CacheDir, HostFacts, UserFlags};
 use crate::interrupt::Interrupt;
-use crate::needs::{self, Knowledge, Need, NeedKind, Side};
+use crate::needs::{self, Knowledge, Need, NeedKind, Side, Table};
 use crate::plan::{self, Cell, CellInput, Plan, RouteKind, matrix};
+use crate::report::{Phase, Reporter};
 use crate::request::Selection;
 
 /// Everything that the work needs. It can be kept from one run to the next ([`crate::command::kept`]).
@@ -66,6 +69,8 @@ pub(super) struct Prepared {
     forced: BTreeMap<String, Vec<RouteKind>>,
     /// The active packages, by the cell's id.
     pub slices: BTreeMap<String, Arc<Slice>>,
+    /// What packages show of themselves.
+    pub evidence: BTreeMap<String, Evidence>,
     /// What `cargo metadata` printed.
     pub metadata: String,
 }
@@ -84,6 +89,7 @@ pub(super) fn prepare(
     selection: &Selection,
     network: Network,
     cache: &CacheDir,
+    reporter: &Reporter,
     interrupt: &Interrupt,
 ) -> Result<Prepared> {
     let catalog = Catalog::embedded();
@@ -161,12 +167,56 @@ pub(super) fn prepare(
         warnings,
         read,
     };
-    let needs = judged(&slices, &cells, &settings, &project.host);
-    project.host.libraries = host::find_libraries(&wanted(&needs, &cells, &project.host), &project.host.rustc.host, cache);
-    let mut prepared = Prepared { project, settings, cells, needs, forced, slices, metadata };
+    let evidence = shown(&graph, &slices, &settings, &project.workspace_root, cache, reporter, interrupt);
+    interrupt.check()?;
+    project.host.env.extend(set_variables(&needs::variables(evidence.values())));
+    let needs = judged(&slices, &cells, &settings, &project.host, &evidence);
+    project.host.libraries =
+        host::find_libraries(&wanted(&needs, &cells, &project.host), &project.host.rustc.host, cache);
+    let mut prepared = Prepared { project, settings, cells, needs, forced, slices, evidence, metadata };
     prepared.decide();
     Ok(prepared)
 }
+
+/// What those packages show of themselves of which nothing else is known.
+fn shown(
+    graph: &Graph,
+    slices: &BTreeMap<String, Arc<Slice>>,
+    settings: &Settings,
+    root: &Utf8Path,
+    cache: &CacheDir,
+    reporter: &Reporter,
+    interrupt: &Interrupt,
+) -> BTreeMap<String, Evidence> {
+    let packages = needs::unread(slices.values().map(|slice| &**slice), &settings.needs);
+    let ids: Vec<&str> = packages.iter().map(|package| package.id.as_str()).collect();
+    let lock = fs_err::read_to_string(root.join("Cargo.lock")).unwrap_or_default();
+    let sources = graph.sources(&ids, &checksums(&lock));
+    let helpers = Table::embedded().helpers.keys().cloned().collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let started = Instant::now();
+    let progress = |done: usize, total: usize| {
+        // What was read before is there at once, and not worth a word.
+        if started.elapsed() > READING_IS_LONG {
+            let message = "reading what the crates show of their needs, once a machine";
+            reporter.info(Phase::Plan, message).target("crates").progress(done, total).send();
+        }
+    };
+    evidence::gather(&sources, &helpers, cache, threads, &progress, &|| interrupt.came().is_some())
+}
+
+/// Those of the variables that are set. Only that counts, and their values may be secrets. `*_NAME` is set when any
+/// variable ends so: build scripts put the target before it.
+fn set_variables(names: &BTreeSet<&str>) -> BTreeMap<String, String> {
+    let set = |name: &str| match name.strip_prefix('*') {
+        Some(end) => std::env::vars_os().any(|(own, _)| own.to_str().is_some_and(|own| own.ends_with(end))),
+        None => std::env::var_os(name).is_some(),
+    };
+    names.iter().filter(|name| set(name)).map(|name| ((*name).to_owned(), String::new())).collect()
+}
+
+/// From when on reading sources is shown.
+const READING_IS_LONG: Duration = Duration::from_millis(300);
 
 /// The needs of every cell; cells of one triple, features and environment share a judgement.
 fn judged(
@@ -174,24 +224,20 @@ fn judged(
     cells: &[Cell],
     settings: &Settings,
     host: &HostFacts,
+    evidence: &BTreeMap<String, Evidence>,
 ) -> BTreeMap<String, Vec<Need>> {
-    let evidence = BTreeMap::new();
     let judge = |cell: &Cell| {
         let slice = slices.get(&cell.id)?;
         let mut env = host.env.clone();
         env.extend(settings.for_names(matrix::names_of(cell)).env);
-        let knowledge = Knowledge { evidence: &evidence, user: &settings.needs, env: &env };
+        let knowledge = Knowledge { evidence, user: &settings.needs, env: &env };
         Some((cell.id.clone(), needs::judge(slice, &cell.target, &host.rustc.host, knowledge)))
     };
     cells.iter().filter_map(judge).collect()
 }
 
 /// The libraries that are needed, by the triple that they are needed for.
-fn wanted(
-    needs: &BTreeMap<String, Vec<Need>>,
-    cells: &[Cell],
-    host: &HostFacts,
-) -> BTreeMap<String, BTreeSet<String>> {
+fn wanted(needs: &BTreeMap<String, Vec<Need>>, cells: &[Cell], host: &HostFacts) -> BTreeMap<String, BTreeSet<String>> {
     let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for cell in cells {
         let libraries = needs.get(&cell.id).into_iter().flatten().filter(|need| need.kind == NeedKind::SystemLibrary);

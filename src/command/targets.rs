@@ -54,7 +54,16 @@ fn row(triple: &str, catalog: &Catalog, host: &HostFacts) -> TargetRow {
         platform: target.and_then(|target| target.platform.clone()),
         devices: Vec::new(),
     };
-    let situation = Situation { cell: &cell, target, needs: &[], host, catalog, may_provision: true, build_std: false, offline: false };
+    let situation = Situation {
+        cell: &cell,
+        target,
+        needs: &[],
+        host,
+        catalog,
+        may_provision: true,
+        build_std: false,
+        offline: false,
+    };
     TargetRow {
         triple: triple.to_owned(),
         floor: target.and_then(|target| target.default_floor).map(|floor| floor.to_string()),

@@ -20,7 +20,8 @@ const CHAINS: usize = 4;
 
 pub(super) fn why(subject: &str, selection: &Selection, json: bool, style: Style) -> Result<Exit> {
     let reporter = Reporter::new(String::new(), style, None)?;
-    let prepared = prepare(selection, Network::Never, &CacheDir::find()?, &Interrupt::default())?;
+    let prepared = prepare(selection, Network::Never, &CacheDir::find()?, &reporter, &Interrupt::default())?;
+    reporter.clear();
     let report = report(subject, &prepared)?;
     if json {
         print_json(&report)?;
@@ -160,11 +161,10 @@ impl<'a> Ways<'a> {
             Side::Target => &cell.cell.target,
             Side::Host => &host.rustc.host,
         };
-        let evidence = BTreeMap::new();
         let user = BTreeMap::new();
-        let knowledge = Knowledge { evidence: &evidence, user: &user, env: &host.env };
+        let knowledge = Knowledge { evidence: &self.prepared.evidence, user: &user, env: &host.env };
         let judged = |package: &crate::graph::Package| {
-            needs::asked(package, Circumstances::new(triple, &host.env), knowledge)
+            needs::asked(package, Circumstances::new(triple, &host.rustc.host, &host.env), knowledge)
         };
         remedy::features(need, &self.chains(need, cell), &self.tables, &judged)
     }

@@ -7,7 +7,7 @@ use memchr::memmem;
 use proc_macro2::Span;
 use syn::ext::IdentExt;
 use syn::visit::{self, Visit};
-use syn::{Attribute, ExprBlock, ImplItem, Item, ItemForeignMod, ItemMod, Macro, Meta};
+use syn::{Attribute, Expr, ExprBlock, ExprLit, ImplItem, Item, ItemForeignMod, ItemMod, Lit, Macro, Meta};
 
 use super::LinkBlock;
 use super::rust::{LARGEST, attributes, cfg_text, cfgs, each_meta, items_of_macro, metas_of, parse, text_of};
@@ -147,6 +147,9 @@ fn add(cfgs: &mut Vec<String>, more: &[String]) {
     }
 }
 
+/// A condition that nobody can decide: no `mod` was found that declares the file.
+const UNDECLARED: &str = "cfg(undeclared)";
+
 /// Where the modules of a package are declared.
 struct Declarations<'r> {
     roots: &'r [Utf8PathBuf],
@@ -169,7 +172,11 @@ impl Declarations<'_> {
             if self.roots.contains(&path) {
                 break;
             }
-            let Some((parent, cfgs)) = self.declaration(&path) else { break };
+            let Some((parent, cfgs)) = self.declaration(&path) else {
+                // It may be part of the package on some targets, or on none.
+                add(&mut found, &[UNDECLARED.to_owned()]);
+                break;
+            };
             add(&mut found, &cfgs);
             path = parent;
         }
@@ -207,11 +214,22 @@ fn declared(path: &Utf8Path) -> Option<Declared> {
     while let Some((mut outer, item)) = open.pop() {
         add(&mut outer, &texts(&cfgs(attributes(&item))));
         match item {
-            Item::Mod(ItemMod { ident, content: None, .. }) => {
-                let name = ident.unraw().to_string();
-                match found.iter_mut().find(|(known, _)| *known == name) {
-                    Some((_, ways)) => ways.push(outer),
-                    None => found.push((name, vec![outer])),
+            Item::Mod(ItemMod { ident, content: None, attrs, .. }) => {
+                // A file of another name may stand for it, on some targets another one than on others.
+                let mut ways: Vec<(String, Vec<String>)> = Vec::new();
+                each_meta(&attrs, &mut |conditions, meta| {
+                    if let Some(file) = path_of(meta) {
+                        let mut way = outer.clone();
+                        add(&mut way, &texts(conditions));
+                        ways.push((file, way));
+                    }
+                });
+                ways.push((ident.unraw().to_string(), outer));
+                for (name, way) in ways {
+                    match found.iter_mut().find(|(known, _)| *known == name) {
+                        Some((_, ways)) => ways.push(way),
+                        None => found.push((name, vec![way])),
+                    }
                 }
             }
             Item::Macro(call) => {
@@ -222,6 +240,14 @@ fn declared(path: &Utf8Path) -> Option<Declared> {
     }
     let modules = found.into_iter().map(|(name, ways)| (name, either(ways))).collect();
     Some(Declared { cfgs: texts(&cfgs(&file.attrs)), modules })
+}
+
+/// The file in a `path = "file.rs"` beside the declaring one, without its extension.
+fn path_of(meta: &Meta) -> Option<String> {
+    let Meta::NameValue(pair) = meta else { return None };
+    let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &pair.value else { return None };
+    let stem = text.value().strip_suffix(".rs")?.to_owned();
+    (pair.path.is_ident("path") && !stem.contains('/')).then_some(stem)
 }
 
 /// One way's conditions, or a single one that holds where those of any way do.

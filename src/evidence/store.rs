@@ -12,7 +12,7 @@ use crate::files;
 use crate::host::{CacheDir, Stamp};
 
 /// Grows whenever the same files are read otherwise than before.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The room of the cache.
 const ROOM: &str = "evidence";

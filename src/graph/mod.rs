@@ -1,6 +1,5 @@
 //! `cargo metadata` → the packages and features that are active for a target, host side and target side apart.
 
-mod system_deps;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -14,6 +13,7 @@ use guppy::{CargoMetadata, PackageId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::evidence::Source;
 use crate::request::{Features, Selection};
 use crate::suggest::nearest;
 pub use tables::{Closure, FeatureTable, FeatureTables};
@@ -77,21 +77,6 @@ pub struct Package {
     pub build_dependencies: BTreeSet<String>,
     /// Its active dependencies, by crate name.
     pub dependencies: BTreeSet<String>,
-    /// What `[package.metadata.system-deps]` asks pkg-config for, where the package says it there.
-    pub system_deps: Vec<SystemDep>,
-}
-
-/// One entry of `[package.metadata.system-deps]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SystemDep {
-    /// The library's name in pkg-config.
-    pub name: String,
-    /// Whether the build goes on without it.
-    pub optional: bool,
-    /// The feature that must be on for it to be asked.
-    pub feature: Option<String>,
-    /// The `cfg(…)` that must hold for it to be asked.
-    pub cfg: Option<String>,
 }
 
 impl Slice {
@@ -336,6 +321,28 @@ impl Graph {
         wanted
     }
 
+    /// Where the packages of these ids have their build scripts and sources. `checksums` as [`checksums`] reads them.
+    pub fn sources(&self, ids: &[&str], checksums: &HashMap<(String, String), String>) -> Vec<Source> {
+        let source = |id: &&str| {
+            let package = self.packages.metadata(&PackageId::new(*id)).ok()?;
+            let mut build_script = None;
+            let mut roots = Vec::new();
+            for target in package.build_targets() {
+                match target.id() {
+                    BuildTargetId::BuildScript => build_script = Some(target.path().to_owned()),
+                    BuildTargetId::Library | BuildTargetId::Binary(_) => roots.push(target.path().to_owned()),
+                    _ => {}
+                }
+            }
+            let (name, version) = (package.name().to_owned(), package.version().to_string());
+            let registry = package.source().is_crates_io() || package.source().external_source().is_some();
+            let checksum = checksums.get(&(name.clone(), version.clone())).filter(|_| registry).cloned();
+            let dir = package.manifest_path().parent().map(Utf8PathBuf::from).unwrap_or_default();
+            Some(Source { id: (*id).to_owned(), name, version, dir, build_script, roots, checksum })
+        };
+        ids.iter().filter_map(source).collect()
+    }
+
     /// The packages that are active for a target.
     pub fn slice(
         &self,
@@ -396,7 +403,6 @@ impl Graph {
                         features: list.named_features().map(str::to_owned).collect(),
                         build_dependencies: build_dependencies.get(package.id()).cloned().unwrap_or_default(),
                         dependencies: dependencies.get(package.id().repr()).cloned().unwrap_or_default(),
-                        system_deps: system_deps::read(package.metadata_table()),
                     }
                 })
                 .collect()
@@ -424,6 +430,28 @@ impl Graph {
         }
         Ok(slice)
     }
+}
+
+/// The registry's checksums in a `Cargo.lock`, by name and version; a name and version that two registries have is left
+/// out.
+pub fn checksums(lock: &str) -> HashMap<(String, String), String> {
+    #[derive(Deserialize)]
+    struct Lock {
+        #[serde(default)]
+        package: Vec<Locked>,
+    }
+    #[derive(Deserialize)]
+    struct Locked {
+        name: String,
+        version: String,
+        checksum: Option<String>,
+    }
+    let Ok(lock) = toml::from_str::<Lock>(lock) else { return HashMap::new() };
+    let mut found: HashMap<(String, String), Option<String>> = HashMap::new();
+    for Locked { name, version, checksum } in lock.package {
+        found.entry((name, version)).and_modify(|twice| *twice = None).or_insert(checksum);
+    }
+    found.into_iter().filter_map(|(key, checksum)| Some((key, checksum?))).collect()
 }
 
 /// cargo's feature resolver, as the workspace's manifest chooses it.

@@ -56,9 +56,14 @@ impl Places {
         // As the `pkg-config` crate looks variables up.
         let targeted = |name: &str| {
             let side = if own { "HOST" } else { "TARGET" };
-            [format!("{name}_{triple}"), format!("{name}_{}", triple.replace('-', "_")), format!("{side}_{name}"), name.to_owned()]
-                .iter()
-                .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+            [
+                format!("{name}_{triple}"),
+                format!("{name}_{}", triple.replace('-', "_")),
+                format!("{side}_{name}"),
+                name.to_owned(),
+            ]
+            .iter()
+            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
         };
         let allowed = match targeted("PKG_CONFIG_ALLOW_CROSS") {
             Some(value) => value != "0",
@@ -75,9 +80,7 @@ impl Places {
         let set = |name: &str| variables.iter().find(|(own, _)| *own == name).and_then(|(_, value)| value.clone());
         let standard = || {
             let tool = pkg_config?;
-            memory.ask(tool, || {
-                output(Command::new(tool).args(["--variable=pc_path", "pkg-config"])).ok()
-            })
+            memory.ask(tool, || output(Command::new(tool).args(["--variable=pc_path", "pkg-config"])).ok())
         };
         let last = set("PKG_CONFIG_LIBDIR").or_else(|| (own || by_user).then(standard).flatten());
         let split = |text: Option<String>| {
@@ -85,8 +88,11 @@ impl Places {
             text.trim().split(':').filter(|dir| !dir.is_empty()).map(Utf8PathBuf::from).collect::<Vec<_>>()
         };
         let pc = split(set("PKG_CONFIG_PATH")).into_iter().chain(split(last)).collect();
-        let mut lib: Vec<Utf8PathBuf> =
-            multiarch.iter().flat_map(|dir| [format!("/usr/lib/{dir}"), format!("/lib/{dir}")]).map(Into::into).collect();
+        let mut lib: Vec<Utf8PathBuf> = multiarch
+            .iter()
+            .flat_map(|dir| [format!("/usr/lib/{dir}"), format!("/lib/{dir}")])
+            .map(Into::into)
+            .collect();
         if own {
             lib.extend(["/usr/lib64", "/usr/lib", "/usr/local/lib", "/lib64", "/lib"].map(Into::into));
         }

@@ -2,15 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cfg_expr::Expression;
-
 use super::circumstances::Ternary;
 use super::rows::Rule;
 use super::{Circumstances, Confidence, Need, NeedKind, Side, Table};
 use crate::catalog::tools;
 use crate::config::UserNeeds;
-use crate::evidence::{Call, Evidence, Guard, Script, What};
-use crate::graph::{Package, Slice, SystemDep};
+use crate::evidence::{Call, Evidence, Guard, Script, What, same_feature};
+use crate::graph::{Package, Slice};
 
 /// Everything that is known besides the graph.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +28,7 @@ const PATHS: usize = 4;
 pub fn judge(slice: &Slice, target: &str, host: &str, knowledge: Knowledge<'_>) -> Vec<Need> {
     let mut needs: Vec<Need> = Vec::new();
     for (side, packages, triple) in [(Side::Target, &slice.target, target), (Side::Host, &slice.host, host)] {
-        let circumstances = Circumstances::new(triple, knowledge.env);
+        let circumstances = Circumstances::new(triple, host, knowledge.env);
         for package in packages {
             let asks = asked(package, circumstances, knowledge);
             if asks.is_empty() {
@@ -149,7 +147,6 @@ fn shown(package: &Package, circumstances: Circumstances<'_>, evidence: Option<&
             Script::None => manifest(package, "", asks),
         }
     }
-    system_deps(package, circumstances, asks);
     link_blocks(package, circumstances, evidence, asks);
 }
 
@@ -188,7 +185,8 @@ fn script(package: &Package, circumstances: Circumstances<'_>, evidence: &Eviden
         })
         .collect();
     let helper_compiles = |name: &String| table.helpers.get(name).is_some_and(|helper| compiles(&helper.tools));
-    let compiles_own = reached.iter().any(|(call, _)| matches!(&call.what, What::Helper(name) if helper_compiles(name)));
+    let compiles_own =
+        reached.iter().any(|(call, _)| matches!(&call.what, What::Helper(name) if helper_compiles(name)));
     let os = circumstances.os();
     for (call, sure) in reached {
         let sureness = if sure { Confidence::Likely } else { Confidence::Unknown };
@@ -213,8 +211,9 @@ fn script(package: &Package, circumstances: Circumstances<'_>, evidence: &Eviden
                 asks.add(NeedKind::SystemLibrary, library_key(library), &text, sureness);
             }
             What::Command(program) => {
-                let Some(tool) = tool_of(program) else { continue };
-                asks.add_tool(tool, &format!("{}: starts `{program}`", call.place), sureness);
+                let Some((name, tool)) = tool_of(program) else { continue };
+                let sureness = if tool.often_optional { Confidence::Unknown } else { sureness };
+                asks.add_tool(name, &format!("{}: starts `{program}`", call.place), sureness);
             }
             What::LinkLib { kind, name } if kind == "framework" => {
                 if os == "macos" {
@@ -234,26 +233,19 @@ fn script(package: &Package, circumstances: Circumstances<'_>, evidence: &Eviden
 }
 
 /// The tool that an executable belongs to; none for what every machine has, or convoy does not know.
-fn tool_of(program: &str) -> Option<&'static str> {
+fn tool_of(program: &str) -> Option<(&'static str, &'static tools::Tool)> {
     let belongs = |tool: &tools::Tool| tool.any_of.iter().chain(&tool.all_of).any(|name| name == program);
-    tools::tools().iter().find(|(_, tool)| belongs(tool)).map(|(name, _)| name.as_str())
+    tools::tools().iter().find(|(_, tool)| belongs(tool)).map(|(name, tool)| (name.as_str(), tool))
 }
 
 /// Whether a call is reached.
 fn reached(guards: &[Guard], package: &Package, circumstances: Circumstances<'_>) -> Ternary {
+    all(guards.iter().map(|guard| holds(guard, package, circumstances)))
+}
+
+fn all(truths: impl Iterator<Item = Ternary>) -> Ternary {
     let mut known = true;
-    for guard in guards {
-        let truth = match guard {
-            Guard::Feature { name, on } => Some(has_feature(package, name) == *on),
-            Guard::Target { cfg, holds } => {
-                let expression = Expression::parse(cfg).ok();
-                let truth = expression.and_then(|cfg| circumstances.holds(&cfg, &package.features));
-                truth.map(|truth| truth == *holds)
-            }
-            Guard::Env { name, set } => Some(circumstances.is_set(name) == *set),
-            // The machine that convoy runs on is nearly always Linux; a script that differs there is left open.
-            Guard::Host { .. } | Guard::Unknown => None,
-        };
+    for truth in truths {
         match truth {
             Some(true) => {}
             Some(false) => return Some(false),
@@ -263,25 +255,38 @@ fn reached(guards: &[Guard], package: &Package, circumstances: Circumstances<'_>
     known.then_some(true)
 }
 
-/// Build scripts see features in capitals, with `_` for `-`.
-fn has_feature(package: &Package, name: &str) -> bool {
-    let same = |own: &String| own == name || own.replace('-', "_").eq_ignore_ascii_case(&name.replace('-', "_"));
-    package.features.iter().any(same)
+fn holds(guard: &Guard, package: &Package, circumstances: Circumstances<'_>) -> Ternary {
+    let not = |truth: Ternary| truth.map(|truth| !truth);
+    match guard {
+        Guard::Feature { name, on } => Some(package.features.iter().any(|feature| same_feature(feature, name)) == *on),
+        Guard::Target { cfg, holds } => circumstances.target_is(cfg, &package.features).map(|truth| truth == *holds),
+        Guard::Host { cfg, holds } => circumstances.host_is(cfg, &package.features).map(|truth| truth == *holds),
+        Guard::Env { name, set } => Some(circumstances.is_set(name) == *set),
+        // Whether pkg-config knows a library for another architecture depends on more than is known here.
+        Guard::Library { .. } | Guard::Unknown => None,
+        Guard::All(guards) => reached(guards, package, circumstances),
+        Guard::Any(guards) => not(all(guards.iter().map(|guard| not(holds(guard, package, circumstances))))),
+    }
 }
 
-fn system_deps(package: &Package, circumstances: Circumstances<'_>, asks: &mut Asks) {
-    if !package.build_dependencies.contains("system-deps") {
-        return;
-    }
-    for SystemDep { name, optional, feature, cfg } in &package.system_deps {
-        let cfg = cfg.as_ref().and_then(|cfg| Expression::parse(cfg).ok());
-        let holds = cfg.is_none_or(|cfg| circumstances.holds(&cfg, &package.features).unwrap_or(true));
-        let asked = feature.as_ref().is_none_or(|feature| package.features.contains(feature));
-        if holds && asked && !optional {
-            let text = "its [package.metadata.system-deps]";
-            asks.add(NeedKind::SystemLibrary, library_key(name), text, Confidence::Known);
+/// The environment variables that guards look at.
+pub fn variables<'a>(evidence: impl IntoIterator<Item = &'a Evidence>) -> BTreeSet<&'a str> {
+    fn collect<'a>(guards: &'a [Guard], names: &mut BTreeSet<&'a str>) {
+        for guard in guards {
+            match guard {
+                Guard::Env { name, .. } => {
+                    names.insert(name);
+                }
+                Guard::All(guards) | Guard::Any(guards) => collect(guards, names),
+                _ => {}
+            }
         }
     }
+    let mut names = BTreeSet::new();
+    for call in evidence.into_iter().flat_map(|evidence| &evidence.calls) {
+        collect(&call.guards, &mut names);
+    }
+    names
 }
 
 fn link_blocks(package: &Package, circumstances: Circumstances<'_>, evidence: &Evidence, asks: &mut Asks) {
@@ -289,16 +294,8 @@ fn link_blocks(package: &Package, circumstances: Circumstances<'_>, evidence: &E
     // Its own build script brings what these blocks name.
     let compiles = asks.0.iter().any(|ask| matches!(ask.kind, NeedKind::CCompiler | NeedKind::CxxCompiler));
     for link in &evidence.links {
-        let mut truth = Some(true);
-        for cfg in &link.cfgs {
-            let expression = Expression::parse(cfg).ok();
-            match expression.and_then(|cfg| circumstances.holds(&cfg, &package.features)) {
-                Some(true) => {}
-                Some(false) => truth = Some(false),
-                None => truth = truth.filter(|truth| !truth),
-            }
-        }
-        let confidence = match truth {
+        let truths = link.cfgs.iter().map(|cfg| circumstances.target_is(cfg, &package.features));
+        let confidence = match all(truths) {
             Some(true) => Confidence::Likely,
             None => Confidence::Unknown,
             Some(false) => continue,
@@ -307,9 +304,19 @@ fn link_blocks(package: &Package, circumstances: Circumstances<'_>, evidence: &E
         match (link.kind.as_str(), os) {
             ("framework", "macos") => asks.add(NeedKind::Framework, &link.name, &text, confidence),
             ("framework" | "static" | "raw-dylib", _) => {}
+            (_, "windows") if confidence == Confidence::Unknown => {}
             (_, "windows") => asks.add(NeedKind::ImportLibrary, &link.name, &text, confidence),
             _ if compiles || of_the_system(&link.name, os) => {}
-            _ => asks.add(NeedKind::SystemLibrary, link_key(&link.name), &text, confidence),
+            // A name that convoy knows no library by may be anything, made by the build script in ways it does not see.
+            _ => {
+                let key = link_key(&link.name);
+                let known = Table::embedded().libraries.contains_key(key);
+                match (known, confidence) {
+                    (true, confidence) => asks.add(NeedKind::SystemLibrary, key, &text, confidence),
+                    (false, Confidence::Unknown) => {}
+                    (false, _) => asks.add(NeedKind::SystemLibrary, key, &text, Confidence::Unknown),
+                }
+            }
         }
     }
 }

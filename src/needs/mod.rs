@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use circumstances::Circumstances;
-pub use judge::{Asked, Knowledge, asked, judge, unread};
+pub use judge::{Asked, Knowledge, asked, judge, unread, variables};
 pub use table::Table;
 
 /// What a dependency asks of the machine for one target.

@@ -41,9 +41,9 @@ impl Target {
     fn parse(text: Option<&str>) -> Result<Target, String> {
         match text {
             None => Ok(Target::All),
-            Some(text) if text.starts_with("cfg(") => {
-                Expression::parse(text).map(|cfg| Target::Cfg(Box::new(cfg))).map_err(|error| format!("`{text}`: {error}"))
-            }
+            Some(text) if text.starts_with("cfg(") => Expression::parse(text)
+                .map(|cfg| Target::Cfg(Box::new(cfg)))
+                .map_err(|error| format!("`{text}`: {error}")),
             Some(triple) => Ok(Target::Triple(triple.to_owned())),
         }
     }
@@ -197,7 +197,7 @@ mod tests {
                 ..Package::default()
             };
             let env = env.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-            let (_, rules) = table.asks(&package, Circumstances::new(triple, &env)).unwrap();
+            let (_, rules) = table.asks(&package, Circumstances::new(triple, triple, &env)).unwrap();
             rules.iter().flat_map(|rule| rule.tools.iter().chain(&rule.libraries).cloned()).collect::<Vec<_>>()
         };
         let linux = "x86_64-unknown-linux-gnu";

@@ -13,8 +13,8 @@ use crate::catalog::{Catalog, Glibc};
 use crate::config::{Settings, TargetSettings};
 use crate::host::HostFacts;
 use crate::needs::{Need, NeedKind};
-pub use supply::met;
 pub use route::{Linker, Offer, Refusal, RouteKind, Setup, ZigTool};
+pub use supply::met;
 
 /// One thing to build: the selected bins for a target, a floor and a CPU.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
@@ -205,9 +205,8 @@ fn plan_cell(
 ) -> (CellPlan, Option<Placement>) {
     let CellInput { mut cell, mut needs, settings: own, routes } = input;
     // What a compiler is needed for is never left out: it decides what a lane is set up with.
-    let compiler = |need: &&Need| {
-        matches!(need.kind, NeedKind::CCompiler | NeedKind::CxxCompiler | NeedKind::HostLinker)
-    };
+    let compiler =
+        |need: &&Need| matches!(need.kind, NeedKind::CCompiler | NeedKind::CxxCompiler | NeedKind::HostLinker);
     let considered: Vec<Need> =
         if settings.ignore_needs { needs.iter().filter(compiler).cloned().collect() } else { needs.clone() };
     let situation = route::Situation {

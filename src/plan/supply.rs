@@ -25,7 +25,9 @@ pub(super) fn find(need: &Need, cell: &Cell, route: RouteKind, host: &HostFacts)
             return supply(SupplyKind::System, None);
         }
     }
-    if need.kind == NeedKind::ImportLibrary || table.libraries.get(&need.name).is_some_and(|l| l.windows && triple.contains("-windows-")) {
+    if need.kind == NeedKind::ImportLibrary
+        || table.libraries.get(&need.name).is_some_and(|l| l.windows && triple.contains("-windows-"))
+    {
         return supply(SupplyKind::System, None);
     }
     let found = host.libraries.get(triple)?.get(&need.name)?;

@@ -159,9 +159,10 @@ fn around(
 fn turn_on(chain: &Chain<'_>, index: usize, feature: &str, then_needs: Vec<String>) -> Remedy {
     let package = chain.steps[index].package;
     let (text, command) = match index {
-        0 => {
-            (format!("turn on the feature `{feature}` of `{}`", package.name), format!("cargo convoy build -F {feature}"))
-        }
+        0 => (
+            format!("turn on the feature `{feature}` of `{}`", package.name),
+            format!("cargo convoy build -F {feature}"),
+        ),
         1 => (
             format!("turn on the feature `{feature}` of `{}`", package.name),
             format!("cargo add {} --features {feature}", package.name),

@@ -46,7 +46,12 @@ pub fn install(need: &Need, target: &str, host: &HostFacts) -> Vec<Remedy> {
                 System::Debian => &["g++"],
                 System::Fedora => &["gcc-c++"],
                 System::Arch => &["gcc"],
-                System::MacOs => return vec![remedy("install Apple's compilers".to_owned(), Some("xcode-select --install".to_owned()))],
+                System::MacOs => {
+                    return vec![remedy(
+                        "install Apple's compilers".to_owned(),
+                        Some("xcode-select --install".to_owned()),
+                    )];
+                }
                 System::Other => &[],
             };
             let packages: Vec<String> = packages.iter().map(|name| (*name).to_owned()).collect();
@@ -96,7 +101,10 @@ fn library(need: &Need, target: &str, own: bool, host: &HostFacts) -> Option<Rem
     let install = command(host.system, &list)?;
     Some(Remedy {
         kind: RemedyKind::Install,
-        text: format!("install {} for {arch} beside this machine's own packages (the binary then needs this machine's glibc)", need.name),
+        text: format!(
+            "install {} for {arch} beside this machine's own packages (the binary then needs this machine's glibc)",
+            need.name
+        ),
         command: Some(format!("sudo dpkg --add-architecture {arch} && sudo apt-get update && {install}")),
         then_needs: Vec::new(),
     })

@@ -13,9 +13,13 @@ use crate::report::{DoctorReport, WhyNeed, WhyReport};
 pub fn why(report: &WhyReport, style: Style) -> String {
     if report.needs.is_empty() {
         let path = report.path.join(" → ");
-        return format!("{} asks nothing of the C world for these targets\n{}", report.subject, wrapped("through ", &path))
-            .trim_end()
-            .to_owned();
+        return format!(
+            "{} asks nothing of the C world for these targets\n{}",
+            report.subject,
+            wrapped("through ", &path)
+        )
+        .trim_end()
+        .to_owned();
     }
     let mut text = String::new();
     for need in &report.needs {

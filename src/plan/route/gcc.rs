@@ -53,7 +53,9 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
     }
     // Libraries of this machine were linked against its glibc, so the floor that nobody asked for rises to it.
     let floor = glibc.filter(|glibc| {
-        cell.floor_by_default && cell.floor.is_some_and(|floor| *glibc > floor) && pkg_config_libdir(situation).is_some()
+        cell.floor_by_default
+            && cell.floor.is_some_and(|floor| *glibc > floor)
+            && pkg_config_libdir(situation).is_some()
     });
     if cell.floor.is_some()
         && floor.is_none()

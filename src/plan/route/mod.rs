@@ -329,9 +329,8 @@ fn require_supplies(situation: &Situation<'_>, route: RouteKind) -> Result<(), R
 /// The first need that no route has a supply for.
 fn require_any_supply(situation: &Situation<'_>) -> Result<(), Refusal> {
     let order = default_order(situation.cell, situation.host);
-    let met = |need: &&Need| {
-        order.iter().any(|route| supply::find(need, situation.cell, *route, situation.host).is_some())
-    };
+    let met =
+        |need: &&Need| order.iter().any(|route| supply::find(need, situation.cell, *route, situation.host).is_some());
     match blocking(situation).filter(|need| supply::is_supplied(need.kind)).find(|need| !met(need)) {
         None => Ok(()),
         Some(need) => {
@@ -351,10 +350,8 @@ fn unsupplied(need: &Need, situation: &Situation<'_>) -> Refusal {
         Side::Target => situation.cell.target.as_str(),
         Side::Host => "this machine",
     };
-    let refusal = Refusal::new(format!(
-        "crate `{}` {} needs {what} {} for {triple}",
-        need.package, need.version, need.name
-    ));
+    let refusal =
+        Refusal::new(format!("crate `{}` {} needs {what} {} for {triple}", need.package, need.version, need.name));
     if need.kind == NeedKind::Framework {
         return refusal;
     }
