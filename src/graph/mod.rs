@@ -1,20 +1,23 @@
 //! `cargo metadata` → the packages and features that are active for a target, host side and target side apart.
 
+mod read;
 mod system_deps;
+mod walk;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use camino::Utf8PathBuf;
-use guppy::graph::cargo::{CargoOptions, CargoResolverVersion, CargoSet};
-use guppy::graph::feature::{FeatureId, FeatureLabel, FeatureSet};
-use guppy::graph::{BuildTargetId, BuildTargetKind, PackageGraph, PackageLink, PackageMetadata};
-use guppy::platform::{Platform, TargetFeatures};
-use guppy::{CargoMetadata, PackageId};
+use guppy::PackageId;
+use guppy::graph::cargo::{CargoOptions, CargoResolverVersion, CargoSet, InitialsPlatform};
+use guppy::graph::feature::{FeatureId, FeatureLabel};
+use guppy::graph::{BuildTargetId, BuildTargetKind, PackageGraph, PackageMetadata};
+use guppy::platform::{Platform, PlatformSpec, TargetFeatures};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::request::{Features, Selection};
 use crate::suggest::nearest;
+use walk::{Compiled, Side, Walk};
 
 /// The whole dependency graph of a project.
 #[derive(Debug)]
@@ -139,10 +142,7 @@ impl Slice {
 impl Graph {
     /// Reads the output of `cargo metadata`.
     pub fn from_metadata(json: &str) -> Result<Self> {
-        let broken = |error: guppy::Error| Error::work("could not read what `cargo metadata` printed").because(error);
-        let metadata = CargoMetadata::parse_json(json).map_err(broken)?;
-        let packages = metadata.build_graph().map_err(broken)?;
-        Ok(Self { packages, resolver: CargoResolverVersion::V3 })
+        Ok(Self { packages: read::packages(json)?, resolver: CargoResolverVersion::V3 })
     }
 
     /// With the resolver that the workspace's manifest chooses; `cargo metadata` does not tell it.
@@ -278,7 +278,7 @@ impl Graph {
 
     /// The features of a workspace package that the command line turns on, with all they imply inside the package.
     fn root_features<'g>(&'g self, package: &PackageMetadata<'g>, features: &Features) -> BTreeSet<&'g str> {
-        let wanted = self.initial_features(package, features);
+        let [wanted, _] = self.initial_features(package, features);
         let query = self.packages.feature_graph().query_forward(wanted.iter().copied());
         let set = match query {
             Ok(query) => query.resolve(),
@@ -291,36 +291,52 @@ impl Graph {
             .unwrap_or_default()
     }
 
-    fn initial_features<'g>(&'g self, package: &PackageMetadata<'g>, features: &Features) -> Vec<FeatureId<'g>> {
+    /// Whether a bin of a selected package is built.
+    fn builds_bin<'g>(&'g self, package: &PackageMetadata<'g>, selection: &Selection, features: &Features) -> bool {
+        let active = self.root_features(package, features);
+        package.build_targets().any(|target| {
+            let BuildTargetId::Binary(name) = target.id() else { return false };
+            let wanted = selection.bins.is_empty() || selection.bins.iter().any(|bin| bin == name);
+            wanted && target.required_features().iter().all(|feature| active.contains(feature.as_str()))
+        })
+    }
+
+    /// The features that the command line turns on in a selected package, and in its dependencies.
+    fn initial_features<'g>(&'g self, package: &PackageMetadata<'g>, features: &Features) -> [Vec<FeatureId<'g>>; 2] {
         let graph = self.packages.feature_graph();
         let mut wanted = vec![FeatureId::base(package.id())];
+        let mut of_dependencies = Vec::new();
         if features.all {
-            if let Ok(all) = graph.all_features_for(package.id()) {
-                wanted.extend(&all);
-            }
-            return wanted;
-        }
-        if !features.no_default && package.has_default_feature() {
+            let named = package.named_features().filter(|feature| !feature.starts_with(read::OURS));
+            wanted.extend(named.map(|feature| FeatureId::new(package.id(), FeatureLabel::Named(feature))));
+        } else if !features.no_default && package.has_default_feature() {
             wanted.push(package.default_feature_id());
         }
         for word in &features.list {
-            let name = match word.split_once('/') {
-                Some((owner, name)) if owner == package.name() => name,
-                // `dependency/feature`: cargo judges it; the base feature of the package stands.
-                Some(_) => continue,
-                None => word.as_str(),
+            let (dependency, name) = match word.split_once('/') {
+                Some((owner, name)) if owner == package.name() => (None, name),
+                Some((dependency, name)) => (Some(dependency), name),
+                None => (None, word.as_str()),
             };
-            let owned = package.named_features().find(|feature| *feature == name);
-            let label = owned.map(FeatureLabel::Named).or_else(|| {
-                package
-                    .direct_links()
-                    .find(|link| link.dep_name() == name)
-                    .map(|link| FeatureLabel::OptionalDependency(link.dep_name()))
-            });
-            let id = label.map(|label| FeatureId::new(package.id(), label));
-            wanted.extend(id.filter(|id| graph.metadata(*id).is_ok()));
+            let Some(dependency) = dependency else {
+                let named = package.named_features().find(|feature| *feature == name).map(FeatureLabel::Named);
+                wanted.extend(named.map(|label| FeatureId::new(package.id(), label)));
+                continue;
+            };
+            // A `?` turns the feature on where the dependency is on already; which ones are is not known yet.
+            let (dependency, weak) = dependency.strip_suffix('?').map_or((dependency, false), |name| (name, true));
+            for link in package.direct_links().filter(|link| link.dep_name() == dependency && !link.dev_only()) {
+                let dependency = link.dep_name();
+                let own = [FeatureLabel::OptionalDependency(dependency), FeatureLabel::Named(dependency)];
+                wanted.extend(own.map(|label| FeatureId::new(package.id(), label)).into_iter().filter(|_| !weak));
+                let to = link.to();
+                let named = to.named_features().find(|feature| *feature == name).map(FeatureLabel::Named);
+                of_dependencies.extend(named.map(|label| FeatureId::new(to.id(), label)));
+            }
         }
-        wanted
+        // What is not there, cargo has judged.
+        wanted.retain(|id| graph.metadata(*id).is_ok());
+        [wanted, of_dependencies]
     }
 
     /// The packages that are active for a target.
@@ -334,76 +350,68 @@ impl Graph {
     ) -> Result<Slice> {
         let platform = |triple: &str| {
             Platform::new(triple.to_owned(), TargetFeatures::Unknown)
+                .map(PlatformSpec::from)
                 .map_err(|error| Error::usage(format!("target `{triple}` is not known to this version")).because(error))
         };
+        let [target, host] = [platform(target)?, platform(host)?];
         let mut features = selection.features.clone();
         features.list.extend(extra_features.iter().cloned());
         let graph = self.packages.feature_graph();
-        let mut initial = Vec::new();
-        let roots = self.selected(selection, manifest)?;
-        for package in &roots {
-            initial.extend(self.initial_features(package, &features));
+        // The features of all that is selected are unified, those of other members are not. A selected package without
+        // a bin is compiled only where another one depends on it.
+        let [mut initials, mut unified] = [Vec::new(), Vec::new()];
+        let mut roots = Vec::new();
+        for package in self.selected(selection, manifest)? {
+            let [own, of_dependencies] = self.initial_features(&package, &features);
+            unified.extend(of_dependencies);
+            if self.builds_bin(&package, selection, &features) {
+                roots.push(package);
+                initials.extend(own);
+            } else {
+                unified.extend(own);
+            }
         }
         let broken = |error: guppy::Error| Error::work("could not resolve the dependency graph").because(error);
-        let initials: FeatureSet<'_> = graph.resolve_ids(initial).map_err(broken)?;
-        // Features of other workspace members are not unified in: cargo builds the selection alone.
+        let initials = graph.resolve_ids(initials).map_err(broken)?;
+        let unified = graph.resolve_ids(unified).map_err(broken)?;
         let mut options = CargoOptions::new();
         options
             .set_resolver(self.resolver)
             .set_include_dev(false)
-            .set_host_platform(platform(host)?)
-            .set_target_platform(platform(target)?);
-        let set = CargoSet::new(initials, graph.resolve_none(), &options).map_err(broken)?;
+            .set_initials_platform(InitialsPlatform::ProcMacrosOnTarget)
+            .set_host_platform(host.clone())
+            .set_target_platform(target.clone());
+        let set = CargoSet::new(initials, unified, &options).map_err(broken)?;
 
-        let mut build_dependencies: HashMap<&PackageId, BTreeSet<String>> = HashMap::new();
-        for link in set.build_dep_links() {
-            build_dependencies.entry(link.from().id()).or_default().insert(link.to().name().to_owned());
-        }
-        let dependencies = |links: &mut dyn Iterator<Item = PackageLink<'_>>| {
-            let mut by_package: HashMap<String, BTreeSet<String>> = HashMap::new();
-            for link in links {
-                let from = link.from().id().repr().to_owned();
-                by_package.entry(from).or_default().insert(link.to().name().to_owned());
+        let walk = Walk { set: &set, target: &target, host: &host };
+        let mut slice = Slice::default();
+        for compiled in walk.from(roots.iter().copied()) {
+            let Compiled { side, package, features, dependencies, build_dependencies } = compiled;
+            let node = slice.node(package.id().repr(), &self.packages);
+            for dependency in dependencies.iter().chain(&build_dependencies) {
+                let dependency = slice.node(dependency.id().repr(), &self.packages);
+                if !slice.parents[dependency].contains(&node) {
+                    slice.parents[dependency].push(node);
+                }
             }
-            by_package
-        };
-        let describe = |features: &FeatureSet<'_>, dependencies: &HashMap<String, BTreeSet<String>>| -> Vec<Package> {
-            features
-                .packages_with_features(guppy::graph::DependencyDirection::Forward)
-                .map(|list| {
-                    let package = list.package();
-                    Package {
-                        id: package.id().repr().to_owned(),
-                        name: package.name().to_owned(),
-                        version: package.version().to_string(),
-                        dir: package.manifest_path().parent().map(Utf8PathBuf::from).unwrap_or_default(),
-                        links: package.links().map(str::to_owned),
-                        has_build_script: package.has_build_script(),
-                        is_proc_macro: package.is_proc_macro(),
-                        features: list.named_features().map(str::to_owned).collect(),
-                        build_dependencies: build_dependencies.get(package.id()).cloned().unwrap_or_default(),
-                        dependencies: dependencies.get(package.id().repr()).cloned().unwrap_or_default(),
-                        system_deps: system_deps::read(package.metadata_table()),
-                    }
-                })
-                .collect()
-        };
-        let links = set
-            .target_links()
-            .chain(set.host_links())
-            .chain(set.build_dep_links())
-            .chain(set.proc_macro_links())
-            .map(|link| (link.from().id(), link.to().id()));
-        let mut slice = Slice {
-            target: describe(set.target_features(), &dependencies(&mut set.target_links())),
-            host: describe(set.host_features(), &dependencies(&mut set.host_links())),
-            ..Slice::default()
-        };
-        for (from, to) in links {
-            let [from, to] = [from, to].map(|id| slice.node(id.repr(), &self.packages));
-            if !slice.parents[to].contains(&from) {
-                slice.parents[to].push(from);
-            }
+            let names = |packages: &[PackageMetadata<'_>]| packages.iter().map(|p| p.name().to_owned()).collect();
+            let packages = match side {
+                Side::Target => &mut slice.target,
+                Side::Host => &mut slice.host,
+            };
+            packages.push(Package {
+                id: package.id().repr().to_owned(),
+                name: package.name().to_owned(),
+                version: package.version().to_string(),
+                dir: package.manifest_path().parent().map(Utf8PathBuf::from).unwrap_or_default(),
+                links: package.links().map(str::to_owned),
+                has_build_script: package.has_build_script(),
+                is_proc_macro: package.is_proc_macro(),
+                features: features.into_iter().map(str::to_owned).collect(),
+                build_dependencies: names(&build_dependencies),
+                dependencies: names(&dependencies),
+                system_deps: system_deps::read(package.metadata_table()),
+            });
         }
         for root in &roots {
             let node = slice.node(root.id().repr(), &self.packages);
