@@ -278,7 +278,7 @@ impl Graph {
 
     /// The features of a workspace package that the command line turns on, with all they imply inside the package.
     fn root_features<'g>(&'g self, package: &PackageMetadata<'g>, features: &Features) -> BTreeSet<&'g str> {
-        let [wanted, _] = self.initial_features(package, features);
+        let [wanted, ..] = self.initial_features(package, features);
         let query = self.packages.feature_graph().query_forward(wanted.iter().copied());
         let set = match query {
             Ok(query) => query.resolve(),
@@ -301,11 +301,12 @@ impl Graph {
         })
     }
 
-    /// The features that the command line turns on in a selected package, and in its dependencies.
-    fn initial_features<'g>(&'g self, package: &PackageMetadata<'g>, features: &Features) -> [Vec<FeatureId<'g>>; 2] {
+    /// The features that the command line turns on in a selected package, in its dependencies, and in those of its build
+    /// script.
+    fn initial_features<'g>(&'g self, package: &PackageMetadata<'g>, features: &Features) -> [Vec<FeatureId<'g>>; 3] {
         let graph = self.packages.feature_graph();
         let mut wanted = vec![FeatureId::base(package.id())];
-        let mut of_dependencies = Vec::new();
+        let [mut of_dependencies, mut of_build_dependencies] = [Vec::new(), Vec::new()];
         if features.all {
             let named = package.named_features().filter(|feature| !feature.starts_with(read::OURS));
             wanted.extend(named.map(|feature| FeatureId::new(package.id(), FeatureLabel::Named(feature))));
@@ -331,12 +332,14 @@ impl Graph {
                 wanted.extend(own.map(|label| FeatureId::new(package.id(), label)).into_iter().filter(|_| !weak));
                 let to = link.to();
                 let named = to.named_features().find(|feature| *feature == name).map(FeatureLabel::Named);
-                of_dependencies.extend(named.map(|label| FeatureId::new(to.id(), label)));
+                let named = named.map(|label| FeatureId::new(to.id(), label));
+                of_dependencies.extend(named.filter(|_| link.normal().is_present()));
+                of_build_dependencies.extend(named.filter(|_| link.build().is_present()));
             }
         }
         // What is not there, cargo has judged.
         wanted.retain(|id| graph.metadata(*id).is_ok());
-        [wanted, of_dependencies]
+        [wanted, of_dependencies, of_build_dependencies]
     }
 
     /// The packages that are active for a target.
@@ -359,11 +362,12 @@ impl Graph {
         let graph = self.packages.feature_graph();
         // The features of all that is selected are unified, those of other members are not. A selected package without
         // a bin is compiled only where another one depends on it.
-        let [mut initials, mut unified] = [Vec::new(), Vec::new()];
+        let [mut initials, mut unified, mut of_build] = [Vec::new(), Vec::new(), Vec::new()];
         let mut roots = Vec::new();
         for package in self.selected(selection, manifest)? {
-            let [own, of_dependencies] = self.initial_features(&package, &features);
+            let [own, of_dependencies, of_build_dependencies] = self.initial_features(&package, &features);
             unified.extend(of_dependencies);
+            of_build.extend(of_build_dependencies);
             if self.builds_bin(&package, selection, &features) {
                 roots.push(package);
                 initials.extend(own);
@@ -374,6 +378,7 @@ impl Graph {
         let broken = |error: guppy::Error| Error::work("could not resolve the dependency graph").because(error);
         let initials = graph.resolve_ids(initials).map_err(broken)?;
         let unified = graph.resolve_ids(unified).map_err(broken)?;
+        let of_build = graph.resolve_ids(of_build).map_err(broken)?;
         let mut options = CargoOptions::new();
         options
             .set_resolver(self.resolver)
@@ -382,8 +387,11 @@ impl Graph {
             .set_host_platform(host.clone())
             .set_target_platform(target.clone());
         let set = CargoSet::new(initials, unified, &options).map_err(broken)?;
+        options.set_initials_platform(InitialsPlatform::Host);
+        let of_build = CargoSet::new(of_build, graph.resolve_none(), &options).map_err(broken)?;
+        let on_host = set.host_features().union(of_build.host_features());
 
-        let walk = Walk { set: &set, target: &target, host: &host };
+        let walk = Walk { target: (set.target_features(), &target), host: (&on_host, &host) };
         let mut slice = Slice::default();
         for compiled in walk.from(roots.iter().copied()) {
             let Compiled { side, package, features, dependencies, build_dependencies } = compiled;

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use guppy::graph::cargo::CargoSet;
 use guppy::graph::feature::{FeatureLabel, FeatureSet};
 use guppy::graph::{BuildTargetId, PackageLink, PackageMetadata};
 use guppy::platform::{EnabledTernary, PlatformSpec};
@@ -28,10 +27,10 @@ pub(super) struct Compiled<'g> {
 /// guppy resolves the features as cargo does. Its own links do not tell apart what a package on the host depends on and
 /// what its build script does, and they lead to packages that have no library, which cargo passes over.
 pub(super) struct Walk<'a, 'g> {
-    /// Of all packages that may be compiled, with their features.
-    pub set: &'a CargoSet<'g>,
-    pub target: &'a PlatformSpec,
-    pub host: &'a PlatformSpec,
+    /// The features of all that may be compiled for the target, and what it is.
+    pub target: (&'a FeatureSet<'g>, &'a PlatformSpec),
+    /// The same for this machine.
+    pub host: (&'a FeatureSet<'g>, &'a PlatformSpec),
 }
 
 impl<'g> Walk<'_, 'g> {
@@ -68,8 +67,8 @@ impl<'g> Walk<'_, 'g> {
 
     fn compiled(&self, side: Side, package: PackageMetadata<'g>) -> Compiled<'g> {
         let (features, platform) = match side {
-            Side::Target => (self.set.target_features(), self.target),
-            Side::Host => (self.set.host_features(), self.host),
+            Side::Target => self.target,
+            Side::Host => self.host,
         };
         let active = |kind: DependencyKind, platform: &PlatformSpec| -> Vec<PackageMetadata<'g>> {
             package
@@ -80,7 +79,7 @@ impl<'g> Walk<'_, 'g> {
                 .collect()
         };
         let dependencies = active(DependencyKind::Normal, platform);
-        let build = package.has_build_script().then(|| active(DependencyKind::Build, self.host));
+        let build = package.has_build_script().then(|| active(DependencyKind::Build, self.host.1));
         // The set knows every package that its own graph gave us.
         let list = features.features_for(package.id()).ok().flatten();
         Compiled {
