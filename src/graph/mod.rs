@@ -4,7 +4,8 @@ mod read;
 mod system_deps;
 mod walk;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 
 use camino::Utf8PathBuf;
 use guppy::PackageId;
@@ -115,13 +116,15 @@ impl Slice {
     /// Dependency paths from selected packages to the package of this id, the shortest first, at most `limit`.
     pub fn paths_to(&self, id: &str, limit: usize) -> Vec<Vec<String>> {
         let Some(&start) = self.index.get(id) else { return Vec::new() };
+        let steps = self.steps_from_roots();
         let mut found = Vec::new();
-        let mut queue = VecDeque::from([vec![start]]);
-        // In a large graph the number of paths grows without bound; the shortest come first.
-        let mut steps = 0;
-        while let Some(path) = queue.pop_front() {
+        // The number of paths grows without bound in a large graph. A path that is begun is worth its own steps and the
+        // least that are missing, so that the shortest is found first and on the way to it nothing else is followed.
+        let mut queue = BinaryHeap::from([Reverse((steps[start], vec![start]))]);
+        let mut tries = 0;
+        while let Some(Reverse((_, path))) = queue.pop() {
             let Some(&last) = path.last() else { continue };
-            if self.roots.contains(&last) {
+            if steps[last] == 0 {
                 found.push(path.iter().rev().map(|node| self.nodes[*node].1.clone()).collect());
                 if found.len() == limit {
                     break;
@@ -129,13 +132,34 @@ impl Slice {
                 continue;
             }
             for parent in &self.parents[last] {
-                if !path.contains(parent) && steps < 20_000 {
-                    steps += 1;
-                    queue.push_back(path.iter().copied().chain([*parent]).collect());
+                if !path.contains(parent) && tries < 20_000 {
+                    tries += 1;
+                    let path: Vec<usize> = path.iter().copied().chain([*parent]).collect();
+                    queue.push(Reverse((steps[*parent].saturating_add(path.len()), path)));
                 }
             }
         }
         found
+    }
+
+    /// For each node the length of the shortest path from a selected package.
+    fn steps_from_roots(&self) -> Vec<usize> {
+        let mut children = vec![Vec::new(); self.nodes.len()];
+        for (child, parents) in self.parents.iter().enumerate() {
+            parents.iter().for_each(|parent| children[*parent].push(child));
+        }
+        let mut steps = vec![usize::MAX; self.nodes.len()];
+        let mut queue: VecDeque<usize> = self.roots.iter().copied().collect();
+        self.roots.iter().for_each(|root| steps[*root] = 0);
+        while let Some(node) = queue.pop_front() {
+            for child in &children[node] {
+                if steps[*child] == usize::MAX {
+                    steps[*child] = steps[node] + 1;
+                    queue.push_back(*child);
+                }
+            }
+        }
+        steps
     }
 }
 
@@ -393,12 +417,14 @@ impl Graph {
 
         let walk = Walk { target: (set.target_features(), &target), host: (&on_host, &host) };
         let mut slice = Slice::default();
+        // A package that is compiled for both sides comes twice.
+        let mut edges = HashSet::new();
         for compiled in walk.from(roots.iter().copied()) {
             let Compiled { side, package, features, dependencies, build_dependencies } = compiled;
             let node = slice.node(package.id().repr(), &self.packages);
             for dependency in dependencies.iter().chain(&build_dependencies) {
                 let dependency = slice.node(dependency.id().repr(), &self.packages);
-                if !slice.parents[dependency].contains(&node) {
+                if edges.insert((node, dependency)) {
                     slice.parents[dependency].push(node);
                 }
             }
