@@ -155,3 +155,23 @@ fn crates_of_other_platforms_that_were_never_fetched() {
     let done = project.convoy(args).env("CARGO_HOME", &home).ends(5);
     done.says("the dependencies are not on this machine").says("windows-link");
 }
+
+/// What only one target's configuration turns on.
+#[test]
+fn a_dependency_of_one_targets_own_feature() {
+    let manifest =
+        "[features]\nmore = [\"dep:c-code\"]\n[dependencies]\nc-code = { path = \"c-code\", optional = true }\n";
+    let project = Project::empty("own-feature").manifest("hello", manifest).file("src/main.rs", support::HELLO);
+    // The build-dependency shows that C is compiled.
+    let c = "[package]\nname = \"c-code\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[build-dependencies]\ncc = { path = \"../cc\" }\n";
+    let project =
+        project.file("c-code/Cargo.toml", c).file("c-code/src/lib.rs", "").file("c-code/build.rs", support::HELLO);
+    let cc = "[package]\nname = \"cc\"\nversion = \"1.2.0\"\nedition = \"2024\"\n";
+    let project = project.file("cc/Cargo.toml", cc).file("cc/src/lib.rs", "");
+    project.write("Convoy.toml", "[target.aarch64-unknown-linux-gnu]\nfeatures = [\"more\"]\n");
+    let plan =
+        project.convoy(["plan", "--json", "-t", "aarch64-unknown-linux-gnu,aarch64-unknown-linux-musl"]).output();
+    let needs = |cell: usize| plan.json()["cells"][cell]["needs"].to_string();
+    assert!(needs(0).contains("c-code"), "{plan}");
+    assert!(!needs(1).contains("c-code"), "{plan}");
+}

@@ -85,9 +85,12 @@ pub(super) fn prepare(
     let catalog = Catalog::embedded();
     let cwd = current_dir()?;
     let manifest = find_manifest(selection, &cwd)?;
-    let read = |triples: &BTreeSet<String>| metadata(selection, network, &manifest, &cwd, interrupt, triples);
+    let read = |triples: &BTreeSet<String>, more: &BTreeSet<String>| {
+        metadata(selection, more, network, &manifest, &cwd, interrupt, triples)
+    };
+    let [all, none] = [BTreeSet::new(), BTreeSet::new()];
     let (whole, facts) = std::thread::scope(|scope| {
-        let whole = scope.spawn(|| read(&BTreeSet::new()));
+        let whole = scope.spawn(|| read(&all, &none));
         let facts = host::probe(&cwd, catalog, cache);
         (whole.join(), facts)
     });
@@ -96,17 +99,18 @@ pub(super) fn prepare(
     let (metadata, mut host) = match whole {
         Ok(json) => (json, facts?),
         // Who builds for some platforms need not have fetched the crates of all.
-        Err(told) if told.contains("failed to download `") => {
+        Err(told) if crates_are_lacking(&told) => {
             let host = facts?;
             let triples = wanted_triples(selection, &manifest, &cwd, &host, interrupt)?;
-            (read(&triples)?.map_err(failed)?, host)
+            (read(&triples, &none)?.map_err(failed)?, host)
         }
         Err(told) => return Err(failed(told)),
     };
 
     let graph = Graph::from_metadata(&metadata)?;
     let root = graph.workspace_root();
-    let graph = graph.with_resolver(Resolver::of_manifest(&fs_err::read_to_string(root.join("Cargo.toml"))?));
+    let resolver = Resolver::of_manifest(&fs_err::read_to_string(root.join("Cargo.toml"))?);
+    let graph = graph.with_resolver(resolver);
     // cargo selects by the manifest only where it was pointed to a package.
     let bins = graph.bins(selection, Some(&manifest))?;
 
@@ -117,6 +121,17 @@ pub(super) fn prepare(
     let settings = config::settle(selection, &Environment::of_process(), &files, &root, &cwd)?;
 
     let (cells, known) = settled_cells(&settings, &host, &cwd)?;
+    // A target's own features may bring dependencies that the graph does not have yet.
+    let more = cells.iter().flat_map(|cell| settings.for_names(matrix::names_of(cell)).features).collect();
+    let graph = if more == none {
+        graph
+    } else {
+        let wider = match read(&all, &more)? {
+            Err(told) if crates_are_lacking(&told) => read(&triples_of(&cells, &host), &more)?,
+            wider => wider,
+        };
+        Graph::from_metadata(&wider.map_err(failed)?)?.with_resolver(resolver)
+    };
     for cell in cells.iter().filter(|cell| catalog.target(&cell.target).is_none()) {
         host.gcc.extend(host::foreign_gcc(&cell.target, cache).map(|gcc| (cell.target.clone(), gcc)));
         warnings.push(Warning {
@@ -283,14 +298,25 @@ fn wanted_triples(
     let files = settings_files(manifest, root)?;
     let settings = config::settle(selection, &Environment::of_process(), &files, root, cwd)?;
     let (cells, _) = settled_cells(&settings, host, cwd)?;
-    Ok(cells.into_iter().map(|cell| cell.target).chain([host.rustc.host.clone()]).collect())
+    Ok(triples_of(&cells, host))
 }
 
-/// What `cargo metadata` prints, or what it says when it fails; of the crates for these triples where some are named.
+fn triples_of(cells: &[Cell], host: &HostFacts) -> BTreeSet<String> {
+    cells.iter().map(|cell| cell.target.clone()).chain([host.rustc.host.clone()]).collect()
+}
+
+/// Whether cargo says that a crate which the lock file names is not here and cannot be brought.
+fn crates_are_lacking(told: &str) -> bool {
+    told.contains("failed to download `")
+}
+
+/// What `cargo metadata` prints, or what it says when it fails; with more features than the command line names, and of the
+/// crates for these triples alone where some are named.
 /// cargo's first resolver turns on features for crates of every platform, so that with some triples alone a feature may
 /// be missed there.
 fn metadata(
     selection: &Selection,
+    more: &BTreeSet<String>,
     network: Network,
     manifest: &Utf8Path,
     cwd: &Utf8Path,
@@ -300,6 +326,7 @@ fn metadata(
     let mut command = host::cargo_command();
     command.current_dir(cwd).args(["metadata", "--format-version=1", "--manifest-path"]).arg(manifest);
     let mut features = selection.features.clone();
+    features.list.extend(more.iter().cloned());
     if let [package] = selection.packages.as_slice() {
         // `cargo metadata` knows no `-p`; a feature of one member is named with its owner.
         let owner = package.split('@').next().unwrap_or(package);
