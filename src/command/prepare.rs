@@ -95,36 +95,53 @@ pub(super) fn prepare(
     let catalog = Catalog::embedded();
     let cwd = current_dir()?;
     let manifest = find_manifest(selection, &cwd)?;
-    let (metadata, facts) = std::thread::scope(|scope| {
-        let metadata = scope.spawn(|| metadata(selection, network, &manifest, &cwd, interrupt));
+    let read = |triples: &BTreeSet<String>, more: &BTreeSet<String>| {
+        metadata(selection, more, network, &manifest, &cwd, interrupt, triples)
+    };
+    let [all, none] = [BTreeSet::new(), BTreeSet::new()];
+    let (whole, facts) = std::thread::scope(|scope| {
+        let whole = scope.spawn(|| read(&all, &none));
         let facts = host::probe(&cwd, catalog, cache);
-        (metadata.join(), facts)
+        (whole.join(), facts)
     });
-    let metadata = metadata.map_err(|_| Error::work("reading the project ended abnormally"))??;
-    let mut host = facts?;
+    let whole = whole.map_err(|_| Error::work("reading the project ended abnormally"))??;
+    let failed = |told: String| metadata_failed(&told, network);
+    let (metadata, mut host) = match whole {
+        Ok(json) => (json, facts?),
+        // Who builds for some platforms need not have fetched the crates of all.
+        Err(told) if crates_are_lacking(&told) => {
+            let host = facts?;
+            let triples = wanted_triples(selection, &manifest, &cwd, &host, interrupt)?;
+            (read(&triples, &none)?.map_err(failed)?, host)
+        }
+        Err(told) => return Err(failed(told)),
+    };
 
     let graph = Graph::from_metadata(&metadata)?;
     let root = graph.workspace_root();
-    let graph = graph.with_resolver(Resolver::of_manifest(&fs_err::read_to_string(root.join("Cargo.toml"))?));
+    let resolver = Resolver::of_manifest(&fs_err::read_to_string(root.join("Cargo.toml"))?);
+    let graph = graph.with_resolver(resolver);
     // cargo selects by the manifest only where it was pointed to a package.
     let bins = graph.bins(selection, Some(&manifest))?;
 
-    let root_path = root.join("Cargo.toml");
-    let mut manifests: Vec<&Utf8Path> = vec![&root_path];
-    if manifest != root_path {
-        manifests.push(&manifest);
-    }
-    let mut files = config::metadata_files(&manifests, &root)?;
-    files.extend(config::load(&root.join("Convoy.toml"))?);
+    let files = settings_files(&manifest, &root)?;
     let mut warnings: Vec<Warning> = Vec::new();
     let unknown_key = |message: String| Warning { target: None, code: "unknown-key".to_owned(), message };
     warnings.extend(files.iter().flat_map(|file| file.warnings.iter().cloned()).map(unknown_key));
     let settings = config::settle(selection, &Environment::of_process(), &files, &root, &cwd)?;
 
-    let words = &settings.targets.value;
-    let known = if matrix::needs_target_list(words, catalog) { host::rustc_targets(&cwd)? } else { Vec::new() };
-    let cells =
-        matrix::cells(words, catalog, &host.rustc.host, &known, &|names| settings.for_names(names.iter().copied()))?;
+    let (cells, known) = settled_cells(&settings, &host, &cwd)?;
+    // A target's own features may bring dependencies that the graph does not have yet.
+    let more = cells.iter().flat_map(|cell| settings.for_names(matrix::names_of(cell)).features).collect();
+    let graph = if more == none {
+        graph
+    } else {
+        let wider = match read(&all, &more)? {
+            Err(told) if crates_are_lacking(&told) => read(&triples_of(&cells, &host), &more)?,
+            wider => wider,
+        };
+        Graph::from_metadata(&wider.map_err(failed)?)?.with_resolver(resolver)
+    };
     for cell in cells.iter().filter(|cell| catalog.target(&cell.target).is_none()) {
         host.gcc.extend(host::foreign_gcc(&cell.target, cache).map(|gcc| (cell.target.clone(), gcc)));
         warnings.push(Warning {
@@ -292,16 +309,74 @@ fn find_manifest(selection: &Selection, cwd: &Utf8Path) -> Result<Utf8PathBuf> {
         })
 }
 
+/// The files that may hold settings.
+fn settings_files(manifest: &Utf8Path, root: &Utf8Path) -> Result<Vec<config::ConfigFile>> {
+    let root_path = root.join("Cargo.toml");
+    let mut manifests: Vec<&Utf8Path> = vec![&root_path];
+    if manifest != root_path {
+        manifests.push(manifest);
+    }
+    let mut files = config::metadata_files(&manifests, root)?;
+    files.extend(config::load(&root.join("Convoy.toml"))?);
+    Ok(files)
+}
+
+/// The cells, and rustc's targets where these had to be asked for.
+fn settled_cells(settings: &Settings, host: &HostFacts, cwd: &Utf8Path) -> Result<(Vec<Cell>, Vec<String>)> {
+    let catalog = Catalog::embedded();
+    let words = &settings.targets.value;
+    let known = if matrix::needs_target_list(words, catalog) { host::rustc_targets(cwd)? } else { Vec::new() };
+    let cells =
+        matrix::cells(words, catalog, &host.rustc.host, &known, &|names| settings.for_names(names.iter().copied()))?;
+    Ok((cells, known))
+}
+
+/// The triples that are built for, and this machine's: known without the graph.
+fn wanted_triples(
+    selection: &Selection,
+    manifest: &Utf8Path,
+    cwd: &Utf8Path,
+    host: &HostFacts,
+    interrupt: &Interrupt,
+) -> Result<BTreeSet<String>> {
+    let mut command = host::cargo_command();
+    command.current_dir(cwd).args(["locate-project", "--workspace", "--message-format=plain", "--manifest-path"]);
+    let done = interrupt.output(command.arg(manifest))??;
+    let told = String::from_utf8_lossy(&done.stdout);
+    let root = Utf8Path::new(told.trim()).parent().filter(|_| done.status.success());
+    let root = root.ok_or_else(|| Error::work("`cargo locate-project` did not name the workspace"))?;
+    let files = settings_files(manifest, root)?;
+    let settings = config::settle(selection, &Environment::of_process(), &files, root, cwd)?;
+    let (cells, _) = settled_cells(&settings, host, cwd)?;
+    Ok(triples_of(&cells, host))
+}
+
+fn triples_of(cells: &[Cell], host: &HostFacts) -> BTreeSet<String> {
+    cells.iter().map(|cell| cell.target.clone()).chain([host.rustc.host.clone()]).collect()
+}
+
+/// Whether cargo says that a crate which the lock file names is not here and cannot be brought.
+fn crates_are_lacking(told: &str) -> bool {
+    told.contains("failed to download `")
+}
+
+/// What `cargo metadata` prints, or what it says when it fails; with more features than the command line names, and of the
+/// crates for these triples alone where some are named.
+/// cargo's first resolver turns on features for crates of every platform, so that with some triples alone a feature may
+/// be missed there.
 fn metadata(
     selection: &Selection,
+    more: &BTreeSet<String>,
     network: Network,
     manifest: &Utf8Path,
     cwd: &Utf8Path,
     interrupt: &Interrupt,
-) -> Result<String> {
+    triples: &BTreeSet<String>,
+) -> Result<std::result::Result<String, String>> {
     let mut command = host::cargo_command();
     command.current_dir(cwd).args(["metadata", "--format-version=1", "--manifest-path"]).arg(manifest);
     let mut features = selection.features.clone();
+    features.list.extend(more.iter().cloned());
     if let [package] = selection.packages.as_slice() {
         // `cargo metadata` knows no `-p`; a feature of one member is named with its owner.
         let owner = package.split('@').next().unwrap_or(package);
@@ -310,6 +385,7 @@ fn metadata(
         }
     }
     command.args(features.to_args());
+    command.args(triples.iter().flat_map(|triple| ["--filter-platform", triple]));
     if selection.locked {
         command.arg("--locked");
     }
@@ -319,11 +395,8 @@ fn metadata(
     let done = interrupt.output(&mut command)?.map_err(|error| {
         Error::work("could not start `cargo`").because(error).hint("is Rust installed and on PATH?")
     })?;
-    if done.status.success() {
-        return Ok(String::from_utf8_lossy(&done.stdout).into_owned());
-    }
-    let told = String::from_utf8_lossy(&done.stderr).into_owned();
-    Err(metadata_failed(&told, network))
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(if done.status.success() { Ok(text(&done.stdout)) } else { Err(text(&done.stderr)) })
 }
 
 /// What it means that `cargo metadata` failed: the project's fault, or a network's.
