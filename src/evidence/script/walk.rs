@@ -30,6 +30,22 @@ const MOST_CALLS: usize = 2_000;
 /// Members of a list that are looked at one by one.
 const MOST_MEMBERS: usize = 32;
 
+/// Methods of helper crates that do what was put together before.
+const USES: [&str; 12] = [
+    "compile",
+    "try_compile",
+    "compile_intermediates",
+    "try_compile_intermediates",
+    "compile_protos",
+    "expand",
+    "try_expand",
+    "get_compiler",
+    "try_get_compiler",
+    "is_flag_supported",
+    "build",
+    "generate",
+];
+
 /// What a script does, in order, and the paths that this depends on.
 pub(super) fn calls(tree: &Tree, helpers: &BTreeSet<String>) -> (Vec<Call>, Vec<Utf8PathBuf>) {
     let names = Names::of(tree);
@@ -44,19 +60,18 @@ pub(super) fn calls(tree: &Tree, helpers: &BTreeSet<String>) -> (Vec<Call>, Vec<
         frames: Vec::new(),
         scopes: Vec::new(),
         known: HashMap::new(),
+        uses: HashMap::new(),
+        parts: HashMap::new(),
         looked_up: Vec::new(),
         steps: 0,
         depth: 0,
         cut: false,
     };
-    let unsure: Vec<usize> = match names.main() {
-        Some(main) => {
-            walk.enter(main, Vec::new());
-            // What a trait asks for is called by whoever knows the trait.
-            (0..names.functions.len()).filter(|index| names.functions[*index].for_trait).collect()
-        }
-        None => (0..names.functions.len()).collect(),
-    };
+    let mains = names.mains();
+    let unsure = |index: &usize| mains.is_empty() || names.functions[*index].for_trait;
+    // What a trait asks for is called by whoever knows the trait.
+    let unsure: Vec<usize> = (0..names.functions.len()).filter(unsure).collect();
+    mains.into_iter().for_each(|main| drop(walk.enter(main, Vec::new())));
     walk.path = vec![Guard::Unknown];
     if walk.cut {
         // Each function once, without a word on when it is called.
@@ -69,6 +84,15 @@ pub(super) fn calls(tree: &Tree, helpers: &BTreeSet<String>) -> (Vec<Call>, Vec<
             walk.enter(index, Vec::new());
         }
     }
+    for (builder, uses) in std::mem::take(&mut walk.uses) {
+        let used = Guard::any(uses);
+        let own = |call: &usize| *call == builder || walk.parts.get(call) == Some(&builder);
+        for index in (0..walk.calls.len()).filter(own) {
+            let guards = walk.calls[index].guards.iter().cloned();
+            walk.calls[index].guards = Guard::all(guards.chain([used.clone()])).into_list();
+        }
+    }
+    walk.calls.retain(|call| !call.guards.contains(&Guard::NEVER));
     (walk.calls, walk.looked_up)
 }
 
@@ -154,6 +178,10 @@ struct Walk<'t> {
     frames: Vec<Frame>,
     scopes: Vec<HashMap<String, Variable>>,
     known: HashMap<usize, Vec<Known>>,
+    /// When what a helper made is used, by its number among the calls: it may be made long before it is known whether.
+    uses: HashMap<usize, Vec<Guard>>,
+    /// Calls that are part of such.
+    parts: HashMap<usize, usize>,
     /// Paths whose being there decided something.
     looked_up: Vec<Utf8PathBuf>,
     steps: usize,
@@ -655,7 +683,7 @@ impl Walk<'_> {
                 (Value::List(list), syn::Member::Unnamed(at)) => {
                     list.into_iter().nth(at.index as usize).unwrap_or_default()
                 }
-                (made @ Value::Made(_), _) => made,
+                (made @ Value::Made(..), _) => made,
                 _ => Value::Unknown,
             },
             Expr::Index(index) => {
@@ -891,12 +919,12 @@ impl Walk<'_> {
         let full = self.names.full_path(path, module);
         if let Some(helper) = self.helper(&full).filter(|_| !self.names.is_own(&full)) {
             let span = span_of(path);
-            self.find(What::Helper(helper.replace('_', "-")), span);
+            let index = self.find(What::Helper(helper.replace('_', "-")), span);
             let last = full.last().map(String::as_str).unwrap_or_default();
             if helper == "pkg_config" && ["probe_library", "find_library"].contains(&last) {
                 return Some(self.library(arguments.first().unwrap_or(&Value::Unknown), span));
             }
-            return Some(Value::Made(helper));
+            return Some(Value::Made(helper, index));
         }
         let own = self.names.resolve(&full, module);
         if own.is_empty() { None } else { Some(self.enter_each(own, arguments)) }
@@ -1040,14 +1068,17 @@ impl Walk<'_> {
             }
             ("cpp", 1) => {
                 let cpp = self.given(given).holds();
-                self.under(&cpp, |walk| walk.find(What::Cxx, call.method.span()));
+                let index = self.under(&cpp, |walk| walk.find(What::Cxx, call.method.span()));
+                if let Value::Made(_, builder) = &value {
+                    self.parts.insert(index, *builder);
+                }
                 value
             }
             ("probe" | "probe_library" | "find_library", 1) => {
                 let name = self.given(given);
                 // A method that is called so elsewhere is another's; one of a value that is not known is pkg-config's.
                 let own = match &value {
-                    Value::Made(helper) => helper == "pkg_config",
+                    Value::Made(helper, _) => helper == "pkg_config",
                     _ => self.tree.mentions_pkg_config && self.names.methods(&call.method.to_string()).is_empty(),
                 };
                 if own { self.library(&name, call.method.span()) } else { value }
@@ -1060,7 +1091,7 @@ impl Walk<'_> {
             ("push_str" | "insert" | "extend" | "append" | "retain" | "remove" | "pop" | "clear" | "truncate", _) => {
                 call.args.iter().for_each(|argument| drop(self.value(argument)));
                 self.forget(&call.receiver);
-                if matches!(value, Value::Made(_)) { value } else { Value::Unknown }
+                if matches!(value, Value::Made(..)) { value } else { Value::Unknown }
             }
             ("split", 1) if matches!(&value, Value::Env(name) if is_list(name)) => value,
             (
@@ -1076,7 +1107,11 @@ impl Walk<'_> {
             }
             _ => {
                 let arguments: Vec<Value> = call.args.iter().map(|argument| self.value(argument)).collect();
-                if matches!(value, Value::Made(_)) {
+                if let Value::Made(_, builder) = value {
+                    if USES.contains(&name.as_str()) && !self.is_dead() {
+                        let when = Guard::all(self.path.iter().cloned());
+                        self.uses.entry(builder).or_default().push(when);
+                    }
                     return value;
                 }
                 let own = self.names.methods(&name);
