@@ -10,6 +10,7 @@
 //! | [`config`] | `Convoy.toml`, manifest metadata, environment → settings, each with its origin |
 //! | [`catalog`] | the embedded `targets/*.toml`: targets, platforms, devices |
 //! | [`graph`] | `cargo metadata` → the packages active for a target, host side and target side apart |
+//! | [`evidence`] | package files → what their build scripts start, look for and link |
 //! | [`needs`] | graph × target → what the dependencies ask of the C world |
 //! | [`evidence`] | a package's own files → what they show of its needs; read once a machine |
 //! | [`host`] | probes of this machine → what it offers |

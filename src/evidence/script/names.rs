@@ -59,9 +59,9 @@ impl<'a> Names<'a> {
         names
     }
 
-    /// The function that cargo starts.
-    pub fn main(&self) -> Option<usize> {
-        self.functions.iter().position(|function| function.path == ["main"])
+    /// The function that cargo starts; several where the configuration chooses between them.
+    pub fn mains(&self) -> Vec<usize> {
+        (0..self.functions.len()).filter(|index| self.functions[*index].path == ["main"]).collect()
     }
 
     /// The literal or other expression of a constant.

@@ -19,8 +19,8 @@ pub(super) enum Value {
     End(String),
     /// An array, a tuple.
     List(Vec<Value>),
-    /// Something that a helper crate made.
-    Made(String),
+    /// Something that a helper crate made, and the number of that among the calls.
+    Made(String, usize),
     /// What pkg-config says of a library: its number among the calls, and its name.
     Library(usize, Option<String>),
     /// `None`, `Err(…)`.
