@@ -347,6 +347,7 @@ mod tests {
                 "src/a/b.rs:1 dylib x cfg(feature = 'a') & cfg(target_os = 'linux') & cfg(unix)",
                 "src/c.rs:1 dylib x cfg(any(windows, target_os = 'wasi'))",
                 "src/bin/tool.rs:1 dylib x ",
+                "src/lost.rs:1 dylib x cfg(undeclared)",
             ]
         );
     }

@@ -212,7 +212,9 @@ mod tests {
         let kept = dir.join("cache/evidence/a-1.0.0+b-0123456789abcdef.json");
         let text = fs_err::read_to_string(&kept).unwrap();
         // Broken, of another format, or about other helpers: read again.
-        for text in [text[..20].to_owned(), text.replace("\"format\":1", "\"format\":0"), String::new()] {
+        for text in
+            [text[..20].to_owned(), text.replace(&format!("\"format\":{FORMAT}"), "\"format\":0"), String::new()]
+        {
             fs_err::write(&kept, text).unwrap();
             assert_eq!(gathered(&source, &cache, &helpers()).calls, []);
         }

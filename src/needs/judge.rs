@@ -240,33 +240,14 @@ fn tool_of(program: &str) -> Option<(&'static str, &'static tools::Tool)> {
 
 /// Whether a call is reached.
 fn reached(guards: &[Guard], package: &Package, circumstances: Circumstances<'_>) -> Ternary {
-    all(guards.iter().map(|guard| holds(guard, package, circumstances)))
-}
-
-fn all(truths: impl Iterator<Item = Ternary>) -> Ternary {
-    let mut known = true;
-    for truth in truths {
-        match truth {
-            Some(true) => {}
-            Some(false) => return Some(false),
-            None => known = false,
-        }
-    }
-    known.then_some(true)
-}
-
-fn holds(guard: &Guard, package: &Package, circumstances: Circumstances<'_>) -> Ternary {
-    let not = |truth: Ternary| truth.map(|truth| !truth);
-    match guard {
+    Guard::all_hold(guards, &|guard| match guard {
         Guard::Feature { name, on } => Some(package.features.iter().any(|feature| same_feature(feature, name)) == *on),
         Guard::Target { cfg, holds } => circumstances.target_is(cfg, &package.features).map(|truth| truth == *holds),
         Guard::Host { cfg, holds } => circumstances.host_is(cfg, &package.features).map(|truth| truth == *holds),
         Guard::Env { name, set } => Some(circumstances.is_set(name) == *set),
         // Whether pkg-config knows a library for another architecture depends on more than is known here.
-        Guard::Library { .. } | Guard::Unknown => None,
-        Guard::All(guards) => reached(guards, package, circumstances),
-        Guard::Any(guards) => not(all(guards.iter().map(|guard| not(holds(guard, package, circumstances))))),
-    }
+        _ => None,
+    })
 }
 
 /// The environment variables that guards look at.
@@ -294,8 +275,8 @@ fn link_blocks(package: &Package, circumstances: Circumstances<'_>, evidence: &E
     // Its own build script brings what these blocks name.
     let compiles = asks.0.iter().any(|ask| matches!(ask.kind, NeedKind::CCompiler | NeedKind::CxxCompiler));
     for link in &evidence.links {
-        let truths = link.cfgs.iter().map(|cfg| circumstances.target_is(cfg, &package.features));
-        let confidence = match all(truths) {
+        let cfgs: Vec<Guard> = link.cfgs.iter().map(|cfg| Guard::Target { cfg: cfg.clone(), holds: true }).collect();
+        let confidence = match reached(&cfgs, package, circumstances) {
             Some(true) => Confidence::Likely,
             None => Confidence::Unknown,
             Some(false) => continue,
