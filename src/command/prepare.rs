@@ -401,7 +401,9 @@ fn metadata(
 
 /// What it means that `cargo metadata` failed: the project's fault, or a network's.
 fn metadata_failed(told: &str, network: Network) -> Error {
-    let cause = told.trim().trim_start_matches("error: ").to_owned();
+    // RUST_BACKTRACE makes rustup tell where in rustup it stopped.
+    let cause = told.split("Stack backtrace:").next().unwrap_or(told);
+    let cause = cause.trim().trim_start_matches("error: ").to_owned();
     let has = |needle: &str| told.contains(needle);
     // First, because cargo's advice speaks of the network and of `--offline`.
     if has("cannot update the lock file") || has("--locked") {

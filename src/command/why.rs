@@ -166,7 +166,8 @@ impl<'a> Ways<'a> {
         let judged = |package: &crate::graph::Package| {
             needs::asked(package, Circumstances::new(triple, &host.rustc.host, &host.env), knowledge)
         };
-        remedy::features(need, &self.chains(need, cell), &self.tables, &judged)
+        let Some(slice) = self.prepared.slices.get(&cell.cell.id) else { return Vec::new() };
+        remedy::features(need, slice, &self.chains(need, cell), &self.tables, &judged)
     }
 
     fn chains(&self, need: &Need, cell: &CellPlan) -> Vec<Chain<'_>> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Remedy, RemedyKind};
-use crate::graph::{Closure, FeatureTables, Package, Slice};
+use crate::graph::{Closure, FeatureTable, FeatureTables, Package, Slice};
 use crate::needs::{self, Need, Side};
 
 /// A dependency path to a need, with the features that open each step.
@@ -62,6 +62,7 @@ const PROMISING: &[&str] = &[
 /// with other features would need.
 pub fn features(
     need: &Need,
+    slice: &Slice,
     chains: &[Chain<'_>],
     tables: &FeatureTables,
     judged: &dyn Fn(&Package) -> Vec<needs::Asked>,
@@ -73,87 +74,114 @@ pub fn features(
             found.push((index, remedy));
         }
     };
-    let mut opened = BTreeSet::new();
     for chain in chains {
+        let Some(last) = chain.steps.last() else { continue };
         for (index, step) in chain.steps.iter().enumerate() {
             let Some(table) = tables.get(&step.package.id) else { continue };
             for feature in table.features.keys() {
                 let promising = feature.split(['-', '_']).any(|word| PROMISING.contains(&word));
                 if promising
                     && !step.package.features.contains(feature)
-                    && let Some(then_needs) = around(need, chain, index, feature, tables, judged)
+                    && let Some(then_needs) = around(need, slice, (step.package, feature), last.package, tables, judged)
                 {
                     add(index, turn_on(chain, index, feature, then_needs));
                 }
             }
-            // Several ways to a need may open by one feature.
-            let first = step.opened_by.first().map(|opener| (step.package.id.clone(), opener.clone()));
-            if let Some(opener) = first
-                && opened.insert(opener)
-                && let Some(remedy) = leave_out(chain, index, step, tables)
-            {
-                add(index, remedy);
-            }
         }
     }
-    found.sort_by_key(|(index, remedy)| (remedy.kind, *index));
+    for (package, opener) in common_openers(slice, chains, tables) {
+        let distance = slice.path_to(package).len() - 1;
+        let (Some(chain), Some(table)) = (chains.first(), tables.get(&package.id)) else { continue };
+        add(distance, leave_out(chain, distance == 0, package, &opener, table));
+    }
+    found.sort_by_key(|(index, remedy)| (remedy.kind, *index, remedy.then_needs.len(), remedy.text.len()));
     found.into_iter().map(|(_, remedy)| remedy).collect()
 }
 
-/// What would be needed instead with a feature of a step on; none where the need stays.
+/// The features through which all chains pass, each with its package: to leave out one of them is enough.
+fn common_openers<'a>(slice: &'a Slice, chains: &[Chain<'a>], tables: &FeatureTables) -> Vec<(&'a Package, String)> {
+    let of_chain = |chain: &Chain<'a>| -> Vec<(&'a Package, String)> {
+        let steps = chain.steps.iter();
+        steps.filter_map(|step| Some(origin(slice, step.package, step.opened_by.first()?, tables))).collect()
+    };
+    let all: Vec<Vec<_>> = chains.iter().map(of_chain).collect();
+    let same = |one: &(&Package, String), other: &(&Package, String)| one.0.id == other.0.id && one.1 == other.1;
+    let mut common: Vec<(&'a Package, String)> = Vec::new();
+    for candidate in all.first().into_iter().flatten() {
+        let in_all = all.iter().all(|list| list.iter().any(|other| same(candidate, other)));
+        if in_all && !common.iter().any(|other| same(candidate, other)) {
+            common.push(candidate.clone());
+        }
+    }
+    common
+}
+
+/// What would be needed instead with a feature of some package on; none where the need stays.
 fn around(
     need: &Need,
-    chain: &Chain<'_>,
-    index: usize,
-    feature: &str,
+    slice: &Slice,
+    (start, feature): (&Package, &str),
+    goal: &Package,
     tables: &FeatureTables,
     judged: &dyn Fn(&Package) -> Vec<needs::Asked>,
 ) -> Option<Vec<String>> {
-    // What the feature turns on is handed down the path to the package that needs something.
-    let mut asked: BTreeSet<String> = BTreeSet::from([feature.to_owned()]);
+    // A feature turns on features of dependencies, and these theirs; on the way it may bring crates that are new.
+    let packages: Vec<&Package> = slice.target.iter().chain(&slice.host).collect();
+    let mut features: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let mut brought: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (step, next) in chain.steps[index..].iter().zip(chain.steps[index..].iter().skip(1).map(Some).chain([None])) {
-        let table = tables.get(&step.package.id)?;
-        let mut closure = Closure::default();
-        for feature in &asked {
-            let one = table.closure(feature);
-            closure.features.extend(one.features);
-            closure.dependencies.extend(one.dependencies);
-            closure.of_dependencies.extend(one.of_dependencies);
+    let mut goal_brings: BTreeSet<String> = BTreeSet::new();
+    let mut open: Vec<(&Package, String)> = vec![(start, feature.to_owned())];
+    while let Some((package, feature)) = open.pop() {
+        let known = features.entry(&package.id).or_default();
+        if package.features.contains(&feature) || !known.insert(feature.clone()) {
+            continue;
         }
-        let new = |key: &&String| {
+        let table = tables.get(&package.id)?;
+        let Closure { features: own, dependencies, of_dependencies } = table.closure(&feature);
+        known.extend(own);
+        let has = |name: &str| package.dependencies.contains(name) || package.build_dependencies.contains(name);
+        for key in &dependencies {
             let name = table.crate_of(key);
-            !step.package.dependencies.contains(name) && !step.package.build_dependencies.contains(name)
-        };
-        for key in closure.dependencies.iter().filter(new) {
-            brought.entry(table.crate_of(key).to_owned()).or_default();
+            if !has(name) {
+                brought.entry(name.to_owned()).or_default();
+                if package.id == goal.id {
+                    goal_brings.insert(name.to_owned());
+                }
+            }
         }
-        let Some(next) = next else {
-            let mut package = step.package.clone();
-            package.features.extend(closure.features);
-            package.build_dependencies.extend(brought.keys().cloned());
-            package.dependencies.extend(brought.keys().cloned());
-            let left = judged(&package);
-            if left.iter().any(|ask| ask.kind == need.kind && ask.name == need.name) {
-                return None;
+        for (key, feature) in &of_dependencies {
+            let name = table.crate_of(key);
+            // The crate is often there already, for the sake of another.
+            match packages.iter().find(|other| other.name == name && other.id != package.id) {
+                Some(dependency) if has(name) || dependencies.contains(key) => {
+                    open.push((dependency, feature.clone()));
+                }
+                _ => {
+                    if let Some(list) = brought.get_mut(name) {
+                        list.insert(feature.clone());
+                    }
+                }
             }
-            let before = judged(step.package);
-            let mut then: Vec<needs::Asked> = left.into_iter().filter(|ask| !before.contains(ask)).collect();
-            for name in brought.keys() {
-                then.extend(judged(&Package { name: name.clone(), has_build_script: true, ..Package::default() }));
-            }
-            let mut names: Vec<String> = then.into_iter().map(|ask| ask.name).collect();
-            names.sort();
-            names.dedup();
-            return Some(names);
-        };
-        let of_next = closure.of_dependencies.iter().filter(|(key, _)| table.crate_of(key) == next.package.name);
-        asked = of_next.map(|(_, feature)| feature.clone()).collect();
-        if asked.is_empty() {
-            return None;
         }
     }
-    None
+    let mut package = goal.clone();
+    package.features.extend(features.remove(goal.id.as_str())?);
+    package.build_dependencies.extend(goal_brings.iter().cloned());
+    package.dependencies.extend(goal_brings);
+    let then = judged(&package);
+    if then.iter().any(|ask| ask.kind == need.kind && ask.name == need.name) {
+        return None;
+    }
+    let before = judged(goal);
+    let mut names: BTreeSet<String> =
+        then.into_iter().filter(|ask| !before.contains(ask)).map(|ask| ask.name).collect();
+    for (name, features) in brought {
+        if !packages.iter().any(|package| package.name == name) {
+            let new = Package { name, features, has_build_script: true, ..Package::default() };
+            names.extend(judged(&new).into_iter().map(|ask| ask.name));
+        }
+    }
+    Some(names.into_iter().collect())
 }
 
 fn turn_on(chain: &Chain<'_>, index: usize, feature: &str, then_needs: Vec<String>) -> Remedy {
@@ -189,32 +217,78 @@ fn compatible(version: &str) -> String {
     }
 }
 
-/// A step that an active feature opens can be closed again; features with a word in common are what to take instead.
-fn leave_out(chain: &Chain<'_>, index: usize, step: &Step<'_>, tables: &FeatureTables) -> Option<Remedy> {
-    let opener = step.opened_by.first()?;
-    let next = chain.steps.get(index + 1)?.package;
-    let table = tables.get(&step.package.id)?;
-    let words: BTreeSet<&str> = opener.split(['-', '_']).chain(next.name.split(['-', '_'])).collect();
-    let brings = |feature: &String| {
-        let closure = table.closure(feature);
-        closure.dependencies.iter().any(|key| table.crate_of(key) == next.name)
-    };
+/// Where the user can turn a feature off: climbs from a package's feature to the feature of a package that depends on it
+/// and turns it on, as far as that goes.
+fn origin<'a>(slice: &'a Slice, package: &'a Package, feature: &str, tables: &FeatureTables) -> (&'a Package, String) {
+    let packages: Vec<&Package> = slice.target.iter().chain(&slice.host).collect();
+    let (mut own, mut feature) = (package, feature.to_owned());
+    let mut seen = BTreeSet::new();
+    while seen.insert((own.id.clone(), feature.clone())) {
+        let turns_on = |parent: &Package| -> Option<String> {
+            let depends = parent.dependencies.contains(&own.name) || parent.build_dependencies.contains(&own.name);
+            let (table, own_table) = (tables.get(&parent.id).filter(|_| depends)?, tables.get(&own.id)?);
+            let on = |candidate: &&String| {
+                let closure = table.closure(candidate);
+                let of_own = closure.of_dependencies.iter().filter(|(key, _)| table.crate_of(key) == own.name);
+                candidate.as_str() != "default"
+                    && of_own.into_iter().any(|(_, on)| own_table.closure(on).features.contains(&feature))
+            };
+            parent.features.iter().find(on).cloned()
+        };
+        let parents = packages.iter().filter_map(|parent| Some((*parent, turns_on(parent)?)));
+        // Of several, the nearest to the user's own manifest.
+        let Some((parent, candidate)) = parents.min_by_key(|(parent, _)| slice.path_to(parent).len()) else { break };
+        (own, feature) = (parent, candidate);
+    }
+    (own, feature)
+}
+
+/// A feature that leads to the need can be left out; those with a word in common are what to take instead.
+fn leave_out(chain: &Chain<'_>, root: bool, package: &Package, opener: &str, table: &FeatureTable) -> Remedy {
+    let name = &package.name;
+    let goal = chain.steps.last().map(|step| step.package.name.as_str()).unwrap_or_default();
+    let after = chain.steps.iter().skip_while(|step| step.package.id != package.id).nth(1);
+    let next = after.map(|step| step.package.name.as_str()).unwrap_or_default();
+    let mut text = format!("leave out the feature `{opener}` of `{name}`");
+    let closure = table.closure(opener);
+    let words: BTreeSet<&str> = opener.split(['-', '_']).filter(|word| word.len() > 2).collect();
+    // One that turns on something, and not what is to be left out.
     let instead: Vec<&str> = table
         .features
         .keys()
-        .filter(|feature| !step.package.features.contains(*feature) && !brings(feature))
-        .filter(|feature| feature.split(['-', '_']).any(|word| words.contains(word) && word.len() > 2))
+        .filter(|feature| !package.features.contains(*feature) && feature.as_str() != opener)
+        .filter(|feature| feature.split(['-', '_']).any(|word| words.contains(word)) || is_twin(opener, feature))
+        .filter(|feature| {
+            let other = table.closure(feature);
+            let something = !other.dependencies.is_empty() || !other.of_dependencies.is_empty();
+            something
+                && !other.features.contains(opener)
+                && other.of_dependencies.intersection(&closure.of_dependencies).next().is_none()
+                && !other.dependencies.iter().any(|key| table.crate_of(key) == next)
+        })
         .map(String::as_str)
         .take(4)
         .collect();
     let by_default = table.closure("default").features.contains(opener);
-    let how = if by_default { " (among its default features: set `default-features = false`)" } else { "" };
-    let take = match instead.as_slice() {
-        [] => String::new(),
-        some => format!(", and take instead what fits of: {}", some.join(", ")),
-    };
-    let name = &step.package.name;
-    let text = format!("leave out the feature `{opener}` of `{name}`{how}, which brings `{}`{take}", next.name);
-    let command = (index == 0 && by_default).then(|| "cargo convoy build --no-default-features".to_owned());
-    Some(Remedy { kind: RemedyKind::LeaveOut, text, command, then_needs: Vec::new() })
+    if by_default {
+        text += if root { " (a default one)" } else { " (a default one: set `default-features = false`)" };
+    }
+    text += &format!(", which leads to `{goal}`");
+    if !instead.is_empty() {
+        text += &format!(", and take instead what fits of: {}", instead.join(", "));
+    }
+    let mut command = None;
+    let direct = table.features.get("default").filter(|list| root && list.iter().any(|item| item == opener));
+    if let Some(list) = direct {
+        let mut kept: Vec<&str> = list.iter().map(String::as_str).filter(|item| *item != opener).collect();
+        kept.extend(instead.first().filter(|_| instead.len() == 1));
+        let list = if kept.is_empty() { String::new() } else { format!(" -F {}", kept.join(",")) };
+        command = Some(format!("cargo convoy build --no-default-features{list}"));
+    }
+    Remedy { kind: RemedyKind::LeaveOut, text, command, then_needs: Vec::new() }
+}
+
+/// The two TLS stacks that crates offer for choice are called by names without a word in common.
+fn is_twin(opener: &str, other: &str) -> bool {
+    opener.contains("native-tls") && other.contains("rustls")
 }
