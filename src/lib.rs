@@ -16,7 +16,9 @@
 //! | [`host`] | probes of this machine → what it offers |
 //! | [`plan`] | all of these → a plan; pure |
 //! | [`remedy`] | a need that nothing meets → the ways out |
+//! | [`learned`] | which routes failed in this project, from one run to the next |
 //! | [`provision`] | brings what the plan names: std, zig |
+//! | [`diagnose`] | a failed build's words → the tool that is to blame; pure |
 //! | [`run`] | lanes, cargo's messages, signals |
 //! | [`link`] | the linker shim that records what went into a binary |
 //! | [`darwin`] | stubs and symbol accounting for links without an SDK |
@@ -32,12 +34,14 @@ pub mod cli;
 pub mod command;
 pub mod config;
 pub mod darwin;
+pub mod diagnose;
 pub mod error;
 pub mod evidence;
 pub mod files;
 pub mod graph;
 pub mod host;
 pub mod interrupt;
+pub mod learned;
 pub mod link;
 pub mod needs;
 pub mod package;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::collections::BTreeMap;
+
 use camino::Utf8PathBuf;
 use cargo_convoy::catalog::{Catalog, DEFAULT_MATRIX};
 use cargo_convoy::config::{Origin, Settings, TargetSettings, Valued};
@@ -92,11 +94,20 @@ struct Question {
     provision: bool,
     tables: Vec<(String, TargetSettings)>,
     routes: Option<Vec<RouteKind>>,
+    failed: BTreeMap<RouteKind, String>,
 }
 
 fn ask(words: &[&str], host: HostFacts) -> Question {
     let words = words.iter().map(|word| (*word).to_owned()).collect();
-    Question { words, host, needs: Vec::new(), provision: true, tables: Vec::new(), routes: None }
+    Question {
+        words,
+        host,
+        needs: Vec::new(),
+        provision: true,
+        tables: Vec::new(),
+        routes: None,
+        failed: BTreeMap::new(),
+    }
 }
 
 impl Question {
@@ -119,6 +130,11 @@ impl Question {
 
     fn routes(mut self, routes: &[RouteKind]) -> Self {
         self.routes = Some(routes.to_vec());
+        self
+    }
+
+    fn failed(mut self, route: RouteKind, cause: &str) -> Self {
+        self.failed.insert(route, cause.to_owned());
         self
     }
 
@@ -151,7 +167,7 @@ impl Question {
             .map(|cell| {
                 let own = settings.for_names(matrix::names_of(&cell));
                 let routes = self.routes.clone().or_else(|| own.routes.clone());
-                CellInput { cell, needs: self.needs.clone(), settings: own, routes }
+                CellInput { cell, needs: self.needs.clone(), settings: own, routes, failed: self.failed.clone() }
             })
             .collect();
         plan::plan(inputs, &self.host, &settings, Catalog::embedded())
@@ -477,6 +493,41 @@ fn routes_in_an_order_of_the_users() {
         .told();
     let none = ask(&["linux/arm64"], developer()).routes(&[]).told();
     insta::assert_snapshot!(format!("{told}\n{second}\n{none}"));
+}
+
+// What failed here before.
+
+#[test]
+fn a_route_that_failed_before_is_passed_over() {
+    let gcc = || ask(&["linux/arm64"], with_gcc(Some("2.31"))).failed(RouteKind::Gcc, "the linker finds no `foo`");
+    let told = [
+        ("another is offered", gcc().told()),
+        ("the later one failed", ask(&["linux/arm64"], with_gcc(Some("2.31"))).failed(RouteKind::Zig, "no").told()),
+        ("the other is brought", {
+            let mut question = gcc();
+            question.host.zig = None;
+            question.told()
+        }),
+        ("the other is blocked", {
+            let mut question = gcc().never_provision();
+            question.host.zig = None;
+            question.told()
+        }),
+        ("both failed", gcc().failed(RouteKind::Zig, "zig has no `bar.h`").told()),
+        ("it is gone since", ask(&["linux/arm64"], developer()).failed(RouteKind::Gcc, "no").told()),
+        ("forced", gcc().routes(&[RouteKind::Gcc]).told()),
+        (
+            "forced by configuration",
+            gcc().table("linux/arm64", |table| table.routes = Some(vec![RouteKind::Gcc])).told(),
+        ),
+        ("an order of the user's", gcc().routes(&[RouteKind::Gcc, RouteKind::Zig]).told()),
+        (
+            "the machine's own triple",
+            ask(&["linux/amd64"], developer()).failed(RouteKind::Host, "the linker finds no `foo`").told(),
+        ),
+    ];
+    let told: Vec<String> = told.iter().map(|(title, text)| format!("{title}\n{text}")).collect();
+    insta::assert_snapshot!(told.join("\n"));
 }
 
 // Lanes.

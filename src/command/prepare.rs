@@ -63,10 +63,13 @@ pub(super) struct Warning {
 pub(super) struct Prepared {
     pub project: Project,
     pub settings: Settings,
-    cells: Vec<Cell>,
+    /// What is asked for, before a route raised any floor.
+    pub cells: Vec<Cell>,
     /// What the dependencies ask for, by the cell's id.
     needs: BTreeMap<String, Vec<Need>>,
     forced: BTreeMap<String, Vec<RouteKind>>,
+    /// The routes that failed, by the cell's id, each with the cause: in earlier runs, and in this one.
+    pub failed: BTreeMap<String, BTreeMap<RouteKind, String>>,
     /// The active packages, by the cell's id.
     pub slices: BTreeMap<String, Arc<Slice>>,
     /// What packages show of themselves.
@@ -190,7 +193,9 @@ pub(super) fn prepare(
     let needs = judged(&slices, &cells, &settings, &project.host, &evidence);
     project.host.libraries =
         host::find_libraries(&wanted(&needs, &cells, &project.host), &project.host.rustc.host, cache);
-    let mut prepared = Prepared { project, settings, cells, needs, forced, slices, evidence, metadata };
+    let mut prepared =
+        Prepared { project, settings, cells, needs, forced, failed: BTreeMap::new(), slices, evidence, metadata };
+    prepared.recall();
     prepared.decide();
     Ok(prepared)
 }
@@ -278,11 +283,18 @@ impl Prepared {
             .map(|cell| {
                 let settings = self.settings.for_names(matrix::names_of(cell));
                 let needs = self.needs.get(&cell.id).cloned().unwrap_or_default();
-                let routes = self.forced.get(&cell.id).cloned().or_else(|| settings.routes.clone());
-                CellInput { cell: cell.clone(), needs, settings, routes }
+                let routes = self.routes(cell);
+                let failed = self.failed.get(&cell.id).cloned().unwrap_or_default();
+                CellInput { cell: cell.clone(), needs, settings, routes, failed }
             })
             .collect();
         self.project.plan = plan::plan(inputs, &self.project.host, &self.settings, Catalog::embedded());
+    }
+
+    /// The routes that the user allows for a cell, in the order of their choice.
+    pub fn routes(&self, cell: &Cell) -> Option<Vec<RouteKind>> {
+        let configured = || self.settings.for_names(matrix::names_of(cell)).routes;
+        self.forced.get(&cell.id).cloned().or_else(configured)
     }
 }
 

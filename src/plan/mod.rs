@@ -162,6 +162,13 @@ pub struct CellInput {
     pub settings: TargetSettings,
     /// Routes in order of preference from command line or configuration; one entry forces it.
     pub routes: Option<Vec<RouteKind>>,
+    /// Routes that failed here before, each with the cause. They are passed over while another one is offered.
+    pub failed: BTreeMap<RouteKind, String>,
+}
+
+/// Whether the order of routes leaves no choice.
+pub fn is_forced(routes: Option<&[RouteKind]>) -> bool {
+    routes.is_some_and(|routes| routes.len() == 1)
 }
 
 /// Decides for every cell.
@@ -203,7 +210,10 @@ fn plan_cell(
     settings: &Settings,
     catalog: &Catalog,
 ) -> (CellPlan, Option<Placement>) {
-    let CellInput { mut cell, mut needs, settings: own, routes } = input;
+    let CellInput { mut cell, mut needs, settings: own, routes, mut failed } = input;
+    if is_forced(routes.as_deref()) {
+        failed.clear();
+    }
     // What a compiler is needed for is never left out: it decides what a lane is set up with.
     let compiler =
         |need: &&Need| matches!(need.kind, NeedKind::CCompiler | NeedKind::CxxCompiler | NeedKind::HostLinker);
@@ -223,17 +233,35 @@ fn plan_cell(
     let mut rejected = Vec::new();
     let mut hints: Vec<String> = Vec::new();
     let mut taken = None;
+    let mut last_resort = None;
+    let mut passed_over = String::new();
     for kind in order {
         match route::offer(kind, &situation) {
             Ok(offer) => {
-                taken = Some((kind, offer));
-                break;
+                let Some(cause) = failed.get(&kind) else {
+                    taken = Some((kind, offer));
+                    break;
+                };
+                let reason = format!("failed here before: {cause}; `--route {}={kind}` tries it again", cell.id);
+                rejected.push(Rejected { route: kind, reason });
+                passed_over += &format!("; {kind} failed here before ({cause})");
+                last_resort.get_or_insert((kind, offer));
             }
             Err(Refusal { reason, hint }) => {
                 rejected.push(Rejected { route: kind, reason });
                 hints.extend(hint);
             }
         }
+    }
+    match (&mut taken, last_resort) {
+        (Some((_, offer)), _) => offer.because += &passed_over,
+        (None, Some((kind, mut offer))) => {
+            rejected.retain(|rejected| rejected.route != kind);
+            let cause = failed.get(&kind).map(String::as_str).unwrap_or_default();
+            offer.because += &format!("; it failed here before ({cause}), and no other route is left");
+            taken = Some((kind, offer));
+        }
+        (None, None) => {}
     }
     let Some((kind, offer)) = taken else {
         let common = route::common_refusal(&situation);
