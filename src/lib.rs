@@ -10,10 +10,15 @@
 //! | [`config`] | `Convoy.toml`, manifest metadata, environment → settings, each with its origin |
 //! | [`catalog`] | the embedded `targets/*.toml`: targets, platforms, devices |
 //! | [`graph`] | `cargo metadata` → the packages active for a target, host side and target side apart |
+//! | [`evidence`] | package files → what their build scripts start, look for and link |
 //! | [`needs`] | graph × target → what the dependencies ask of the C world |
+//! | [`evidence`] | a package's own files → what they show of its needs; read once a machine |
 //! | [`host`] | probes of this machine → what it offers |
 //! | [`plan`] | all of these → a plan; pure |
+//! | [`remedy`] | a need that nothing meets → the ways out |
+//! | [`learned`] | which routes failed in this project, from one run to the next |
 //! | [`provision`] | brings what the plan names: std, zig |
+//! | [`diagnose`] | a failed build's words → the tool that is to blame; pure |
 //! | [`run`] | lanes, cargo's messages, signals |
 //! | [`link`] | the linker shim that records what went into a binary |
 //! | [`darwin`] | stubs and symbol accounting for links without an SDK |
@@ -29,16 +34,20 @@ pub mod cli;
 pub mod command;
 pub mod config;
 pub mod darwin;
+pub mod diagnose;
 pub mod error;
+pub mod evidence;
 pub mod files;
 pub mod graph;
 pub mod host;
 pub mod interrupt;
+pub mod learned;
 pub mod link;
 pub mod needs;
 pub mod package;
 pub mod plan;
 pub mod provision;
+pub mod remedy;
 pub mod report;
 pub mod request;
 pub mod run;

@@ -35,6 +35,8 @@ pub struct Selection {
     pub routes: Vec<ForcedRoute>,
     /// `--no-provision`.
     pub no_provision: bool,
+    /// `--ignore-needs`.
+    pub ignore_needs: bool,
     /// `-j`.
     pub jobs: Option<String>,
     /// Everything after `--`.

@@ -242,3 +242,13 @@ fn a_binary_for_a_device_may_use_what_its_cpu_has() {
     let told = run(tool("qemu-arm-static"), &["-cpu", "cortex-a7", "-L", root, file.as_str()]);
     assert_eq!(told, "hello 42\n");
 }
+
+/// rustup has no std for ARMv6 musl everywhere; one that is built from source is ARMv6 as well, and so is the program.
+#[test]
+fn a_std_built_from_source_starts_on_the_oldest_pi() {
+    let target = "arm-unknown-linux-musleabihf";
+    let project = Project::hello("built-std").file("Convoy.toml", &format!("[target.{target}]\nbuild-std = true\n"));
+    project.build(target).arg("--smoke").ends(0);
+    let program = project.dist(&format!("{target}/hello"));
+    assert_eq!(run(tool("qemu-arm-static"), &["-cpu", "arm1176", program.as_str()]).trim(), "hello 42");
+}

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::collections::BTreeMap;
+
 use camino::Utf8PathBuf;
 use cargo_convoy::catalog::{Catalog, DEFAULT_MATRIX};
 use cargo_convoy::config::{Origin, Settings, TargetSettings, Valued};
-use cargo_convoy::host::{GccFacts, HostFacts, Rustc, UserTool, UserTools, ZigFacts};
+use cargo_convoy::host::{FoundBy, FoundLibrary, GccFacts, HostFacts, Rustc, UserTool, UserTools, ZigFacts};
 use cargo_convoy::needs::{Confidence, Need, NeedKind, Side};
 use cargo_convoy::plan::{self, CellInput, Linker, Plan, RouteKind, matrix, route::CTools};
 
@@ -31,6 +33,7 @@ fn bare() -> HostFacts {
 fn developer() -> HostFacts {
     HostFacts {
         linker: Some("/usr/bin/cc".into()),
+        cxx: Some("/usr/bin/c++".into()),
         zig: Some(ZigFacts { path: "/opt/zig/zig".into(), version: "0.17.1".to_owned() }),
         tools: ["cmake", "make", "perl"]
             .map(|name| (name.to_owned(), Utf8PathBuf::from(format!("/usr/bin/{name}"))))
@@ -53,6 +56,7 @@ fn with_gcc(glibc: Option<&str>) -> HostFacts {
         ar: Some(format!("/usr/bin/{prefix}-ar").into()),
         version: "12.2.0".to_owned(),
         glibc: glibc.map(|text| text.parse().unwrap()).filter(|_| !prefix.ends_with("mingw32")),
+        fault: None,
     };
     HostFacts {
         gcc: gcc.into_iter().map(|(triple, prefix)| (triple.to_owned(), facts(prefix))).collect(),
@@ -90,11 +94,20 @@ struct Question {
     provision: bool,
     tables: Vec<(String, TargetSettings)>,
     routes: Option<Vec<RouteKind>>,
+    failed: BTreeMap<RouteKind, String>,
 }
 
 fn ask(words: &[&str], host: HostFacts) -> Question {
     let words = words.iter().map(|word| (*word).to_owned()).collect();
-    Question { words, host, needs: Vec::new(), provision: true, tables: Vec::new(), routes: None }
+    Question {
+        words,
+        host,
+        needs: Vec::new(),
+        provision: true,
+        tables: Vec::new(),
+        routes: None,
+        failed: BTreeMap::new(),
+    }
 }
 
 impl Question {
@@ -120,6 +133,11 @@ impl Question {
         self
     }
 
+    fn failed(mut self, route: RouteKind, cause: &str) -> Self {
+        self.failed.insert(route, cause.to_owned());
+        self
+    }
+
     fn user_linker(mut self, triple: &str, value: &str, origin: &str) -> Self {
         let linker = Some(UserTool { value: value.to_owned(), origin: origin.to_owned() });
         self.host.user.insert(triple.to_owned(), UserTools { linker, cc: None });
@@ -135,6 +153,9 @@ impl Question {
             dist_dir: valued("/project/dist".into()),
             profile: valued("release".to_owned()),
             provision: valued(self.provision),
+            offline: false,
+            ignore_needs: false,
+            needs: [].into(),
             tables: self.tables,
         };
         let known =
@@ -146,7 +167,7 @@ impl Question {
             .map(|cell| {
                 let own = settings.for_names(matrix::names_of(&cell));
                 let routes = self.routes.clone().or_else(|| own.routes.clone());
-                CellInput { cell, needs: self.needs.clone(), settings: own, routes }
+                CellInput { cell, needs: self.needs.clone(), settings: own, routes, failed: self.failed.clone() }
             })
             .collect();
         plan::plan(inputs, &self.host, &settings, Catalog::embedded())
@@ -374,18 +395,65 @@ fn a_missing_build_tool_is_named_with_who_wants_it() {
     let host = HostFacts { tools: Default::default(), ..with_gcc(Some("2.31")) };
     let needs = vec![
         need(NeedKind::CCompiler, "rdkafka-sys"),
-        need(NeedKind::Cmake, "rdkafka-sys"),
+        Need { name: "cmake".to_owned(), ..need(NeedKind::Tool, "rdkafka-sys") },
         need(NeedKind::HostLinker, "rdkafka-sys"),
     ];
     insta::assert_snapshot!(ask(&["linux/arm64", "linux/amd64", "darwin/arm64"], host).needs(needs).told());
 }
 
 #[test]
-fn a_system_library_blocks_every_target_but_the_host() {
+fn a_system_library_needs_a_supply_for_the_target() {
     let needs = vec![need(NeedKind::SystemLibrary, "foo-sys"), need(NeedKind::HostLinker, "foo-sys")];
-    insta::assert_snapshot!(
-        ask(&["linux/arm64", "linux/amd64", "darwin/arm64"], with_gcc(Some("2.31"))).needs(needs).told()
-    );
+    let words = ["linux/arm64", "linux/amd64", "darwin/arm64"];
+    let found = |triples: &[&str], by: FoundBy| HostFacts {
+        libraries: triples
+            .iter()
+            .map(|triple| {
+                let library = FoundLibrary { version: Some("1.2".to_owned()), by, file: "/usr/lib/foo.pc".into() };
+                ((*triple).to_owned(), [("foo".to_owned(), library)].into())
+            })
+            .collect(),
+        ..with_gcc(Some("2.31"))
+    };
+    let arm = "aarch64-unknown-linux-gnu";
+    let none = ask(&words, with_gcc(Some("2.31"))).needs(needs.clone()).told();
+    let host = ask(&words, found(&[HOST], FoundBy::Machine)).needs(needs.clone()).told();
+    let both = ask(&words, found(&[HOST, arm], FoundBy::Machine)).needs(needs.clone()).told();
+    let user = ask(&words, found(&[arm], FoundBy::User)).needs(needs).told();
+    insta::assert_snapshot!(format!("{none}\n== host\n{host}\n== both\n{both}\n== user\n{user}"));
+}
+
+#[test]
+fn what_macos_and_windows_have_themselves_is_supplied() {
+    let named = |kind, name: &str| Need { name: name.to_owned(), ..need(kind, "some-sys") };
+    let needs = vec![named(NeedKind::Framework, "Security"), named(NeedKind::SystemLibrary, "zlib")];
+    let unknown = vec![named(NeedKind::Framework, "Teleport")];
+    let mac = ask(&["darwin/arm64"], developer()).needs(needs).told();
+    let none = ask(&["darwin/arm64"], developer()).needs(unknown).told();
+    let windows = ask(&["windows/amd64"], developer()).needs(vec![named(NeedKind::ImportLibrary, "ws2_32")]).told();
+    insta::assert_snapshot!(format!("{mac}\n{none}\n{windows}"));
+}
+
+#[test]
+fn what_no_route_changes_is_said_at_once() {
+    let named = |kind, name: &str| Need { name: name.to_owned(), ..need(kind, "some-sys") };
+    let unsupported = vec![named(NeedKind::Unsupported, "it speaks to Linux alone")];
+    let maybe = vec![Need { confidence: Confidence::Unknown, ..named(NeedKind::Tool, "meson") }];
+    let blocked = ask(&["darwin/arm64"], developer()).needs(unsupported).told();
+    let open = ask(&["linux/arm64"], developer()).needs(maybe).told();
+    insta::assert_snapshot!(format!("{blocked}\n{open}"));
+}
+
+#[test]
+fn a_compiler_that_failed_its_trial_is_passed_over() {
+    let mut host = with_gcc(Some("2.31"));
+    for gcc in host.gcc.values_mut() {
+        gcc.fault = Some("`/usr/bin/x-gcc` cannot link a line of C: cannot find crt1.o".to_owned());
+    }
+    let no_cxx = HostFacts { cxx: None, ..developer() };
+    let faulty = ask(&["linux/arm64"], host).needs(c()).told();
+    let without = ask(&["linux/amd64"], no_cxx).needs(cxx()).told();
+    insta::assert_snapshot!(format!("{faulty}\n{without}"));
 }
 
 // What the user says.
@@ -425,6 +493,41 @@ fn routes_in_an_order_of_the_users() {
         .told();
     let none = ask(&["linux/arm64"], developer()).routes(&[]).told();
     insta::assert_snapshot!(format!("{told}\n{second}\n{none}"));
+}
+
+// What failed here before.
+
+#[test]
+fn a_route_that_failed_before_is_passed_over() {
+    let gcc = || ask(&["linux/arm64"], with_gcc(Some("2.31"))).failed(RouteKind::Gcc, "the linker finds no `foo`");
+    let told = [
+        ("another is offered", gcc().told()),
+        ("the later one failed", ask(&["linux/arm64"], with_gcc(Some("2.31"))).failed(RouteKind::Zig, "no").told()),
+        ("the other is brought", {
+            let mut question = gcc();
+            question.host.zig = None;
+            question.told()
+        }),
+        ("the other is blocked", {
+            let mut question = gcc().never_provision();
+            question.host.zig = None;
+            question.told()
+        }),
+        ("both failed", gcc().failed(RouteKind::Zig, "zig has no `bar.h`").told()),
+        ("it is gone since", ask(&["linux/arm64"], developer()).failed(RouteKind::Gcc, "no").told()),
+        ("forced", gcc().routes(&[RouteKind::Gcc]).told()),
+        (
+            "forced by configuration",
+            gcc().table("linux/arm64", |table| table.routes = Some(vec![RouteKind::Gcc])).told(),
+        ),
+        ("an order of the user's", gcc().routes(&[RouteKind::Gcc, RouteKind::Zig]).told()),
+        (
+            "the machine's own triple",
+            ask(&["linux/amd64"], developer()).failed(RouteKind::Host, "the linker finds no `foo`").told(),
+        ),
+    ];
+    let told: Vec<String> = told.iter().map(|(title, text)| format!("{title}\n{text}")).collect();
+    insta::assert_snapshot!(told.join("\n"));
 }
 
 // Lanes.

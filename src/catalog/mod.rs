@@ -2,6 +2,8 @@
 //!
 //! To add a target: write `targets/<triple>.toml` and name it in `TARGETS` below (a test finds a forgotten one).
 
+pub mod tools;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;

@@ -60,6 +60,10 @@ pub enum Command {
     Build(BuildArgs),
     /// Print what `build` would do, and why; starts no build and goes nowhere online
     Plan(PlanArgs),
+    /// Show why something is needed, by which way through the dependencies, and the ways out
+    Why(WhyArgs),
+    /// Hold what this machine offers against what the project needs, and say what mends each lack
+    Doctor(PlanArgs),
     /// List the known targets, platforms and devices, and the routes possible on this machine
     Targets(JsonArgs),
     /// Inspect any binary
@@ -132,6 +136,9 @@ pub struct SelectionArgs {
     /// Bring nothing to this machine: no rustup target, no zig
     #[arg(long, help_heading = "How")]
     no_provision: bool,
+    /// Attempt what the plan would block for a library, a tool or a download that is not there
+    #[arg(long, help_heading = "How")]
+    ignore_needs: bool,
     /// Number of parallel jobs
     #[arg(short, long, value_name = "N", allow_hyphen_values = true, help_heading = "How")]
     jobs: Option<String>,
@@ -162,9 +169,18 @@ pub struct BuildArgs {
 pub struct PlanArgs {
     #[command(flatten)]
     selection: SelectionArgs,
-    /// Print the plan as JSON on standard output
+    /// Print JSON on standard output
     #[arg(long, help_heading = "Output")]
     pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct WhyArgs {
+    /// A crate of the graph, or a need: a tool (cmake), a library (openssl), a framework, or a kind (c-compiler)
+    #[arg(value_name = "CRATE|NEED")]
+    pub subject: String,
+    #[command(flatten)]
+    plan: PlanArgs,
 }
 
 #[derive(Args, Debug)]
@@ -206,6 +222,10 @@ pub enum SchemaKind {
     Verify,
     /// `cache list --json`.
     Cache,
+    /// `why --json`.
+    Why,
+    /// `doctor --json`.
+    Doctor,
     /// One line of `build --events`.
     Event,
 }
@@ -295,6 +315,7 @@ impl SelectionArgs {
             dist_dir: self.dist_dir,
             routes: self.routes,
             no_provision: self.no_provision,
+            ignore_needs: self.ignore_needs,
             jobs: self.jobs,
             cargo_args: self.cargo_args,
         })
@@ -312,6 +333,14 @@ impl BuildArgs {
             ));
         }
         Ok((self.selection.validate()?, options))
+    }
+}
+
+impl WhyArgs {
+    /// The subject, the validated request, and whether JSON is asked for.
+    pub fn validate(self) -> Result<(String, Selection, bool), clap::Error> {
+        let json = self.plan.json;
+        Ok((self.subject, self.plan.validate()?, json))
     }
 }
 

@@ -1,5 +1,7 @@
 //! `cargo convoy build` and `cargo convoy plan`.
 
+mod retry;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -18,13 +20,14 @@ use crate::plan::{CellPlan, Provision, ProvisionKind, Status};
 use crate::provision::{std as rust_std, std::Added, zig};
 use crate::report::{Phase, Reporter, Style, table};
 use crate::request::{BuildOptions, Selection};
-use crate::run::{self, Artifact, CellOutcome, CellResult, Job, smoke};
+use crate::run::{self, Artifact, CellOutcome, CellResult, Failure, Job, Told, smoke};
 use crate::verify::{Expectation, Level};
 
 /// `cargo convoy plan`.
 pub(super) fn plan(selection: &Selection, json: bool, style: Style) -> Result<Exit> {
     let reporter = Reporter::new(run_id(), style, None)?;
-    let prepared = prepare(selection, Network::Never, &CacheDir::find()?, &Interrupt::default())?;
+    let prepared = prepare(selection, Network::Never, &CacheDir::find()?, &reporter, &Interrupt::default())?;
+    reporter.clear();
     let plan = &prepared.project.plan;
     warn(&reporter, &prepared.project);
     if json {
@@ -90,31 +93,30 @@ struct Build<'a> {
 impl Build<'_> {
     fn run(&self) -> Result<(Manifest, Exit)> {
         let cache = CacheDir::find()?;
-        let (project, _lock) = match kept::recall(&cache, self.selection, &current_dir()?) {
+        let (mut project, prepared, _lock) = match kept::recall(&cache, self.selection, &current_dir()?) {
             Some(project) => {
                 let lock = self.enter(&project)?;
-                (project, lock)
+                (project, None, lock)
             }
             None => {
-                let mut prepared = prepare(self.selection, Network::Allowed, &cache, self.interrupt)?;
+                let mut prepared = prepare(self.selection, Network::Allowed, &cache, self.reporter, self.interrupt)?;
                 let lock = self.enter(&prepared.project)?;
                 self.provision(&mut prepared, &cache)?;
                 kept::remember(&cache, self.selection, &prepared.project);
-                (prepared.project, lock)
+                (prepared.project.clone(), Some(prepared), lock)
             }
         };
-        let prepared = &project;
         let convoy_dir = project.convoy_dir();
 
-        let mut manifest = self.empty_manifest(prepared);
+        let mut manifest = self.empty_manifest(&project);
         let mut exit = Exit::Success;
-        for cell in prepared.plan.cells.iter().filter(|cell| cell.status == Status::Blocked) {
+        for cell in project.plan.cells.iter().filter(|cell| cell.status == Status::Blocked) {
             exit = exit.worst(Exit::Blocked);
             self.reporter.error(Phase::Plan, cell.because.clone()).target(&cell.cell.id).code("blocked").send();
             self.tell_hint(cell.hint.as_deref());
             manifest.failed.push(failed(
                 cell,
-                prepared,
+                &project,
                 FailedStatus::Blocked,
                 "blocked",
                 &cell.because,
@@ -122,7 +124,23 @@ impl Build<'_> {
             ));
         }
 
-        let outcomes = run::run_lanes(&self.job(prepared, &cache, convoy_dir.clone())?)?;
+        let mut outcomes = run::run_lanes(&self.job(&project, &cache, convoy_dir.clone())?)?;
+        let retried = self.retry(&mut project, prepared, &mut outcomes, &cache);
+        let prepared = &project;
+        let mut told = Told::new();
+        let mut tell = |outcome: &CellOutcome, failure: &Failure| {
+            if failure.cause.is_some() {
+                run::tell_failure(self.reporter, &outcome.id, failure, outcome.took, &mut told);
+            }
+        };
+        if let Err(error) = retried {
+            for outcome in &outcomes {
+                if let CellResult::Failed(failure) = &outcome.result {
+                    tell(outcome, failure);
+                }
+            }
+            return Err(error);
+        }
         let mut checker = Checker::open(&convoy_dir);
         let mut places = Vec::new();
         for outcome in &outcomes {
@@ -135,15 +153,20 @@ impl Build<'_> {
                     }
                 }
                 CellResult::Failed(failure) => {
+                    tell(outcome, failure);
                     let own = matches!(failure.code, "disk-full" | "setup-failed");
                     exit = exit.worst(if own { Exit::Work } else { Exit::BuildFailed });
-                    let hint = failure.hint.clone().or_else(|| {
-                        let log = convoy_dir.join("logs").join(format!("{}.log", outcome.id));
-                        Some(format!("the full log is in {}", shorten(&log, &prepared.cwd)))
-                    });
-                    self.tell_hint(hint.as_deref());
-                    let row = failed(cell, prepared, FailedStatus::Failed, failure.code, &failure.message, hint);
-                    manifest.failed.push(row);
+                    let log = convoy_dir.join("logs").join(format!("{}.log", outcome.id));
+                    let log = format!("the full log is in {}", shorten(&log, &prepared.cwd));
+                    let hint = match &failure.hint {
+                        Some(hint) if failure.cause.is_some() => format!("{hint}; {log}"),
+                        Some(hint) => hint.clone(),
+                        None => log,
+                    };
+                    self.tell_hint(Some(&hint));
+                    let row = failed(cell, prepared, FailedStatus::Failed, failure.code, &failure.message, Some(hint));
+                    let cause = failure.cause.as_ref().map(|cause| cause.code.clone());
+                    manifest.failed.push(FailedRow { cause, ..row });
                 }
                 CellResult::Interrupted => {
                     let row =
@@ -468,6 +491,7 @@ fn failed(
         route: cell.route,
         status,
         code: code.to_owned(),
+        cause: None,
         message: message.to_owned(),
         findings: Vec::new(),
         hint,

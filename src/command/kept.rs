@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::prepare::Project;
 use crate::files;
 use crate::host::{CacheDir, Stamp, this_program};
+use crate::learned;
 use crate::plan::{Setup, Status, ZigTool};
 use crate::request::Selection;
 
@@ -105,6 +106,7 @@ fn environment() -> String {
 /// workspace member, a new bin, a new tool on PATH, a new std.
 fn read_files(project: &Project) -> Vec<Utf8PathBuf> {
     let mut files = project.read.clone();
+    files.push(learned::file(&project.convoy_dir()));
     for manifest in &project.read {
         let Some(dir) = manifest.parent() else { continue };
         files.extend([dir.join("src"), dir.join("src/bin")]);

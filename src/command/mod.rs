@@ -3,11 +3,13 @@
 mod build;
 mod cache;
 mod docs;
+mod doctor;
 mod init;
 mod kept;
 mod prepare;
 mod targets;
 mod verify;
+mod why;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -69,6 +71,15 @@ fn dispatch(command: Command, style: Style) -> Result<Exit, Failed> {
             let json = args.json;
             let selection = args.validate()?;
             Ok(build::plan(&selection, json, style)?)
+        }
+        Command::Why(args) => {
+            let (subject, selection, json) = args.validate()?;
+            Ok(why::why(&subject, &selection, json, style)?)
+        }
+        Command::Doctor(args) => {
+            let json = args.json;
+            let selection = args.validate()?;
+            Ok(doctor::doctor(&selection, json, style)?)
         }
         Command::Targets(args) => Ok(targets::targets(args.json, style)?),
         Command::Verify(args) => Ok(verify::verify(&args.files, args.target.as_deref(), args.json, style)?),

@@ -1,7 +1,8 @@
 //! What `build` and `plan` share: read the project and the machine at the same time, settle, decide.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
@@ -10,11 +11,13 @@ use crate::catalog::Catalog;
 use crate::command::current_dir;
 use crate::config::{self, Environment, Settings};
 use crate::error::{Error, Result};
-use crate::graph::{Bin, Graph, Resolver, Slice};
+use crate::evidence::{self, Evidence};
+use crate::graph::{Bin, Graph, Resolver, Slice, checksums};
 use crate::host::{self, CacheDir, HostFacts, UserFlags};
 use crate::interrupt::Interrupt;
-use crate::needs;
+use crate::needs::{self, Knowledge, Need, NeedKind, Side, Table};
 use crate::plan::{self, Cell, CellInput, Plan, RouteKind, matrix};
+use crate::report::{Phase, Reporter};
 use crate::request::Selection;
 
 /// Everything that the work needs. It can be kept from one run to the next ([`crate::command::kept`]).
@@ -60,9 +63,19 @@ pub(super) struct Warning {
 pub(super) struct Prepared {
     pub project: Project,
     pub settings: Settings,
-    cells: Vec<Cell>,
-    slices: BTreeMap<String, Arc<Slice>>,
+    /// What is asked for, before a route raised any floor.
+    pub cells: Vec<Cell>,
+    /// What the dependencies ask for, by the cell's id.
+    needs: BTreeMap<String, Vec<Need>>,
     forced: BTreeMap<String, Vec<RouteKind>>,
+    /// The routes that failed, by the cell's id, each with the cause: in earlier runs, and in this one.
+    pub failed: BTreeMap<String, BTreeMap<RouteKind, String>>,
+    /// The active packages, by the cell's id.
+    pub slices: BTreeMap<String, Arc<Slice>>,
+    /// What packages show of themselves.
+    pub evidence: BTreeMap<String, Evidence>,
+    /// What `cargo metadata` printed.
+    pub metadata: String,
 }
 
 /// Whether cargo may go online while the graph is read.
@@ -79,41 +92,59 @@ pub(super) fn prepare(
     selection: &Selection,
     network: Network,
     cache: &CacheDir,
+    reporter: &Reporter,
     interrupt: &Interrupt,
 ) -> Result<Prepared> {
     let catalog = Catalog::embedded();
     let cwd = current_dir()?;
     let manifest = find_manifest(selection, &cwd)?;
-    let (metadata, facts) = std::thread::scope(|scope| {
-        let metadata = scope.spawn(|| metadata(selection, network, &manifest, &cwd, interrupt));
+    let read = |triples: &BTreeSet<String>, more: &BTreeSet<String>| {
+        metadata(selection, more, network, &manifest, &cwd, interrupt, triples)
+    };
+    let [all, none] = [BTreeSet::new(), BTreeSet::new()];
+    let (whole, facts) = std::thread::scope(|scope| {
+        let whole = scope.spawn(|| read(&all, &none));
         let facts = host::probe(&cwd, catalog, cache);
-        (metadata.join(), facts)
+        (whole.join(), facts)
     });
-    let metadata = metadata.map_err(|_| Error::work("reading the project ended abnormally"))??;
-    let mut host = facts?;
+    let whole = whole.map_err(|_| Error::work("reading the project ended abnormally"))??;
+    let failed = |told: String| metadata_failed(&told, network);
+    let (metadata, mut host) = match whole {
+        Ok(json) => (json, facts?),
+        // Who builds for some platforms need not have fetched the crates of all.
+        Err(told) if crates_are_lacking(&told) => {
+            let host = facts?;
+            let triples = wanted_triples(selection, &manifest, &cwd, &host, interrupt)?;
+            (read(&triples, &none)?.map_err(failed)?, host)
+        }
+        Err(told) => return Err(failed(told)),
+    };
 
     let graph = Graph::from_metadata(&metadata)?;
     let root = graph.workspace_root();
-    let graph = graph.with_resolver(Resolver::of_manifest(&fs_err::read_to_string(root.join("Cargo.toml"))?));
+    let resolver = Resolver::of_manifest(&fs_err::read_to_string(root.join("Cargo.toml"))?);
+    let graph = graph.with_resolver(resolver);
     // cargo selects by the manifest only where it was pointed to a package.
     let bins = graph.bins(selection, Some(&manifest))?;
 
-    let root_path = root.join("Cargo.toml");
-    let mut manifests: Vec<&Utf8Path> = vec![&root_path];
-    if manifest != root_path {
-        manifests.push(&manifest);
-    }
-    let mut files = config::metadata_files(&manifests, &root)?;
-    files.extend(config::load(&root.join("Convoy.toml"))?);
+    let files = settings_files(&manifest, &root)?;
     let mut warnings: Vec<Warning> = Vec::new();
     let unknown_key = |message: String| Warning { target: None, code: "unknown-key".to_owned(), message };
     warnings.extend(files.iter().flat_map(|file| file.warnings.iter().cloned()).map(unknown_key));
     let settings = config::settle(selection, &Environment::of_process(), &files, &root, &cwd)?;
 
-    let words = &settings.targets.value;
-    let known = if matrix::needs_target_list(words, catalog) { host::rustc_targets(&cwd)? } else { Vec::new() };
-    let cells =
-        matrix::cells(words, catalog, &host.rustc.host, &known, &|names| settings.for_names(names.iter().copied()))?;
+    let (cells, known) = settled_cells(&settings, &host, &cwd)?;
+    // A target's own features may bring dependencies that the graph does not have yet.
+    let more = cells.iter().flat_map(|cell| settings.for_names(matrix::names_of(cell)).features).collect();
+    let graph = if more == none {
+        graph
+    } else {
+        let wider = match read(&all, &more)? {
+            Err(told) if crates_are_lacking(&told) => read(&triples_of(&cells, &host), &more)?,
+            wider => wider,
+        };
+        Graph::from_metadata(&wider.map_err(failed)?)?.with_resolver(resolver)
+    };
     for cell in cells.iter().filter(|cell| catalog.target(&cell.target).is_none()) {
         host.gcc.extend(host::foreign_gcc(&cell.target, cache).map(|gcc| (cell.target.clone(), gcc)));
         warnings.push(Warning {
@@ -141,7 +172,7 @@ pub(super) fn prepare(
         .iter()
         .map(|(id, slice)| (id.clone(), slice.target.iter().map(|package| package.dir.clone()).collect()))
         .collect();
-    let project = Project {
+    let mut project = Project {
         manifest_path: selection.manifest_path.as_ref().map(|_| manifest),
         workspace_root: root,
         target_dir,
@@ -156,9 +187,91 @@ pub(super) fn prepare(
         warnings,
         read,
     };
-    let mut prepared = Prepared { project, settings, cells, slices, forced };
+    let evidence = shown(&graph, &slices, &settings, &project.workspace_root, cache, reporter, interrupt);
+    interrupt.check()?;
+    project.host.env.extend(set_variables(&needs::variables(evidence.values())));
+    let needs = judged(&slices, &cells, &settings, &project.host, &evidence);
+    project.host.libraries =
+        host::find_libraries(&wanted(&needs, &cells, &project.host), &project.host.rustc.host, cache);
+    let mut prepared =
+        Prepared { project, settings, cells, needs, forced, failed: BTreeMap::new(), slices, evidence, metadata };
+    prepared.recall();
     prepared.decide();
     Ok(prepared)
+}
+
+/// What those packages show of themselves of which nothing else is known.
+fn shown(
+    graph: &Graph,
+    slices: &BTreeMap<String, Arc<Slice>>,
+    settings: &Settings,
+    root: &Utf8Path,
+    cache: &CacheDir,
+    reporter: &Reporter,
+    interrupt: &Interrupt,
+) -> BTreeMap<String, Evidence> {
+    let packages = needs::unread(slices.values().map(|slice| &**slice), &settings.needs);
+    let ids: Vec<&str> = packages.iter().map(|package| package.id.as_str()).collect();
+    let lock = fs_err::read_to_string(root.join("Cargo.lock")).unwrap_or_default();
+    let sources = graph.sources(&ids, &checksums(&lock));
+    let helpers = Table::embedded().helpers.keys().cloned().collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let started = Instant::now();
+    let progress = |done: usize, total: usize| {
+        // What was read before is there at once, and not worth a word.
+        if started.elapsed() > READING_IS_LONG {
+            let message = "reading what the crates show of their needs, once a machine";
+            reporter.info(Phase::Plan, message).target("crates").progress(done, total).send();
+        }
+    };
+    evidence::gather(&sources, &helpers, cache, threads, &progress, &|| interrupt.came().is_some())
+}
+
+/// Those of the variables that are set. Only that counts, and their values may be secrets. `*_NAME` is set when any
+/// variable ends so: build scripts put the target before it.
+fn set_variables(names: &BTreeSet<&str>) -> BTreeMap<String, String> {
+    let set = |name: &str| match name.strip_prefix('*') {
+        Some(end) => std::env::vars_os().any(|(own, _)| own.to_str().is_some_and(|own| own.ends_with(end))),
+        None => std::env::var_os(name).is_some(),
+    };
+    names.iter().filter(|name| set(name)).map(|name| ((*name).to_owned(), String::new())).collect()
+}
+
+/// From when on reading sources is shown.
+const READING_IS_LONG: Duration = Duration::from_millis(300);
+
+/// The needs of every cell; cells of one triple, features and environment share a judgement.
+fn judged(
+    slices: &BTreeMap<String, Arc<Slice>>,
+    cells: &[Cell],
+    settings: &Settings,
+    host: &HostFacts,
+    evidence: &BTreeMap<String, Evidence>,
+) -> BTreeMap<String, Vec<Need>> {
+    let judge = |cell: &Cell| {
+        let slice = slices.get(&cell.id)?;
+        let mut env = host.env.clone();
+        env.extend(settings.for_names(matrix::names_of(cell)).env);
+        let knowledge = Knowledge { evidence, user: &settings.needs, env: &env };
+        Some((cell.id.clone(), needs::judge(slice, &cell.target, &host.rustc.host, knowledge)))
+    };
+    cells.iter().filter_map(judge).collect()
+}
+
+/// The libraries that are needed, by the triple that they are needed for.
+fn wanted(needs: &BTreeMap<String, Vec<Need>>, cells: &[Cell], host: &HostFacts) -> BTreeMap<String, BTreeSet<String>> {
+    let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for cell in cells {
+        let libraries = needs.get(&cell.id).into_iter().flatten().filter(|need| need.kind == NeedKind::SystemLibrary);
+        for need in libraries {
+            let triple = match need.side {
+                Side::Target => &cell.target,
+                Side::Host => &host.rustc.host,
+            };
+            wanted.entry(triple.clone()).or_default().insert(need.name.clone());
+        }
+    }
+    wanted
 }
 
 impl Prepared {
@@ -169,16 +282,19 @@ impl Prepared {
             .iter()
             .map(|cell| {
                 let settings = self.settings.for_names(matrix::names_of(cell));
-                let needs = self
-                    .slices
-                    .get(&cell.id)
-                    .map(|slice| needs::judge(slice, cell.target == self.project.host.rustc.host))
-                    .unwrap_or_default();
-                let routes = self.forced.get(&cell.id).cloned().or_else(|| settings.routes.clone());
-                CellInput { cell: cell.clone(), needs, settings, routes }
+                let needs = self.needs.get(&cell.id).cloned().unwrap_or_default();
+                let routes = self.routes(cell);
+                let failed = self.failed.get(&cell.id).cloned().unwrap_or_default();
+                CellInput { cell: cell.clone(), needs, settings, routes, failed }
             })
             .collect();
         self.project.plan = plan::plan(inputs, &self.project.host, &self.settings, Catalog::embedded());
+    }
+
+    /// The routes that the user allows for a cell, in the order of their choice.
+    pub fn routes(&self, cell: &Cell) -> Option<Vec<RouteKind>> {
+        let configured = || self.settings.for_names(matrix::names_of(cell)).routes;
+        self.forced.get(&cell.id).cloned().or_else(configured)
     }
 }
 
@@ -205,16 +321,74 @@ fn find_manifest(selection: &Selection, cwd: &Utf8Path) -> Result<Utf8PathBuf> {
         })
 }
 
+/// The files that may hold settings.
+fn settings_files(manifest: &Utf8Path, root: &Utf8Path) -> Result<Vec<config::ConfigFile>> {
+    let root_path = root.join("Cargo.toml");
+    let mut manifests: Vec<&Utf8Path> = vec![&root_path];
+    if manifest != root_path {
+        manifests.push(manifest);
+    }
+    let mut files = config::metadata_files(&manifests, root)?;
+    files.extend(config::load(&root.join("Convoy.toml"))?);
+    Ok(files)
+}
+
+/// The cells, and rustc's targets where these had to be asked for.
+fn settled_cells(settings: &Settings, host: &HostFacts, cwd: &Utf8Path) -> Result<(Vec<Cell>, Vec<String>)> {
+    let catalog = Catalog::embedded();
+    let words = &settings.targets.value;
+    let known = if matrix::needs_target_list(words, catalog) { host::rustc_targets(cwd)? } else { Vec::new() };
+    let cells =
+        matrix::cells(words, catalog, &host.rustc.host, &known, &|names| settings.for_names(names.iter().copied()))?;
+    Ok((cells, known))
+}
+
+/// The triples that are built for, and this machine's: known without the graph.
+fn wanted_triples(
+    selection: &Selection,
+    manifest: &Utf8Path,
+    cwd: &Utf8Path,
+    host: &HostFacts,
+    interrupt: &Interrupt,
+) -> Result<BTreeSet<String>> {
+    let mut command = host::cargo_command();
+    command.current_dir(cwd).args(["locate-project", "--workspace", "--message-format=plain", "--manifest-path"]);
+    let done = interrupt.output(command.arg(manifest))??;
+    let told = String::from_utf8_lossy(&done.stdout);
+    let root = Utf8Path::new(told.trim()).parent().filter(|_| done.status.success());
+    let root = root.ok_or_else(|| Error::work("`cargo locate-project` did not name the workspace"))?;
+    let files = settings_files(manifest, root)?;
+    let settings = config::settle(selection, &Environment::of_process(), &files, root, cwd)?;
+    let (cells, _) = settled_cells(&settings, host, cwd)?;
+    Ok(triples_of(&cells, host))
+}
+
+fn triples_of(cells: &[Cell], host: &HostFacts) -> BTreeSet<String> {
+    cells.iter().map(|cell| cell.target.clone()).chain([host.rustc.host.clone()]).collect()
+}
+
+/// Whether cargo says that a crate which the lock file names is not here and cannot be brought.
+fn crates_are_lacking(told: &str) -> bool {
+    told.contains("failed to download `")
+}
+
+/// What `cargo metadata` prints, or what it says when it fails; with more features than the command line names, and of the
+/// crates for these triples alone where some are named.
+/// cargo's first resolver turns on features for crates of every platform, so that with some triples alone a feature may
+/// be missed there.
 fn metadata(
     selection: &Selection,
+    more: &BTreeSet<String>,
     network: Network,
     manifest: &Utf8Path,
     cwd: &Utf8Path,
     interrupt: &Interrupt,
-) -> Result<String> {
+    triples: &BTreeSet<String>,
+) -> Result<std::result::Result<String, String>> {
     let mut command = host::cargo_command();
     command.current_dir(cwd).args(["metadata", "--format-version=1", "--manifest-path"]).arg(manifest);
     let mut features = selection.features.clone();
+    features.list.extend(more.iter().cloned());
     if let [package] = selection.packages.as_slice() {
         // `cargo metadata` knows no `-p`; a feature of one member is named with its owner.
         let owner = package.split('@').next().unwrap_or(package);
@@ -223,6 +397,7 @@ fn metadata(
         }
     }
     command.args(features.to_args());
+    command.args(triples.iter().flat_map(|triple| ["--filter-platform", triple]));
     if selection.locked {
         command.arg("--locked");
     }
@@ -232,16 +407,15 @@ fn metadata(
     let done = interrupt.output(&mut command)?.map_err(|error| {
         Error::work("could not start `cargo`").because(error).hint("is Rust installed and on PATH?")
     })?;
-    if done.status.success() {
-        return Ok(String::from_utf8_lossy(&done.stdout).into_owned());
-    }
-    let told = String::from_utf8_lossy(&done.stderr).into_owned();
-    Err(metadata_failed(&told, network))
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(if done.status.success() { Ok(text(&done.stdout)) } else { Err(text(&done.stderr)) })
 }
 
 /// What it means that `cargo metadata` failed: the project's fault, or a network's.
 fn metadata_failed(told: &str, network: Network) -> Error {
-    let cause = told.trim().trim_start_matches("error: ").to_owned();
+    // RUST_BACKTRACE makes rustup tell where in rustup it stopped.
+    let cause = told.split("Stack backtrace:").next().unwrap_or(told);
+    let cause = cause.trim().trim_start_matches("error: ").to_owned();
     let has = |needle: &str| told.contains(needle);
     // First, because cargo's advice speaks of the network and of `--offline`.
     if has("cannot update the lock file") || has("--locked") {

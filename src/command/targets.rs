@@ -49,11 +49,21 @@ fn row(triple: &str, catalog: &Catalog, host: &HostFacts) -> TargetRow {
         id: triple.to_owned(),
         target: triple.to_owned(),
         floor,
+        floor_by_default: true,
         cpu: None,
         platform: target.and_then(|target| target.platform.clone()),
         devices: Vec::new(),
     };
-    let situation = Situation { cell: &cell, target, needs: &[], host, catalog, may_provision: true, build_std: false };
+    let situation = Situation {
+        cell: &cell,
+        target,
+        needs: &[],
+        host,
+        catalog,
+        may_provision: true,
+        build_std: false,
+        offline: false,
+    };
     TargetRow {
         triple: triple.to_owned(),
         floor: target.and_then(|target| target.default_floor).map(|floor| floor.to_string()),

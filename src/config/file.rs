@@ -1,10 +1,12 @@
 //! Reading `Convoy.toml` and the `metadata.convoy` tables of manifests.
 
+use std::collections::BTreeMap;
+
 use camino::Utf8Path;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::config::TargetSettings;
+use crate::config::{TargetSettings, UserNeeds};
 use crate::error::{Error, Result};
 use crate::suggest::nearest;
 
@@ -29,6 +31,7 @@ pub struct Table {
     pub provision: Option<ProvisionMode>,
     #[serde(deserialize_with = "in_order")]
     pub target: Vec<(String, TargetSettings)>,
+    pub needs: BTreeMap<String, UserNeeds>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -51,6 +54,9 @@ const KEYS: &[&str] = &[
     "env",
     "cpu",
     "build-std",
+    "needs",
+    "tools",
+    "libraries",
 ];
 
 /// A map as a list, because the order of tables decides which one wins.
@@ -200,6 +206,9 @@ mod tests {
             dist_dir: crate::config::Valued { value: "d".into(), origin: crate::config::Origin::Default },
             profile: crate::config::Valued { value: "p".into(), origin: crate::config::Origin::Default },
             provision: crate::config::Valued { value: true, origin: crate::config::Origin::Default },
+            offline: false,
+            ignore_needs: false,
+            needs: table.needs,
             tables: table.target,
         };
         let merged = settings.for_names(["b", "a"]);

@@ -47,6 +47,16 @@ pub struct Valued<T> {
     pub origin: Origin,
 }
 
+/// A `[needs.<crate>]` table: it replaces all that convoy knows of the crate.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct UserNeeds {
+    /// `cc`, `c++`, or tools.
+    pub tools: Vec<String>,
+    /// Libraries, by their names in pkg-config.
+    pub libraries: Vec<String>,
+}
+
 /// All that is settled before planning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -58,6 +68,12 @@ pub struct Settings {
     pub profile: Valued<String>,
     /// Whether things may be brought to this machine.
     pub provision: Valued<bool>,
+    /// Whether nothing may go over the network.
+    pub offline: bool,
+    /// Whether blocked targets are attempted all the same.
+    pub ignore_needs: bool,
+    /// `[needs.<crate>]` tables: what crates ask of the machine, where the user knows better.
+    pub needs: BTreeMap<String, UserNeeds>,
     /// `[target."…"]` tables, in order of rising weight, by the word they are written under.
     pub tables: Vec<(String, TargetSettings)>,
 }
@@ -194,6 +210,9 @@ pub fn settle(
             |file| file.table.provision.map(|provision| provision == file::ProvisionMode::Auto),
             true,
         ),
+        offline: selection.offline,
+        ignore_needs: selection.ignore_needs,
+        needs: files.iter().flat_map(|file| file.table.needs.clone()).collect(),
         tables: files.iter().flat_map(|file| file.table.target.clone()).collect(),
     })
 }

@@ -4,14 +4,9 @@ use std::collections::BTreeSet;
 
 use camino::Utf8Path;
 use fs_err as fs;
-use syn::parse::{ParseStream, Parser};
-use syn::punctuated::Punctuated;
-use syn::{
-    Attribute, Block, Expr, ExprLit, ForeignItem, ImplItem, Item, ItemForeignMod, Lit, Macro, Meta, Stmt, Token,
-};
+use syn::{Attribute, Block, ForeignItem, ImplItem, Item, ItemForeignMod, Meta, Stmt};
 
-/// Folders of a package whose code is in none of its binaries.
-const NOT_BUILT: [&str; 4] = ["tests", "examples", "benches", "target"];
+use crate::evidence::{each_meta, items_of_macro, metas_of, parse, rust_files, text_of};
 
 /// The functions and statics that `extern` blocks with `#[link(kind = "framework")]` declare in a Rust source, spelled
 /// as in the object file (`_CFRelease`), each once. A source that does not parse declares nothing.
@@ -24,7 +19,7 @@ pub fn declared_in_source(text: &str) -> Vec<String> {
         return Vec::new();
     }
     let mut found = BTreeSet::new();
-    if let Ok(file) = syn::parse_file(text) {
+    if let Ok(file) = parse(text) {
         items(&file.items, &mut found);
     }
     found.into_iter().collect()
@@ -34,21 +29,8 @@ pub fn declared_in_source(text: &str) -> Vec<String> {
 /// read declare nothing.
 pub fn declared_in_package(dir: &Utf8Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    let mut folders = vec![dir.as_std_path().to_owned()];
-    while let Some(folder) = folders.pop() {
-        let top = folder == dir.as_std_path();
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let Ok(kind) = entry.file_type() else { continue };
-            let skipped =
-                name.as_encoded_bytes().starts_with(b".") || top && NOT_BUILT.iter().any(|known| name == **known);
-            if kind.is_dir() && !skipped {
-                folders.push(entry.path());
-            } else if kind.is_file() && entry.path().extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(entry.path()).unwrap_or_default();
-                found.extend(declared_in_source(&text));
-            }
-        }
+    for path in rust_files(dir, dir) {
+        found.extend(declared_in_source(&fs::read_to_string(path).unwrap_or_default()));
     }
     found
 }
@@ -66,7 +48,7 @@ fn items(list: &[Item], found: &mut BTreeSet<String>) {
                     }
                 }
             }
-            Item::Macro(call) => in_macro(&call.mac, found),
+            Item::Macro(call) => items(&items_of_macro(&call.mac), found),
             _ => {}
         }
     }
@@ -76,49 +58,20 @@ fn body(block: &Block, found: &mut BTreeSet<String>) {
     for statement in &block.stmts {
         match statement {
             Stmt::Item(item) => items(std::slice::from_ref(item), found),
-            Stmt::Macro(call) => in_macro(&call.mac, found),
+            Stmt::Macro(call) => items(&items_of_macro(&call.mac), found),
             _ => {}
         }
-    }
-}
-
-/// The items in a macro call: `cfg_if! { if #[cfg(…)] { items } else { items } }`, or items alone.
-fn in_macro(call: &Macro, found: &mut BTreeSet<String>) {
-    let plain = |input: ParseStream<'_>| {
-        let mut list = Vec::new();
-        while !input.is_empty() {
-            list.push(input.parse::<Item>()?);
-        }
-        Ok(list)
-    };
-    let branches = |input: ParseStream<'_>| {
-        let mut list = Vec::new();
-        while !input.is_empty() {
-            input.parse::<Option<Token![else]>>()?;
-            if input.parse::<Option<Token![if]>>()?.is_some() {
-                Attribute::parse_outer(input)?;
-            }
-            let content;
-            syn::braced!(content in input);
-            list.extend(plain(&content)?);
-        }
-        Ok(list)
-    };
-    let tokens = || call.tokens.clone();
-    if let Ok(list) = branches.parse2(tokens()).or_else(|_| plain.parse2(tokens())) {
-        items(&list, found);
     }
 }
 
 /// Whether attributes hold `link(…, kind = "framework")`, by itself or in a `cfg_attr`.
 fn links_framework(attributes: &[Attribute]) -> bool {
     let mut links = false;
-    each_meta(attributes, &mut |meta| {
+    each_meta(attributes, &mut |_, meta| {
         if let Meta::List(list) = meta
             && list.path.is_ident("link")
-            && let Ok(inner) = list.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated)
         {
-            links |= inner.iter().any(|meta| text_of(meta, "kind").as_deref() == Some("framework"));
+            links |= metas_of(list).iter().any(|meta| text_of(meta, "kind").as_deref() == Some("framework"));
         }
     });
     links
@@ -135,41 +88,13 @@ fn foreign(block: &ItemForeignMod, found: &mut BTreeSet<String>) {
         if !attributes.iter().any(|attribute| attribute.path().is_ident("link_name")) {
             found.insert(symbol(name.trim_start_matches("r#")));
         }
-        each_meta(attributes, &mut |meta| found.extend(text_of(meta, "link_name").map(|name| symbol(&name))));
+        each_meta(attributes, &mut |_, meta| found.extend(text_of(meta, "link_name").map(|name| symbol(&name))));
     }
 }
 
 /// A name as the object file spells it; LLVM takes one that begins with `\x01` as it is.
 fn symbol(name: &str) -> String {
     name.strip_prefix('\u{1}').map_or_else(|| format!("_{name}"), str::to_owned)
-}
-
-/// Visits attributes, with those that a `cfg_attr` holds put in its place.
-fn each_meta(attributes: &[Attribute], visit: &mut dyn FnMut(&Meta)) {
-    for attribute in attributes {
-        unwrapped(&attribute.meta, visit);
-    }
-}
-
-fn unwrapped(meta: &Meta, visit: &mut dyn FnMut(&Meta)) {
-    let (list, skip) = match meta {
-        Meta::List(list) if list.path.is_ident("cfg_attr") => (list, 1),
-        // Rust 2024 writes `#[unsafe(…)]` around some attributes.
-        Meta::List(list) if list.path.is_ident("unsafe") => (list, 0),
-        _ => return visit(meta),
-    };
-    if let Ok(inner) = list.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated) {
-        inner.iter().skip(skip).for_each(|meta| unwrapped(meta, visit));
-    }
-}
-
-/// The text in `key = "text"`.
-fn text_of(meta: &Meta, key: &str) -> Option<String> {
-    let Meta::NameValue(pair) = meta else { return None };
-    match &pair.value {
-        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) if pair.path.is_ident(key) => Some(text.value()),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -50,6 +50,18 @@ pub fn link_settings(stubs: &Utf8Path, libcxx: Option<&Utf8Path>) -> Settings {
     Settings { env: vec![("SDKROOT".to_owned(), stubs.to_string())], rustflags }
 }
 
+/// Whether macOS has a framework of this name.
+pub fn ships_framework(name: &str) -> bool {
+    data::DATA.frameworks.contains_key(name)
+}
+
+/// Whether macOS has a library of this link name that a stub is written for.
+pub fn ships_library(name: &str) -> bool {
+    let data = &*data::DATA;
+    let names = data.libraries.iter().flat_map(|library| &library.names);
+    names.chain(&data.system.names).any(|known| known == name)
+}
+
 /// Makes a finished temporary folder the folder `dest`; one that another run has put there in the meantime stays.
 fn publish(finished: tempfile::TempDir, dest: &Utf8Path) -> Result<()> {
     match fs::rename(finished.path(), dest) {

@@ -1,18 +1,26 @@
 //! `cargo metadata` → the packages and features that are active for a target, host side and target side apart.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+mod read;
+mod tables;
+mod walk;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 
 use camino::Utf8PathBuf;
-use guppy::graph::cargo::{CargoOptions, CargoResolverVersion, CargoSet};
-use guppy::graph::feature::{FeatureId, FeatureLabel, FeatureSet};
+use guppy::PackageId;
+use guppy::graph::cargo::{CargoOptions, CargoResolverVersion, CargoSet, InitialsPlatform};
+use guppy::graph::feature::{FeatureId, FeatureLabel};
 use guppy::graph::{BuildTargetId, BuildTargetKind, PackageGraph, PackageMetadata};
-use guppy::platform::{Platform, TargetFeatures};
-use guppy::{CargoMetadata, PackageId};
+use guppy::platform::{Platform, PlatformSpec, TargetFeatures};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::evidence::Source;
 use crate::request::{Features, Selection};
 use crate::suggest::nearest;
+pub use tables::{Closure, FeatureTable, FeatureTables};
+use walk::{Compiled, Side, Walk};
 
 /// The whole dependency graph of a project.
 #[derive(Debug)]
@@ -41,9 +49,13 @@ pub struct Slice {
     pub target: Vec<Package>,
     /// Build scripts' dependencies and proc-macros, on this machine.
     pub host: Vec<Package>,
-    /// Who brings whom: package id → the one it was first reached from.
-    parents: HashMap<String, String>,
-    names: HashMap<String, String>,
+    /// Every active package, as `(id, name)`.
+    nodes: Vec<(String, String)>,
+    /// Who brings whom: for each node the nodes that depend on it.
+    parents: Vec<Vec<usize>>,
+    index: HashMap<String, usize>,
+    /// The selected packages.
+    roots: Vec<usize>,
 }
 
 /// One active package.
@@ -67,30 +79,92 @@ pub struct Package {
     pub features: BTreeSet<String>,
     /// Its active build-dependencies, by crate name.
     pub build_dependencies: BTreeSet<String>,
+    /// Its active dependencies, by crate name.
+    pub dependencies: BTreeSet<String>,
 }
 
 impl Slice {
-    /// The dependency path from a selected package, by names.
-    pub fn path_to(&self, package: &Package) -> Vec<String> {
-        let mut path = vec![package.name.clone()];
-        let mut seen = BTreeSet::from([package.id.as_str()]);
-        let mut id = package.id.as_str();
-        while let Some(parent) = self.parents.get(id).filter(|parent| seen.insert(parent)) {
-            path.extend(self.names.get(parent).cloned());
-            id = parent;
+    fn node(&mut self, id: &str, packages: &PackageGraph) -> usize {
+        if let Some(index) = self.index.get(id) {
+            return *index;
         }
-        path.reverse();
-        path
+        let name = packages.metadata(&PackageId::new(id)).map(|package| package.name().to_owned());
+        self.nodes.push((id.to_owned(), name.unwrap_or_default()));
+        self.parents.push(Vec::new());
+        self.index.insert(id.to_owned(), self.nodes.len() - 1);
+        self.nodes.len() - 1
+    }
+
+    /// The shortest dependency path from a selected package, by names.
+    pub fn path_to(&self, package: &Package) -> Vec<String> {
+        self.paths_to(&package.id, 1).pop().unwrap_or_else(|| vec![package.name.clone()])
+    }
+
+    /// Dependency paths from selected packages to the package of this id, by names, the shortest first.
+    pub fn paths_to(&self, id: &str, limit: usize) -> Vec<Vec<String>> {
+        let names = |path: Vec<usize>| path.iter().map(|node| self.nodes[*node].1.clone()).collect();
+        self.node_paths_to(id, limit).into_iter().map(names).collect()
+    }
+
+    /// The same, by ids.
+    pub fn id_paths_to(&self, id: &str, limit: usize) -> Vec<Vec<String>> {
+        let ids = |path: Vec<usize>| path.iter().map(|node| self.nodes[*node].0.clone()).collect();
+        self.node_paths_to(id, limit).into_iter().map(ids).collect()
+    }
+
+    fn node_paths_to(&self, id: &str, limit: usize) -> Vec<Vec<usize>> {
+        let Some(&start) = self.index.get(id) else { return Vec::new() };
+        let steps = self.steps_from_roots();
+        let mut found = Vec::new();
+        // The number of paths grows without bound in a large graph. A path that is begun is worth its own steps and the
+        // least that are missing, so that the shortest is found first and on the way to it nothing else is followed.
+        let mut queue = BinaryHeap::from([Reverse((steps[start], vec![start]))]);
+        let mut tries = 0;
+        while let Some(Reverse((_, path))) = queue.pop() {
+            let Some(&last) = path.last() else { continue };
+            if steps[last] == 0 {
+                found.push(path.iter().rev().copied().collect());
+                if found.len() == limit {
+                    break;
+                }
+                continue;
+            }
+            for parent in &self.parents[last] {
+                if !path.contains(parent) && tries < 20_000 {
+                    tries += 1;
+                    let path: Vec<usize> = path.iter().copied().chain([*parent]).collect();
+                    queue.push(Reverse((steps[*parent].saturating_add(path.len()), path)));
+                }
+            }
+        }
+        found
+    }
+
+    /// For each node the length of the shortest path from a selected package.
+    fn steps_from_roots(&self) -> Vec<usize> {
+        let mut children = vec![Vec::new(); self.nodes.len()];
+        for (child, parents) in self.parents.iter().enumerate() {
+            parents.iter().for_each(|parent| children[*parent].push(child));
+        }
+        let mut steps = vec![usize::MAX; self.nodes.len()];
+        let mut queue: VecDeque<usize> = self.roots.iter().copied().collect();
+        self.roots.iter().for_each(|root| steps[*root] = 0);
+        while let Some(node) = queue.pop_front() {
+            for child in &children[node] {
+                if steps[*child] == usize::MAX {
+                    steps[*child] = steps[node] + 1;
+                    queue.push_back(*child);
+                }
+            }
+        }
+        steps
     }
 }
 
 impl Graph {
     /// Reads the output of `cargo metadata`.
     pub fn from_metadata(json: &str) -> Result<Self> {
-        let broken = |error: guppy::Error| Error::work("could not read what `cargo metadata` printed").because(error);
-        let metadata = CargoMetadata::parse_json(json).map_err(broken)?;
-        let packages = metadata.build_graph().map_err(broken)?;
-        Ok(Self { packages, resolver: CargoResolverVersion::V3 })
+        Ok(Self { packages: read::packages(json)?, resolver: CargoResolverVersion::V3 })
     }
 
     /// With the resolver that the workspace's manifest chooses; `cargo metadata` does not tell it.
@@ -226,7 +300,7 @@ impl Graph {
 
     /// The features of a workspace package that the command line turns on, with all they imply inside the package.
     fn root_features<'g>(&'g self, package: &PackageMetadata<'g>, features: &Features) -> BTreeSet<&'g str> {
-        let wanted = self.initial_features(package, features);
+        let [wanted, ..] = self.initial_features(package, features);
         let query = self.packages.feature_graph().query_forward(wanted.iter().copied());
         let set = match query {
             Ok(query) => query.resolve(),
@@ -239,36 +313,77 @@ impl Graph {
             .unwrap_or_default()
     }
 
-    fn initial_features<'g>(&'g self, package: &PackageMetadata<'g>, features: &Features) -> Vec<FeatureId<'g>> {
+    /// Whether a bin of a selected package is built.
+    fn builds_bin<'g>(&'g self, package: &PackageMetadata<'g>, selection: &Selection, features: &Features) -> bool {
+        let active = self.root_features(package, features);
+        package.build_targets().any(|target| {
+            let BuildTargetId::Binary(name) = target.id() else { return false };
+            let wanted = selection.bins.is_empty() || selection.bins.iter().any(|bin| bin == name);
+            wanted && target.required_features().iter().all(|feature| active.contains(feature.as_str()))
+        })
+    }
+
+    /// The features that the command line turns on in a selected package, in its dependencies, and in those of its build
+    /// script.
+    fn initial_features<'g>(&'g self, package: &PackageMetadata<'g>, features: &Features) -> [Vec<FeatureId<'g>>; 3] {
         let graph = self.packages.feature_graph();
         let mut wanted = vec![FeatureId::base(package.id())];
+        let [mut of_dependencies, mut of_build_dependencies] = [Vec::new(), Vec::new()];
         if features.all {
-            if let Ok(all) = graph.all_features_for(package.id()) {
-                wanted.extend(&all);
-            }
-            return wanted;
-        }
-        if !features.no_default && package.has_default_feature() {
+            let named = package.named_features().filter(|feature| !feature.starts_with(read::OURS));
+            wanted.extend(named.map(|feature| FeatureId::new(package.id(), FeatureLabel::Named(feature))));
+        } else if !features.no_default && package.has_default_feature() {
             wanted.push(package.default_feature_id());
         }
         for word in &features.list {
-            let name = match word.split_once('/') {
-                Some((owner, name)) if owner == package.name() => name,
-                // `dependency/feature`: cargo judges it; the base feature of the package stands.
-                Some(_) => continue,
-                None => word.as_str(),
+            let (dependency, name) = match word.split_once('/') {
+                Some((owner, name)) if owner == package.name() => (None, name),
+                Some((dependency, name)) => (Some(dependency), name),
+                None => (None, word.as_str()),
             };
-            let owned = package.named_features().find(|feature| *feature == name);
-            let label = owned.map(FeatureLabel::Named).or_else(|| {
-                package
-                    .direct_links()
-                    .find(|link| link.dep_name() == name)
-                    .map(|link| FeatureLabel::OptionalDependency(link.dep_name()))
-            });
-            let id = label.map(|label| FeatureId::new(package.id(), label));
-            wanted.extend(id.filter(|id| graph.metadata(*id).is_ok()));
+            let Some(dependency) = dependency else {
+                let named = package.named_features().find(|feature| *feature == name).map(FeatureLabel::Named);
+                wanted.extend(named.map(|label| FeatureId::new(package.id(), label)));
+                continue;
+            };
+            // A `?` turns the feature on where the dependency is on already; which ones are is not known yet.
+            let (dependency, weak) = dependency.strip_suffix('?').map_or((dependency, false), |name| (name, true));
+            for link in package.direct_links().filter(|link| link.dep_name() == dependency && !link.dev_only()) {
+                let dependency = link.dep_name();
+                let own = [FeatureLabel::OptionalDependency(dependency), FeatureLabel::Named(dependency)];
+                wanted.extend(own.map(|label| FeatureId::new(package.id(), label)).into_iter().filter(|_| !weak));
+                let to = link.to();
+                let named = to.named_features().find(|feature| *feature == name).map(FeatureLabel::Named);
+                let named = named.map(|label| FeatureId::new(to.id(), label));
+                of_dependencies.extend(named.filter(|_| link.normal().is_present()));
+                of_build_dependencies.extend(named.filter(|_| link.build().is_present()));
+            }
         }
-        wanted
+        // What is not there, cargo has judged.
+        wanted.retain(|id| graph.metadata(*id).is_ok());
+        [wanted, of_dependencies, of_build_dependencies]
+    }
+
+    /// Where the packages of these ids have their build scripts and sources. `checksums` as [`checksums`] reads them.
+    pub fn sources(&self, ids: &[&str], checksums: &HashMap<(String, String), String>) -> Vec<Source> {
+        let source = |id: &&str| {
+            let package = self.packages.metadata(&PackageId::new(*id)).ok()?;
+            let mut build_script = None;
+            let mut roots = Vec::new();
+            for target in package.build_targets() {
+                match target.id() {
+                    BuildTargetId::BuildScript => build_script = Some(target.path().to_owned()),
+                    BuildTargetId::Library | BuildTargetId::Binary(_) => roots.push(target.path().to_owned()),
+                    _ => {}
+                }
+            }
+            let (name, version) = (package.name().to_owned(), package.version().to_string());
+            let registry = package.source().is_crates_io() || package.source().external_source().is_some();
+            let checksum = checksums.get(&(name.clone(), version.clone())).filter(|_| registry).cloned();
+            let dir = package.manifest_path().parent().map(Utf8PathBuf::from).unwrap_or_default();
+            Some(Source { id: (*id).to_owned(), name, version, dir, build_script, roots, checksum })
+        };
+        ids.iter().filter_map(source).collect()
     }
 
     /// The packages that are active for a target.
@@ -282,78 +397,103 @@ impl Graph {
     ) -> Result<Slice> {
         let platform = |triple: &str| {
             Platform::new(triple.to_owned(), TargetFeatures::Unknown)
+                .map(PlatformSpec::from)
                 .map_err(|error| Error::usage(format!("target `{triple}` is not known to this version")).because(error))
         };
+        let [target, host] = [platform(target)?, platform(host)?];
         let mut features = selection.features.clone();
         features.list.extend(extra_features.iter().cloned());
         let graph = self.packages.feature_graph();
-        let mut initial = Vec::new();
-        let roots = self.selected(selection, manifest)?;
-        for package in &roots {
-            initial.extend(self.initial_features(package, &features));
+        // The features of all that is selected are unified, those of other members are not. A selected package without
+        // a bin is compiled only where another one depends on it.
+        let [mut initials, mut unified, mut of_build] = [Vec::new(), Vec::new(), Vec::new()];
+        let mut roots = Vec::new();
+        for package in self.selected(selection, manifest)? {
+            let [own, of_dependencies, of_build_dependencies] = self.initial_features(&package, &features);
+            unified.extend(of_dependencies);
+            of_build.extend(of_build_dependencies);
+            if self.builds_bin(&package, selection, &features) {
+                roots.push(package);
+                initials.extend(own);
+            } else {
+                unified.extend(own);
+            }
         }
         let broken = |error: guppy::Error| Error::work("could not resolve the dependency graph").because(error);
-        let initials: FeatureSet<'_> = graph.resolve_ids(initial).map_err(broken)?;
-        // Features of other workspace members are not unified in: cargo builds the selection alone.
+        let initials = graph.resolve_ids(initials).map_err(broken)?;
+        let unified = graph.resolve_ids(unified).map_err(broken)?;
+        let of_build = graph.resolve_ids(of_build).map_err(broken)?;
         let mut options = CargoOptions::new();
         options
             .set_resolver(self.resolver)
             .set_include_dev(false)
-            .set_host_platform(platform(host)?)
-            .set_target_platform(platform(target)?);
-        let set = CargoSet::new(initials, graph.resolve_none(), &options).map_err(broken)?;
+            .set_initials_platform(InitialsPlatform::ProcMacrosOnTarget)
+            .set_host_platform(host.clone())
+            .set_target_platform(target.clone());
+        let set = CargoSet::new(initials, unified, &options).map_err(broken)?;
+        options.set_initials_platform(InitialsPlatform::Host);
+        let of_build = CargoSet::new(of_build, graph.resolve_none(), &options).map_err(broken)?;
+        let on_host = set.host_features().union(of_build.host_features());
 
-        let mut build_dependencies: HashMap<&PackageId, BTreeSet<String>> = HashMap::new();
-        for link in set.build_dep_links() {
-            build_dependencies.entry(link.from().id()).or_default().insert(link.to().name().to_owned());
-        }
-        let describe = |features: &FeatureSet<'_>| -> Vec<Package> {
-            features
-                .packages_with_features(guppy::graph::DependencyDirection::Forward)
-                .map(|list| {
-                    let package = list.package();
-                    Package {
-                        id: package.id().repr().to_owned(),
-                        name: package.name().to_owned(),
-                        version: package.version().to_string(),
-                        dir: package.manifest_path().parent().map(Utf8PathBuf::from).unwrap_or_default(),
-                        links: package.links().map(str::to_owned),
-                        has_build_script: package.has_build_script(),
-                        is_proc_macro: package.is_proc_macro(),
-                        features: list.named_features().map(str::to_owned).collect(),
-                        build_dependencies: build_dependencies.get(package.id()).cloned().unwrap_or_default(),
-                    }
-                })
-                .collect()
-        };
-        let mut slice =
-            Slice { target: describe(set.target_features()), host: describe(set.host_features()), ..Slice::default() };
-        let links = set
-            .target_links()
-            .chain(set.host_links())
-            .chain(set.build_dep_links())
-            .chain(set.proc_macro_links())
-            .map(|link| (link.from().id(), link.to().id()));
-        let mut children: HashMap<&PackageId, Vec<&PackageId>> = HashMap::new();
-        for (from, to) in links {
-            children.entry(from).or_default().push(to);
-        }
-        let mut queue: VecDeque<&PackageId> = roots.iter().map(|root| root.id()).collect();
-        let mut seen: BTreeSet<&PackageId> = queue.iter().copied().collect();
-        while let Some(id) = queue.pop_front() {
-            for child in children.get(id).into_iter().flatten() {
-                if seen.insert(child) {
-                    slice.parents.insert(child.repr().to_owned(), id.repr().to_owned());
-                    queue.push_back(child);
+        let walk = Walk { target: (set.target_features(), &target), host: (&on_host, &host) };
+        let mut slice = Slice::default();
+        // A package that is compiled for both sides comes twice.
+        let mut edges = HashSet::new();
+        for compiled in walk.from(roots.iter().copied()) {
+            let Compiled { side, package, features, dependencies, build_dependencies } = compiled;
+            let node = slice.node(package.id().repr(), &self.packages);
+            for dependency in dependencies.iter().chain(&build_dependencies) {
+                let dependency = slice.node(dependency.id().repr(), &self.packages);
+                if edges.insert((node, dependency)) {
+                    slice.parents[dependency].push(node);
                 }
             }
+            let names = |packages: &[PackageMetadata<'_>]| packages.iter().map(|p| p.name().to_owned()).collect();
+            let packages = match side {
+                Side::Target => &mut slice.target,
+                Side::Host => &mut slice.host,
+            };
+            packages.push(Package {
+                id: package.id().repr().to_owned(),
+                name: package.name().to_owned(),
+                version: package.version().to_string(),
+                dir: package.manifest_path().parent().map(Utf8PathBuf::from).unwrap_or_default(),
+                links: package.links().map(str::to_owned),
+                has_build_script: package.has_build_script(),
+                is_proc_macro: package.is_proc_macro(),
+                features: features.into_iter().map(str::to_owned).collect(),
+                build_dependencies: names(&build_dependencies),
+                dependencies: names(&dependencies),
+            });
         }
-        slice.names = seen
-            .iter()
-            .filter_map(|id| Some((id.repr().to_owned(), self.packages.metadata(id).ok()?.name().to_owned())))
-            .collect();
+        for root in &roots {
+            let node = slice.node(root.id().repr(), &self.packages);
+            slice.roots.push(node);
+        }
         Ok(slice)
     }
+}
+
+/// The registry's checksums in a `Cargo.lock`, by name and version; a name and version that two registries have is left
+/// out.
+pub fn checksums(lock: &str) -> HashMap<(String, String), String> {
+    #[derive(Deserialize)]
+    struct Lock {
+        #[serde(default)]
+        package: Vec<Locked>,
+    }
+    #[derive(Deserialize)]
+    struct Locked {
+        name: String,
+        version: String,
+        checksum: Option<String>,
+    }
+    let Ok(lock) = toml::from_str::<Lock>(lock) else { return HashMap::new() };
+    let mut found: HashMap<(String, String), Option<String>> = HashMap::new();
+    for Locked { name, version, checksum } in lock.package {
+        found.entry((name, version)).and_modify(|twice| *twice = None).or_insert(checksum);
+    }
+    found.into_iter().filter_map(|(key, checksum)| Some((key, checksum?))).collect()
 }
 
 /// cargo's feature resolver, as the workspace's manifest chooses it.

@@ -37,6 +37,12 @@ impl CacheDir {
         Ok(Self { root: base.join("v1") })
     }
 
+    /// One anywhere, for tests.
+    #[cfg(test)]
+    pub(crate) fn at(root: &Utf8Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
     /// The folder itself.
     pub fn root(&self) -> &Utf8Path {
         &self.root

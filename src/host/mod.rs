@@ -1,10 +1,13 @@
 //! What this machine offers: the Rust toolchain, compilers, linkers, zig. Probing is an effect; the facts are data, so
 //! that planning can be tested with any machine's.
 
+mod ask;
 mod cache;
+mod libraries;
 mod probe;
 mod stamp;
 mod tools;
+mod trial;
 mod user;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::Glibc;
 pub use cache::CacheDir;
+pub use libraries::find_libraries;
 pub use probe::{foreign_gcc, probe, rustc_targets};
 pub use stamp::{Stamp, this_program};
 pub use tools::{cargo_command, on_path, rust_command};
@@ -43,6 +47,12 @@ pub struct HostFacts {
     pub rust_lld: Option<Utf8PathBuf>,
     /// The linker for this machine itself (`cc`).
     pub linker: Option<Utf8PathBuf>,
+    /// The C++ compiler for this machine itself.
+    #[serde(default)]
+    pub cxx: Option<Utf8PathBuf>,
+    /// Its package manager.
+    #[serde(default)]
+    pub system: System,
     /// This machine's own glibc.
     pub glibc: Option<Glibc>,
     /// zig.
@@ -53,8 +63,51 @@ pub struct HostFacts {
     pub gcc: BTreeMap<String, GccFacts>,
     /// What the user configured, by triple.
     pub user: BTreeMap<String, UserTools>,
-    /// Build tools on PATH, by name.
+    /// Build tools by their names in `targets/tools.toml`.
     pub tools: BTreeMap<String, Utf8PathBuf>,
+    /// Libraries of the needs that were looked for and found, by triple and by key of `targets/needs.toml`.
+    #[serde(default)]
+    pub libraries: BTreeMap<String, BTreeMap<String, FoundLibrary>>,
+    /// The environment variables that conditions of needs look at.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+}
+
+/// Whose package manager this machine has.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum System {
+    /// apt.
+    Debian,
+    /// dnf.
+    Fedora,
+    /// pacman.
+    Arch,
+    /// Homebrew.
+    MacOs,
+    /// None that convoy knows.
+    #[default]
+    Other,
+}
+
+/// A library for one triple.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct FoundLibrary {
+    /// Its version, where pkg-config knows one.
+    pub version: Option<String>,
+    /// How it was found.
+    pub by: FoundBy,
+    /// The file that shows it.
+    pub file: Utf8PathBuf,
+}
+
+/// How a library was found.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub enum FoundBy {
+    /// Among this machine's packages for that architecture.
+    Machine,
+    /// Through the user's own `PKG_CONFIG_*` variables for that triple.
+    User,
 }
 
 impl HostFacts {
@@ -101,6 +154,9 @@ pub struct GccFacts {
     pub version: String,
     /// The newest symbol version of the glibc that it links against.
     pub glibc: Option<Glibc>,
+    /// Why it does not serve its target, where a trial failed.
+    #[serde(default)]
+    pub fault: Option<String>,
 }
 
 /// What the user configured for a triple.

@@ -1,17 +1,20 @@
 //! Probing this machine. What a tool says of itself is remembered under its path, size and modification time.
 
 use std::collections::BTreeMap;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use object::read::elf::ElfFile;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Catalog, Glibc};
+use super::ask::output;
+use super::trial::{self, Language};
+use crate::catalog::{Catalog, Glibc, Target, tools};
 use crate::error::{Error, Result};
-use crate::host::{CacheDir, GccFacts, HostFacts, Rustc, Stamp, ZigFacts, on_path, rust_command};
-use crate::needs::NeedKind;
+use crate::host::{CacheDir, GccFacts, HostFacts, Rustc, Stamp, System, ZigFacts, on_path, rust_command};
+use crate::needs::Table;
 use crate::provision::zig as pinned;
 
 /// Looks at this machine, as seen from a project's folder (a `rust-toolchain.toml` there chooses the toolchain).
@@ -25,7 +28,7 @@ pub fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Result<Host
             .iter()
             .filter_map(|target| {
                 let prefix = &target.gcc.as_ref()?.prefix;
-                Some((target.triple.clone(), gcc(prefix, &memory)?))
+                Some((target.triple.clone(), gcc(prefix, Some(target), &memory)?))
             })
             .collect();
         (rust.join(), zig.join(), gcc)
@@ -37,19 +40,26 @@ pub fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Result<Host
 
     let cargo = rustc.sysroot.join("bin").join(format!("cargo{}", std::env::consts::EXE_SUFFIX));
     let cargo = memory.ask(&cargo, || output(rust_command(&cargo).arg("--version")).ok()).unwrap_or_default();
-    memory.close(cache);
 
     let rustlib = rustc.sysroot.join("lib/rustlib");
     let rust_lld = rustlib.join(&rustc.host).join("bin").join(format!("rust-lld{}", std::env::consts::EXE_SUFFIX));
-    Ok(HostFacts {
+    let facts = HostFacts {
         std: installed_std(&rustlib)?,
         refused_std: BTreeMap::new(),
         refused_src: None,
         rust_src: rustlib.join("src/rust/library/Cargo.lock").exists(),
         rust_lld: rust_lld.exists().then_some(rust_lld),
-        linker: ["cc", "gcc", "clang"].into_iter().find_map(on_path),
+        linker: own_compiler(&["cc", "gcc", "clang"], Language::C, &memory),
+        cxx: own_compiler(&["c++", "g++", "clang++"], Language::Cxx, &memory),
+        system: system(),
         glibc: host_glibc(&rustc.host),
-        tools: NeedKind::tools().filter_map(|tool| Some((tool.to_owned(), on_path(tool)?))).collect(),
+        tools: tools::tools().iter().filter_map(|(name, tool)| Some((name.clone(), locate(tool)?))).collect(),
+        libraries: BTreeMap::new(),
+        env: Table::embedded()
+            .variables
+            .iter()
+            .filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)))
+            .collect(),
         user: BTreeMap::new(),
         cargo: cargo.trim().trim_start_matches("cargo ").to_owned(),
         toolchain,
@@ -57,7 +67,77 @@ pub fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Result<Host
         zig,
         zig_unavailable,
         gcc,
+    };
+    memory.close(cache);
+    Ok(facts)
+}
+
+/// Whose package manager this machine has: its release file says.
+fn system() -> System {
+    if cfg!(target_os = "macos") {
+        return System::MacOs;
+    }
+    let text = fs_err::read_to_string("/etc/os-release").unwrap_or_default();
+    let words = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("ID=").or(line.strip_prefix("ID_LIKE=")))
+        .flat_map(|value| value.trim_matches('"').split(' '));
+    for word in words {
+        match word {
+            "debian" | "ubuntu" | "raspbian" => return System::Debian,
+            "fedora" | "rhel" | "centos" => return System::Fedora,
+            "arch" => return System::Arch,
+            _ => {}
+        }
+    }
+    System::Other
+}
+
+/// A compiler for this machine itself that really compiles and links.
+fn own_compiler(names: &[&str], language: Language, memory: &Memory) -> Option<Utf8PathBuf> {
+    names.iter().filter_map(|name| on_path(name)).find(|compiler| {
+        let fault = memory.ask(compiler, || Some(trial::fault(compiler, language, None).unwrap_or_default()));
+        fault.is_some_and(|fault| fault.is_empty())
     })
+}
+
+/// Where a tool of build scripts is.
+fn locate(tool: &tools::Tool) -> Option<Utf8PathBuf> {
+    if let Some(library) = &tool.library {
+        return (library == "libclang").then(libclang).flatten();
+    }
+    let all: Option<Vec<Utf8PathBuf>> = tool.all_of.iter().map(|name| on_path(name)).collect();
+    tool.any_of.iter().find_map(|name| on_path(name)).or_else(|| all?.into_iter().next())
+}
+
+/// libclang, where the `clang-sys` crate looks for it.
+fn libclang() -> Option<Utf8PathBuf> {
+    let is_it = |path: &Utf8PathBuf| {
+        let name = path.file_name().unwrap_or_default();
+        name == "libclang.dylib"
+            || name == "libclang.so"
+            || (name.starts_with("libclang.so.") || name.starts_with("libclang-") && name.contains(".so"))
+    };
+    let within = |dir: Utf8PathBuf| {
+        let files = dir.read_dir_utf8().ok()?;
+        let mut found: Vec<Utf8PathBuf> = files.flatten().map(|file| file.into_path()).filter(is_it).collect();
+        found.sort();
+        found.into_iter().next()
+    };
+    if let Ok(path) = std::env::var("LIBCLANG_PATH") {
+        let path = Utf8PathBuf::from(path);
+        return if path.is_file() { Some(path) } else { within(path) };
+    }
+    let llvm = Utf8PathBuf::from("/usr/lib").read_dir_utf8().into_iter().flatten().flatten();
+    let mut llvm: Vec<Utf8PathBuf> =
+        llvm.filter(|dir| dir.file_name().starts_with("llvm")).map(|dir| dir.into_path().join("lib")).collect();
+    llvm.sort_by(|a, b| b.cmp(a));
+    let multiarch = Catalog::embedded().targets.iter().filter_map(|target| target.multiarch.as_ref());
+    let fixed = ["/usr/lib", "/usr/lib64", "/usr/local/lib", "/opt/homebrew/opt/llvm/lib", "/usr/local/opt/llvm/lib"];
+    llvm.into_iter()
+        .chain(multiarch.map(|dir| Utf8PathBuf::from(format!("/usr/lib/{dir}"))))
+        .chain(fixed.map(Utf8PathBuf::from))
+        .find_map(within)
 }
 
 /// A cross gcc for a triple outside the catalog, by the name that distributions give it.
@@ -70,7 +150,7 @@ pub fn foreign_gcc(triple: &str, cache: &CacheDir) -> Option<GccFacts> {
         _ => return None,
     };
     let memory = Memory::open(cache);
-    let facts = gcc(&prefix, &memory);
+    let facts = gcc(&prefix, None, &memory);
     memory.close(cache);
     facts
 }
@@ -79,19 +159,6 @@ pub fn foreign_gcc(triple: &str, cache: &CacheDir) -> Option<GccFacts> {
 pub fn rustc_targets(dir: &Utf8Path) -> Result<Vec<String>> {
     let text = output(rust_command("rustc").current_dir(dir).args(["--print", "target-list"]))?;
     Ok(text.lines().map(str::to_owned).collect())
-}
-
-fn output(command: &mut Command) -> Result<String> {
-    let shown = command.get_program().to_string_lossy().into_owned();
-    let done = command.stdin(Stdio::null()).output().map_err(|error| {
-        let hint = format!("is `{shown}` installed and on PATH?");
-        Error::work(format!("could not start `{shown}`")).because(error).hint(hint)
-    })?;
-    if !done.status.success() {
-        let told = String::from_utf8_lossy(&done.stderr).trim().to_owned();
-        return Err(Error::work(format!("`{shown}` failed ({}): {told}", done.status)));
-    }
-    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
 }
 
 fn installed_std(rustlib: &Utf8Path) -> Result<std::collections::BTreeSet<String>> {
@@ -142,6 +209,7 @@ fn sibling_of_cargo() -> Option<Utf8PathBuf> {
 fn zig(cache: &CacheDir, memory: &Memory) -> Option<ZigFacts> {
     let facts = |path: Utf8PathBuf| {
         let version = memory.ask(&path, || output(Command::new(&path).arg("version")).ok())?;
+        version.starts_with(|first: char| first.is_ascii_digit()).then_some(())?;
         Some(ZigFacts { version: version.trim().to_owned(), path })
     };
     on_path("zig")
@@ -150,23 +218,28 @@ fn zig(cache: &CacheDir, memory: &Memory) -> Option<ZigFacts> {
         .or_else(|| pinned::in_wheel(cache).and_then(facts))
 }
 
-fn gcc(prefix: &str, memory: &Memory) -> Option<GccFacts> {
+fn gcc(prefix: &str, target: Option<&Target>, memory: &Memory) -> Option<GccFacts> {
     let cc = on_path(&format!("{prefix}-gcc"))?;
     let told = memory.ask(&cc, || {
-        let version = output(Command::new(&cc).arg("-dumpfullversion")).ok()?;
-        let libc = output(Command::new(&cc).arg("-print-file-name=libc.so.6")).ok()?;
-        let glibc = newest_glibc(Utf8Path::new(libc.trim()));
-        Some(format!("{}\n{}", version.trim(), glibc.map(|glibc| glibc.to_string()).unwrap_or_default()))
+        let version = output(Command::new(&cc).arg("-dumpfullversion"));
+        let libc = output(Command::new(&cc).arg("-print-file-name=libc.so.6"));
+        let glibc = libc.ok().and_then(|libc| newest_glibc(Utf8Path::new(libc.trim())));
+        let glibc = glibc.map(|glibc| glibc.to_string()).unwrap_or_default();
+        let (version, fault) = match version {
+            Ok(version) => (version, trial::fault(&cc, Language::C, target).unwrap_or_default()),
+            Err(error) => (String::new(), error.to_string()),
+        };
+        Some([version.trim(), &glibc, &fault.replace('\n', " ")].join("\n"))
     })?;
-    let (version, glibc) = told.split_once('\n')?;
-    Some(GccFacts {
-        prefix: prefix.to_owned(),
-        cxx: on_path(&format!("{prefix}-g++")),
-        ar: on_path(&format!("{prefix}-ar")),
-        version: version.to_owned(),
-        glibc: glibc.parse().ok(),
-        cc,
-    })
+    let mut lines = told.lines();
+    let version = lines.next()?.to_owned();
+    let glibc = lines.next().and_then(|glibc| glibc.parse().ok());
+    let fault = lines.next().filter(|fault| !fault.is_empty()).map(str::to_owned);
+    let cxx = on_path(&format!("{prefix}-g++")).filter(|cxx| {
+        let fault = memory.ask(cxx, || Some(trial::fault(cxx, Language::Cxx, target).unwrap_or_default()));
+        fault.is_some_and(|fault| fault.is_empty())
+    });
+    Some(GccFacts { prefix: prefix.to_owned(), cxx, ar: on_path(&format!("{prefix}-ar")), version, glibc, fault, cc })
 }
 
 /// The newest `GLIBC_` version that a libc.so.6 defines.
@@ -205,9 +278,9 @@ fn host_glibc(host: &str) -> Option<Glibc> {
 
 /// What tools said of themselves in earlier runs.
 #[derive(Debug)]
-struct Memory {
+pub(super) struct Memory {
     told: Mutex<BTreeMap<Utf8PathBuf, Told>>,
-    changed: Mutex<bool>,
+    changed: AtomicBool,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -216,14 +289,15 @@ struct Told {
     text: String,
 }
 
-const MEMORY: &str = "tools";
+/// A new name whenever what is written down of a tool changes its form.
+const MEMORY: &str = "tools-2";
 
 impl Memory {
-    fn open(cache: &CacheDir) -> Self {
-        Self { told: Mutex::new(cache.recall("probes", MEMORY).unwrap_or_default()), changed: Mutex::new(false) }
+    pub(super) fn open(cache: &CacheDir) -> Self {
+        Self { told: Mutex::new(cache.recall("probes", MEMORY).unwrap_or_default()), changed: AtomicBool::new(false) }
     }
 
-    fn ask(&self, path: &Utf8Path, ask: impl FnOnce() -> Option<String>) -> Option<String> {
+    pub(super) fn ask(&self, path: &Utf8Path, ask: impl FnOnce() -> Option<String>) -> Option<String> {
         let stamp = Stamp::of(path)?;
         let lock = |poisoned: std::sync::PoisonError<_>| poisoned.into_inner();
         if let Some(told) = self.told.lock().unwrap_or_else(lock).get(path).filter(|told| told.stamp == stamp) {
@@ -231,13 +305,13 @@ impl Memory {
         }
         let text = ask()?;
         self.told.lock().unwrap_or_else(lock).insert(path.to_owned(), Told { stamp, text: text.clone() });
-        *self.changed.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = true;
+        self.changed.store(true, Ordering::Relaxed);
         Some(text)
     }
 
-    fn close(self, cache: &CacheDir) {
+    pub(super) fn close(self, cache: &CacheDir) {
         let lock = |poisoned: std::sync::PoisonError<_>| poisoned.into_inner();
-        if self.changed.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()) {
+        if self.changed.into_inner() {
             // A cache that cannot be written only costs time.
             let _ = cache.remember("probes", MEMORY, &self.told.into_inner().unwrap_or_else(lock));
         }

@@ -132,6 +132,9 @@ pub struct FailedRow {
     pub status: FailedStatus,
     /// A stable name of the cause.
     pub code: String,
+    /// A stable name of what is behind `code`, such as `library-missing`, where a tool is to blame for a failed build.
+    #[serde(default)]
+    pub cause: Option<String>,
     /// What happened.
     pub message: String,
     /// All that verification saw, for a rejected binary.

@@ -170,6 +170,7 @@ fn to_cell(wanted: Wanted, catalog: &Catalog, host: &str, configured: &dyn Fn(&[
     let default = target.and_then(|target| target.default_floor).filter(|_| wanted.triple != host);
     Cell {
         id: String::new(),
+        floor_by_default: wanted.asked_floor.is_none() && settings.glibc.is_none() && device.is_none(),
         floor: wanted
             .asked_floor
             .or(settings.glibc.filter(|_| takes_floor(&wanted.triple)))
@@ -193,6 +194,7 @@ fn fold_devices(cells: Vec<Cell>, catalog: &Catalog) -> Vec<Cell> {
                     other.cpu.clone_from(&cell.cpu);
                 }
                 other.floor = other.floor.min(cell.floor);
+                other.floor_by_default &= cell.floor_by_default;
                 other.devices.extend(cell.devices);
             }
             None => folded.push(cell),

@@ -2,6 +2,7 @@
 
 pub mod matrix;
 pub mod route;
+mod supply;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::{Catalog, Glibc};
 use crate::config::{Settings, TargetSettings};
 use crate::host::HostFacts;
-use crate::needs::{Need, NeedKind, Side};
+use crate::needs::{Need, NeedKind};
 pub use route::{Linker, Offer, Refusal, RouteKind, Setup, ZigTool};
+pub use supply::met;
 
 /// One thing to build: the selected bins for a target, a floor and a CPU.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
@@ -23,6 +25,10 @@ pub struct Cell {
     pub target: String,
     /// The oldest glibc the binary must start on; none outside linux-gnu and for the host's own triple as cargo builds it.
     pub floor: Option<Glibc>,
+    /// Whether nobody asked for that floor: it may rise with the libraries that are linked.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub floor_by_default: bool,
     /// rustc's name of the CPU to build for; none for the target's own baseline.
     pub cpu: Option<String>,
     /// The `os/arch[/variant]` name.
@@ -156,6 +162,13 @@ pub struct CellInput {
     pub settings: TargetSettings,
     /// Routes in order of preference from command line or configuration; one entry forces it.
     pub routes: Option<Vec<RouteKind>>,
+    /// Routes that failed here before, each with the cause. They are passed over while another one is offered.
+    pub failed: BTreeMap<RouteKind, String>,
+}
+
+/// Whether the order of routes leaves no choice.
+pub fn is_forced(routes: Option<&[RouteKind]>) -> bool {
+    routes.is_some_and(|routes| routes.len() == 1)
 }
 
 /// Decides for every cell.
@@ -197,25 +210,42 @@ fn plan_cell(
     settings: &Settings,
     catalog: &Catalog,
 ) -> (CellPlan, Option<Placement>) {
-    let CellInput { cell, needs, settings: own, routes } = input;
+    let CellInput { mut cell, mut needs, settings: own, routes, mut failed } = input;
+    if is_forced(routes.as_deref()) {
+        failed.clear();
+    }
+    // What a compiler is needed for is never left out: it decides what a lane is set up with.
+    let compiler =
+        |need: &&Need| matches!(need.kind, NeedKind::CCompiler | NeedKind::CxxCompiler | NeedKind::HostLinker);
+    let considered: Vec<Need> =
+        if settings.ignore_needs { needs.iter().filter(compiler).cloned().collect() } else { needs.clone() };
     let situation = route::Situation {
         cell: &cell,
         target: catalog.target(&cell.target),
-        needs: &needs,
+        needs: &considered,
         host,
         catalog,
         may_provision: settings.provision.value,
         build_std: own.build_std.unwrap_or(false),
+        offline: settings.offline,
     };
     let order = routes.unwrap_or_else(|| route::default_order(&cell, host));
     let mut rejected = Vec::new();
     let mut hints: Vec<String> = Vec::new();
     let mut taken = None;
+    let mut last_resort = None;
+    let mut passed_over = String::new();
     for kind in order {
         match route::offer(kind, &situation) {
             Ok(offer) => {
-                taken = Some((kind, offer));
-                break;
+                let Some(cause) = failed.get(&kind) else {
+                    taken = Some((kind, offer));
+                    break;
+                };
+                let reason = format!("failed here before: {cause}; `--route {}={kind}` tries it again", cell.id);
+                rejected.push(Rejected { route: kind, reason });
+                passed_over += &format!("; {kind} failed here before ({cause})");
+                last_resort.get_or_insert((kind, offer));
             }
             Err(Refusal { reason, hint }) => {
                 rejected.push(Rejected { route: kind, reason });
@@ -223,9 +253,19 @@ fn plan_cell(
             }
         }
     }
+    match (&mut taken, last_resort) {
+        (Some((_, offer)), _) => offer.because += &passed_over,
+        (None, Some((kind, mut offer))) => {
+            rejected.retain(|rejected| rejected.route != kind);
+            let cause = failed.get(&kind).map(String::as_str).unwrap_or_default();
+            offer.because += &format!("; it failed here before ({cause}), and no other route is left");
+            taken = Some((kind, offer));
+        }
+        (None, None) => {}
+    }
     let Some((kind, offer)) = taken else {
         let common = route::common_refusal(&situation);
-        let because = blocked_because(&cell, &needs, &rejected, common.as_ref());
+        let because = blocked_because(&rejected, common.as_ref());
         if let Some(common) = common {
             // What a route lacks besides is of no use before this is mended.
             hints = common.hint.into_iter().collect();
@@ -246,6 +286,10 @@ fn plan_cell(
         };
         return (blocked, None);
     };
+    cell.floor = offer.floor.or(cell.floor);
+    for need in needs.iter_mut().filter(|need| supply::is_supplied(need.kind)) {
+        need.supply = supply::find(need, &cell, kind, host);
+    }
     let mut setup = offer.setup;
     if let Some(cpu) = &cell.cpu {
         setup.rustflags.push(format!("-Ctarget-cpu={cpu}"));
@@ -273,17 +317,7 @@ fn plan_cell(
 }
 
 /// One sentence that names the cause: what no route can do without, else what the routes lack.
-fn blocked_because(cell: &Cell, needs: &[Need], rejected: &[Rejected], common: Option<&Refusal>) -> String {
-    let libraries: Vec<&Need> =
-        needs.iter().filter(|need| need.kind == NeedKind::SystemLibrary && need.side == Side::Target).collect();
-    if let Some(first) = libraries.first()
-        && rejected.iter().any(|r| r.reason.contains("system library"))
-    {
-        return format!(
-            "crate `{}` {} needs the system library {} for {}, and no route can give it",
-            first.package, first.version, first.name, cell.target
-        );
-    }
+fn blocked_because(rejected: &[Rejected], common: Option<&Refusal>) -> String {
     if let Some(common) = common {
         return common.reason.clone();
     }

@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::needs::{Confidence, NeedKind, Side};
+use crate::plan::Status;
+use crate::remedy::Remedy;
 use crate::request::RouteKind;
 use crate::verify::{Finding, Inspection};
 
@@ -84,4 +87,124 @@ pub struct CacheEntry {
     pub name: String,
     /// Its size in bytes.
     pub bytes: u64,
+}
+
+/// What `why --json` prints.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct WhyReport {
+    /// Version of this structure.
+    pub schema: u32,
+    /// Always `why`.
+    pub kind: String,
+    /// What was asked about.
+    pub subject: String,
+    /// The needs that it means, or that it asks for; empty where it asks for nothing.
+    pub needs: Vec<WhyNeed>,
+    /// The shortest dependency path to a crate that asks for nothing, by names; else empty.
+    pub path: Vec<String>,
+}
+
+/// One need, why it is there, and the ways out of it.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct WhyNeed {
+    /// What is needed.
+    pub kind: NeedKind,
+    /// Its name.
+    pub name: String,
+    /// The package that asks.
+    pub package: String,
+    /// Its version.
+    pub version: String,
+    /// For which side.
+    pub side: Side,
+    /// How we know.
+    pub evidence: String,
+    /// How sure we are.
+    pub confidence: Confidence,
+    /// The ways from a selected package to it, the shortest first.
+    pub chains: Vec<Vec<WhyStep>>,
+    /// For which cells it is needed.
+    pub cells: Vec<WhyCell>,
+    /// Ways out, the best first; empty where it is met everywhere.
+    pub remedies: Vec<Remedy>,
+}
+
+/// One package on the way to a need.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub struct WhyStep {
+    /// The package.
+    pub package: String,
+    /// Its version.
+    pub version: String,
+    /// Its features that bring the next one; empty where it always brings it.
+    pub opened_by: Vec<String>,
+}
+
+/// A need for one cell.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct WhyCell {
+    /// The cell's id.
+    pub id: String,
+    /// What meets the need; none where nothing does, and the cell is blocked.
+    pub met_by: Option<String>,
+}
+
+/// What `doctor --json` prints.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct DoctorReport {
+    /// Version of this structure.
+    pub schema: u32,
+    /// Always `doctor`.
+    pub kind: String,
+    /// The triple of this machine.
+    pub host: String,
+    /// What this machine offers.
+    pub offers: Vec<OfferRow>,
+    /// Each cell, and what it lacks.
+    pub cells: Vec<DoctorCell>,
+    /// The commands that mend what is lacking, where installing does.
+    pub commands: Vec<String>,
+}
+
+/// One thing that this machine offers, or that is asked of it.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct OfferRow {
+    /// What it is.
+    pub name: String,
+    /// Where it is; none where it is missing.
+    pub path: Option<String>,
+    /// Its version, where known.
+    pub version: Option<String>,
+    /// What is wrong with it.
+    pub fault: Option<String>,
+    /// The packages that ask for it.
+    pub needed_by: Vec<String>,
+}
+
+/// A cell, and what it lacks.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct DoctorCell {
+    /// The cell's id.
+    pub id: String,
+    /// Whether it can be built here.
+    pub status: Status,
+    /// The route taken.
+    pub route: Option<RouteKind>,
+    /// Why this route, or why none.
+    pub because: String,
+    /// The needs that nothing meets.
+    pub lacks: Vec<Lack>,
+}
+
+/// A need that nothing meets.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct Lack {
+    /// What is needed.
+    pub kind: NeedKind,
+    /// Its name.
+    pub name: String,
+    /// The package that asks.
+    pub package: String,
+    /// The ways out.
+    pub remedies: Vec<Remedy>,
 }

@@ -1,6 +1,7 @@
 //! Telling people and machines what happens. Everything is an [`Event`]; a [`Reporter`] renders it as text on standard
 //! error, with progress bars on a terminal, and as one JSON object a line for `--events`.
 
+pub mod advice;
 mod human;
 mod json;
 pub mod schema;
@@ -16,7 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 pub use human::{Human, Style};
-pub use json::{CacheEntry, CacheReport, TargetRow, TargetsReport, VerifiedFile, VerifyReport};
+pub use json::{
+    CacheEntry, CacheReport, DoctorCell, DoctorReport, Lack, OfferRow, TargetRow, TargetsReport, VerifiedFile,
+    VerifyReport, WhyCell, WhyNeed, WhyReport, WhyStep,
+};
 
 /// How serious an event is.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]

@@ -162,16 +162,21 @@ pub fn verified(row: &VerifiedFile, style: Style) -> String {
 }
 
 /// A labelled paragraph, indented, no line above 80 columns where words allow.
-fn wrapped(label: &str, text: &str) -> String {
+pub(super) fn wrapped(label: &str, text: &str) -> String {
+    let label = if label.is_empty() || label.ends_with(' ') { label.to_owned() } else { format!("{label} ") };
     const INDENT: &str = "    ";
     let mut out = String::new();
     let mut line = format!("{INDENT}{label}");
+    // Painting does not count.
+    let painted = label.chars().count() - anstream::adapter::strip_str(&label).to_string().chars().count();
+    let mut limit = 80 + painted;
     let mut empty = true;
     for word in text.split_whitespace() {
-        if !empty && line.chars().count() + 1 + word.chars().count() > 80 {
+        if !empty && line.chars().count() + 1 + word.chars().count() > limit {
             out.push_str(line.trim_end());
             out.push('\n');
             line = format!("{INDENT}{INDENT}");
+            limit = 80;
             empty = true;
         }
         if !empty {

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::diagnose::{self, BUILD_SCRIPT_FAILED, LINK_FAILED};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::host::cargo_command;
 use crate::plan::{CellPlan, Lane};
-use crate::report::Phase;
+use crate::report::{Phase, Reporter};
 use crate::run::cargo::{self, Outcome, Progress};
 use crate::run::setup::{self, LaneEnvironment};
 use crate::run::{Artifact, CellOutcome, CellResult, Failure, Job};
@@ -115,11 +116,11 @@ fn setup_failed(error: &Error) -> Failure {
         cause = source.source();
     }
     let hint = error.hint_text().map(str::to_owned);
-    Failure { code: "setup-failed", message, diagnostics: String::new(), hint }
+    Failure { code: "setup-failed", message, diagnostics: String::new(), hint, cause: None }
 }
 
 /// Diagnostics that were already shown, and under which cell's name.
-type Told = BTreeMap<String, String>;
+pub type Told = BTreeMap<String, String>;
 
 fn finish(job: &Job<'_>, cell: &CellPlan, result: CellResult, took: Duration, told: &mut Told) -> CellOutcome {
     let id = &cell.cell.id;
@@ -128,22 +129,26 @@ fn finish(job: &Job<'_>, cell: &CellPlan, result: CellResult, took: Duration, to
             let names: Vec<&str> = artifacts.iter().map(|artifact| artifact.bin.name.as_str()).collect();
             job.reporter.info(Phase::Build, names.join(", ")).target(id).took(took).send();
         }
-        CellResult::Failed(failure) => {
-            job.reporter.error(Phase::Build, failure.message.clone()).target(id).code(failure.code).took(took).send();
-            let diagnostics = failure.diagnostics.trim_end();
-            // The same mistake in the user's code fails every target: once is enough to read.
-            match told.get(diagnostics) {
-                _ if diagnostics.is_empty() => {}
-                Some(other) => job.reporter.text(&format!("        the same errors as for {other}, above")),
-                None => {
-                    job.reporter.text(diagnostics);
-                    told.insert(diagnostics.to_owned(), id.clone());
-                }
-            }
-        }
+        CellResult::Failed(failure) if failure.cause.is_none() => tell_failure(job.reporter, id, failure, took, told),
+        CellResult::Failed(_) => {}
         CellResult::Interrupted => {}
     }
     CellOutcome { id: id.clone(), result, took }
+}
+
+/// Says why a cell failed, with what cargo printed.
+pub fn tell_failure(reporter: &Reporter, id: &str, failure: &Failure, took: Duration, told: &mut Told) {
+    reporter.error(Phase::Build, failure.message.clone()).target(id).code(failure.code).took(took).send();
+    let diagnostics = failure.diagnostics.trim_end();
+    // The same mistake in the user's code fails every target: once is enough to read.
+    match told.get(diagnostics) {
+        _ if diagnostics.is_empty() => {}
+        Some(other) => reporter.text(&format!("        the same errors as for {other}, above")),
+        None => {
+            reporter.text(diagnostics);
+            told.insert(diagnostics.to_owned(), id.to_owned());
+        }
+    }
 }
 
 /// Every bin's file, when cargo named them all.
@@ -194,6 +199,7 @@ fn failure(outcome: &Outcome, dir: &Utf8Path) -> Failure {
             message: "the disk is full".to_owned(),
             diagnostics,
             hint: Some("free some disk space, or point --target-dir to another disk".to_owned()),
+            cause: None,
         };
     }
     if outcome.success {
@@ -205,20 +211,30 @@ fn failure(outcome: &Outcome, dir: &Utf8Path) -> Failure {
             },
             diagnostics,
             hint: Some("is the bin switched off for this target?".to_owned()),
+            cause: None,
         };
     }
     let first = |needle: &str| plain.lines().find(|line| line.contains(needle)).map(|line| line.trim().to_owned());
     let (code, message) = if let Some(line) = first(BUILD_SCRIPT) {
-        ("build-script-failed", line.trim_start_matches("error: ").to_owned())
-    } else if let Some(line) = first("error: linking with") {
-        ("link-failed", line.trim_start_matches("error: ").to_owned())
+        (BUILD_SCRIPT_FAILED, line.trim_start_matches("error: ").to_owned())
+    } else if let Some(line) = ["linking with", "linker `", "could not exec the linker"]
+        .iter()
+        .find_map(|words| first(&format!("error: {words}")))
+    {
+        (LINK_FAILED, line.trim_start_matches("error: ").to_owned())
     } else if let Some(line) = first("error: could not compile") {
         ("compile-failed", line.trim_start_matches("error: ").to_owned())
     } else {
         let line = first("error").unwrap_or_else(|| "cargo failed without a reason".to_owned());
         ("cargo-failed", line.trim_start_matches("error: ").to_owned())
     };
-    Failure { code, message, diagnostics, hint: None }
+    match diagnose::cause(code, &plain) {
+        Some(cause) => {
+            let (message, hint) = (cause.message.clone(), Some(cause.hint.clone()));
+            Failure { code, message, diagnostics, hint, cause: Some(cause) }
+        }
+        None => Failure { code, message, diagnostics, hint: None, cause: None },
+    }
 }
 
 fn invoke(

@@ -8,13 +8,14 @@ pub mod smoke;
 use camino::Utf8PathBuf;
 use std::time::Duration;
 
+use crate::diagnose::Cause;
 use crate::graph::Bin;
 use crate::host::{CacheDir, HostFacts, UserFlags};
 use crate::interrupt::Interrupt;
 use crate::plan::Plan;
 use crate::report::Reporter;
 use crate::request::Selection;
-pub use lane::run_lanes;
+pub use lane::{Told, run_lanes, tell_failure};
 
 /// All that running needs to know.
 #[derive(Debug)]
@@ -91,4 +92,6 @@ pub struct Failure {
     pub diagnostics: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// The tool's fault that is behind it. Such a failure is not told by the lane, as another route may yet work.
+    pub cause: Option<Cause>,
 }

@@ -130,6 +130,11 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
         }
         CTools::Gcc { .. } | CTools::Zig(_) => {}
     }
+    if let Some(libdir) = &setup.pkg_config_libdir {
+        for (name, value) in [("PKG_CONFIG_LIBDIR", libdir.as_str()), ("PKG_CONFIG_ALLOW_CROSS", "1")] {
+            lane.set.insert(format!("{name}_{}", lower(triple)), value.to_owned());
+        }
+    }
     if !setup.cflags.is_empty() {
         let value = setup.cflags.join(" ");
         for name in ["CFLAGS", "CXXFLAGS"] {

@@ -1,10 +1,12 @@
 //! A distribution's cross gcc, or the compiler that the user configured for the target.
 
-use crate::host::GccFacts;
+use crate::host::{FoundBy, GccFacts};
 
 use super::{
     CTools, Linker, Offer, Refusal, Setup, Situation, c_users, floor_refusal, named, page_size_flag, require_tools,
+    target_needs,
 };
+use crate::needs::NeedKind;
 
 pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
     let (cell, host) = (situation.cell, situation.host);
@@ -40,16 +42,33 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
             Refusal::new(format!("`{prefix}-gcc` is not on PATH")).hint(format!("install `{prefix}-gcc`{package}"))
         );
     };
-    let GccFacts { cc, cxx, ar, version, glibc, .. } = gcc;
+    let GccFacts { cc, cxx, ar, version, glibc, fault, .. } = gcc;
+    if let Some(fault) = fault {
+        return Err(Refusal::new(fault.clone()).hint(format!("mend or remove `{prefix}-gcc`")));
+    }
+    let cxx_user = target_needs(situation.needs, &[NeedKind::CxxCompiler]).first().map(|need| &need.package);
+    if let (Some(package), None) = (cxx_user, cxx) {
+        return Err(Refusal::new(format!("crate `{package}` needs a C++ compiler, and `{prefix}-g++` is not on PATH"))
+            .hint(format!("install `{prefix}-g++`")));
+    }
+    // Libraries of this machine were linked against its glibc, so the floor that nobody asked for rises to it.
+    let floor = glibc.filter(|glibc| {
+        cell.floor_by_default
+            && cell.floor.is_some_and(|floor| *glibc > floor)
+            && pkg_config_libdir(situation).is_some()
+    });
     if cell.floor.is_some()
+        && floor.is_none()
         && let Some(refusal) = floor_refusal(cell, &format!("`{prefix}-gcc` {version}"), *glibc)
     {
         return Err(refusal);
     }
     require_tools(situation)?;
     let mut because = format!("`{prefix}-gcc` {version} is on PATH");
-    if let Some(floor) = cell.floor {
-        because += &format!(" and its glibc keeps the floor {floor}");
+    match (floor, cell.floor) {
+        (Some(floor), _) => because += &format!("; this machine's libraries for it raise the floor to glibc {floor}"),
+        (None, Some(floor)) => because += &format!(" and its glibc keeps the floor {floor}"),
+        (None, None) => {}
     }
     if let Some(users) = c_users(situation) {
         because += &format!("; it compiles the C of {users}");
@@ -62,15 +81,25 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
     let cflags = cell.cpu.iter().map(|cpu| format!("-mcpu={cpu}")).collect();
     Ok(Offer {
         because,
+        floor,
         setup: Setup {
             linker: Linker::Driver(cc.clone()),
             c: CTools::Gcc { cc: cc.clone(), cxx: cxx.clone(), ar: ar.clone() },
             rustflags,
             cflags,
             record_link: false,
+            pkg_config_libdir: pkg_config_libdir(situation),
         },
         ..Offer::default()
     })
+}
+
+/// Debian keeps the packages of each architecture apart, and pkg-config must not answer with another's.
+fn pkg_config_libdir(situation: &Situation<'_>) -> Option<String> {
+    let multiarch = situation.target?.multiarch.as_ref()?;
+    let found = situation.host.libraries.get(&situation.cell.target)?;
+    let machine = found.values().any(|library| library.by == FoundBy::Machine);
+    machine.then(|| format!("/usr/lib/{multiarch}/pkgconfig:/usr/share/pkgconfig"))
 }
 
 fn debian_package(prefix: &str) -> String {

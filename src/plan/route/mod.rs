@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, Glibc, Target};
 use crate::host::{HostFacts, UserTool};
-use crate::needs::{Need, NeedKind, Side};
-use crate::plan::{Cell, Provision, ProvisionKind};
+use crate::needs::{Confidence, Need, NeedKind, Side, Table};
+use crate::plan::{Cell, Provision, ProvisionKind, supply};
 pub use crate::request::RouteKind;
 
 pub use zig::{for_host as zig_for_host, zig_name};
@@ -36,6 +36,8 @@ pub struct Situation<'a> {
     pub may_provision: bool,
     /// Whether configuration says to build std from source.
     pub build_std: bool,
+    /// Whether nothing may go over the network.
+    pub offline: bool,
 }
 
 /// A route that works for a cell.
@@ -49,6 +51,8 @@ pub struct Offer {
     pub setup: Setup,
     /// Whether std is built from source.
     pub build_std: bool,
+    /// A floor above the default one, which the libraries that are linked ask for.
+    pub floor: Option<Glibc>,
     /// Worth knowing.
     pub hint: Option<String>,
 }
@@ -86,6 +90,9 @@ pub struct Setup {
     pub cflags: Vec<String>,
     /// Whether the link line is recorded for verification.
     pub record_link: bool,
+    /// Where pkg-config finds this machine's packages for the target's architecture, when the cell uses some.
+    #[serde(default)]
+    pub pkg_config_libdir: Option<String>,
 }
 
 /// What links.
@@ -156,9 +163,10 @@ pub fn offer(kind: RouteKind, situation: &Situation<'_>) -> Result<Offer, Refusa
         RouteKind::Gcc => gcc::offer(situation),
         RouteKind::Zig => zig::offer(situation),
     }?;
-    require_library_supply(situation)?;
+    require_support(situation)?;
+    require_supplies(situation, kind)?;
     require_std(situation, &mut offer)?;
-    require_host_linker(situation, &mut offer)?;
+    require_host_compiler(situation, &mut offer)?;
     offer.provision.sort();
     offer.provision.dedup();
     Ok(offer)
@@ -167,11 +175,45 @@ pub fn offer(kind: RouteKind, situation: &Situation<'_>) -> Result<Offer, Refusa
 /// What is missing whatever the route, so that one sentence can name it.
 pub fn common_refusal(situation: &Situation<'_>) -> Option<Refusal> {
     let mut offer = Offer::default();
-    require_library_supply(situation)
+    require_support(situation)
+        .and_then(|()| require_any_supply(situation))
         .and_then(|()| require_tools(situation))
         .and_then(|()| require_std(situation, &mut offer))
-        .and_then(|()| require_host_linker(situation, &mut offer))
+        .and_then(|()| require_host_compiler(situation, &mut offer))
         .err()
+}
+
+/// What no route changes: a crate that is not made for the target, a build script that wants the network.
+fn require_support(situation: &Situation<'_>) -> Result<(), Refusal> {
+    for need in blocking(situation) {
+        match need.kind {
+            NeedKind::Unsupported => {
+                return Err(Refusal::new(format!(
+                    "crate `{}` does not compile for {}: {}",
+                    need.package, situation.cell.target, need.name
+                ))
+                .hint(format!("leave `{}` out for this target (`[target.'cfg(…)'.dependencies]`)", first_step(need))));
+            }
+            NeedKind::Download if situation.offline => {
+                return Err(Refusal::new(format!(
+                    "the build script of crate `{}` fetches {} over the network, and `--offline` is set",
+                    need.package, need.name
+                )));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The needs that are sure enough to decide about a route.
+fn blocking<'a>(situation: &Situation<'a>) -> impl Iterator<Item = &'a Need> {
+    situation.needs.iter().filter(|need| need.confidence != Confidence::Unknown)
+}
+
+/// The crate through which a selected package comes to a need.
+fn first_step(need: &Need) -> &str {
+    need.paths.first().and_then(|path| path.get(1)).unwrap_or(&need.package)
 }
 
 /// The std of the target: installed, brought by rustup, or built.
@@ -231,51 +273,102 @@ fn require_std(situation: &Situation<'_>, offer: &mut Offer) -> Result<(), Refus
     Ok(())
 }
 
-/// A linker for the host's own build scripts and proc-macros.
-fn require_host_linker(situation: &Situation<'_>, offer: &mut Offer) -> Result<(), Refusal> {
-    let Some(need) = situation.needs.iter().find(|need| need.kind == NeedKind::HostLinker) else { return Ok(()) };
-    if situation.host.links_itself() {
-        return Ok(());
+/// A compiler for this machine itself: it links build scripts and proc-macros, and compiles the C that these hold.
+fn require_host_compiler(situation: &Situation<'_>, offer: &mut Offer) -> Result<(), Refusal> {
+    let host = situation.host;
+    let own = situation.cell.target == host.rustc.host;
+    let of_host = |need: &&Need| match need.kind {
+        NeedKind::HostLinker => true,
+        NeedKind::CCompiler | NeedKind::CxxCompiler => need.side == Side::Host,
+        _ => false,
+    };
+    let Some(need) = blocking(situation).find(of_host) else { return Ok(()) };
+    if !host.links_itself() {
+        return match zig::require_zig(situation) {
+            Ok(provision) => {
+                offer.provision.extend(provision);
+                offer.because +=
+                    &format!("; zig links the build script or proc-macro of `{}` for this machine", need.package);
+                Ok(())
+            }
+            Err(refusal) => Err(Refusal {
+                reason: format!(
+                    "`{}` has a build script or proc-macro, which needs a linker for this machine: no cc is on PATH, \
+                     and {}",
+                    need.package, refusal.reason
+                ),
+                hint: Some("install gcc or clang, or put `zig` on PATH".to_owned()),
+            }),
+        };
     }
-    match zig::require_zig(situation) {
-        Ok(provision) => {
-            offer.provision.extend(provision);
-            offer.because +=
-                &format!("; zig links the build script or proc-macro of `{}` for this machine", need.package);
-            Ok(())
-        }
-        Err(refusal) => Err(Refusal {
-            reason: format!(
-                "`{}` has a build script or proc-macro, which needs a linker for this machine: no cc is on PATH, and {}",
-                need.package, refusal.reason
-            ),
-            hint: Some("install gcc or clang, or put `zig` on PATH".to_owned()),
-        }),
+    let cxx = blocking(situation).find(|need| {
+        need.kind == NeedKind::CxxCompiler && (need.side == Side::Host || own && offer.setup.c == CTools::Inherit)
+    });
+    let configured = host.user.get(&host.rustc.host).is_some_and(|user| user.cc.is_some());
+    match cxx {
+        Some(need) if host.cxx.is_none() && !configured => Err(Refusal::new(format!(
+            "crate `{}` needs a C++ compiler for this machine, and no c++ is on PATH",
+            need.package
+        ))
+        .hint("install g++ or clang++")),
+        _ => Ok(()),
     }
 }
 
-/// Libraries that only the target's own system has.
-fn require_library_supply(situation: &Situation<'_>) -> Result<(), Refusal> {
-    if situation.cell.target == situation.host.rustc.host {
-        return Ok(());
-    }
-    match target_needs(situation.needs, &[NeedKind::SystemLibrary]).first() {
+/// Libraries, frameworks and DLLs of the target's own system, each with its supply on this route.
+fn require_supplies(situation: &Situation<'_>, route: RouteKind) -> Result<(), Refusal> {
+    let unmet = blocking(situation)
+        .filter(|need| supply::is_supplied(need.kind))
+        .find(|need| supply::find(need, situation.cell, route, situation.host).is_none());
+    match unmet {
         None => Ok(()),
-        Some(need) => Err(Refusal::new(format!(
-            "crate `{}` needs the system library {} for {}",
-            need.package, need.name, situation.cell.target
-        ))
-        .hint(format!(
-            "turn on a feature that builds the library from source (often `vendored` or `bundled`) for `{}`, or leave \
-             out the feature that pulls it in",
-            need.paths.first().and_then(|path| path.get(1)).unwrap_or(&need.package)
-        ))),
+        Some(need) => Err(unsupplied(need, situation)),
+    }
+}
+
+/// The first need that no route has a supply for.
+fn require_any_supply(situation: &Situation<'_>) -> Result<(), Refusal> {
+    let order = default_order(situation.cell, situation.host);
+    let met =
+        |need: &&Need| order.iter().any(|route| supply::find(need, situation.cell, *route, situation.host).is_some());
+    match blocking(situation).filter(|need| supply::is_supplied(need.kind)).find(|need| !met(need)) {
+        None => Ok(()),
+        Some(need) => {
+            let mut refusal = unsupplied(need, situation);
+            refusal.reason += ", and no route can give it";
+            Err(refusal)
+        }
+    }
+}
+
+fn unsupplied(need: &Need, situation: &Situation<'_>) -> Refusal {
+    let what = match need.kind {
+        NeedKind::Framework => "the framework",
+        _ => "the system library",
+    };
+    let triple = match need.side {
+        Side::Target => situation.cell.target.as_str(),
+        Side::Host => "this machine",
+    };
+    let refusal =
+        Refusal::new(format!("crate `{}` {} needs {what} {} for {triple}", need.package, need.version, need.name));
+    if need.kind == NeedKind::Framework {
+        return refusal;
+    }
+    let debian = Table::embedded().libraries.get(&need.name).map(|library| library.debian.join(" "));
+    let own = triple == "this machine" || triple == situation.host.rustc.host;
+    match debian.filter(|debian| own && !debian.is_empty()) {
+        Some(packages) => refusal.hint(format!("install {} (Debian: {packages})", need.name)),
+        None => refusal.hint(format!("`cargo convoy why {}` shows what brings it, and the ways out", need.package)),
     }
 }
 
 /// The target-side needs of these kinds.
 fn target_needs<'a>(needs: &'a [Need], kinds: &[NeedKind]) -> Vec<&'a Need> {
-    needs.iter().filter(|need| need.side == Side::Target && kinds.contains(&need.kind)).collect()
+    let wanted = |need: &&Need| {
+        need.side == Side::Target && kinds.contains(&need.kind) && need.confidence != Confidence::Unknown
+    };
+    needs.iter().filter(wanted).collect()
 }
 
 /// Whether anything asks for a C or C++ compiler, and who.
@@ -291,16 +384,19 @@ fn c_users(situation: &Situation<'_>) -> Option<String> {
     }
 }
 
-/// Build tools that must be on PATH whatever compiles (cmake, perl, …).
+/// Build tools that must be here whatever compiles (cmake, perl, libclang, …).
 fn require_tools(situation: &Situation<'_>) -> Result<(), Refusal> {
-    for need in situation.needs {
-        let Some(tool) = need.kind.tool() else { continue };
-        if !situation.host.tools.contains_key(tool) {
-            return Err(Refusal::new(format!("crate `{}` needs {tool}, which is not on PATH", need.package))
-                .hint(format!("install {tool}")));
-        }
+    let lacking = blocking(situation)
+        .filter(|need| need.kind == NeedKind::Tool)
+        .find(|need| !situation.host.tools.contains_key(&need.name));
+    match lacking {
+        None => Ok(()),
+        Some(need) => Err(Refusal::new(format!(
+            "crate `{}` {} needs {}, which is not on this machine",
+            need.package, need.version, need.name
+        ))
+        .hint(format!("install {}", need.name))),
     }
-    Ok(())
 }
 
 /// The page size to link with, as a driver takes it.

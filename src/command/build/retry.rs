@@ -1,0 +1,215 @@
+//! A route that fails for a tool's sake gives way to the next one, and that is remembered for the runs to come.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Build, shorten};
+use crate::command::prepare::{Network, Prepared, Project, prepare};
+use crate::diagnose::{Cause, LINK_FAILED};
+use crate::error::Result;
+use crate::graph::Slice;
+use crate::host::CacheDir;
+use crate::learned::{self, Memory, Subject};
+use crate::plan::{self, CellPlan, Linker, Plan, RouteKind, Status};
+use crate::report::Phase;
+use crate::run::{self, CellOutcome, CellResult};
+
+/// The routes that failed in this run, by the cell's id, each with the cause.
+type Tried = BTreeMap<String, BTreeMap<RouteKind, String>>;
+
+impl Prepared {
+    /// Learns from earlier runs which routes failed.
+    pub(in crate::command) fn recall(&mut self) {
+        let memory = Memory::read(&learned::file(&self.project.convoy_dir()));
+        let subjects = self.subjects();
+        for cell in &self.cells {
+            if let Some(subject) = subjects.get(&cell.id) {
+                self.failed.insert(cell.id.clone(), memory.failed(cell, subject, &self.project.host));
+            }
+        }
+    }
+
+    fn subjects(&self) -> BTreeMap<String, Subject> {
+        let lock = fs_err::read_to_string(self.project.workspace_root.join("Cargo.lock")).unwrap_or_default();
+        let subject = |slice: &Slice| Subject::new(slice.target.iter().chain(&slice.host), &lock);
+        self.slices.iter().map(|(id, slice)| (id.clone(), subject(slice))).collect()
+    }
+
+    fn is_forced(&self, id: &str) -> bool {
+        let cell = self.cells.iter().find(|cell| cell.id == id);
+        cell.is_none_or(|cell| plan::is_forced(self.routes(cell).as_deref()))
+    }
+}
+
+impl Build<'_> {
+    /// Tries the routes that are left for cells that failed for a tool's sake. `project` and `outcomes` then tell of each
+    /// cell's last attempt.
+    pub(super) fn retry(
+        &self,
+        project: &mut Project,
+        mut prepared: Option<Prepared>,
+        outcomes: &mut [CellOutcome],
+        cache: &CacheDir,
+    ) -> Result<()> {
+        let mut tried = Tried::new();
+        let result = self.attempts(project, &mut prepared, outcomes, &mut tried, cache);
+        if let Some(prepared) = &prepared {
+            learn(prepared, project, outcomes, &tried);
+        }
+        result
+    }
+
+    fn attempts(
+        &self,
+        project: &mut Project,
+        prepared: &mut Option<Prepared>,
+        outcomes: &mut [CellOutcome],
+        tried: &mut Tried,
+        cache: &CacheDir,
+    ) -> Result<()> {
+        let mut attempted: BTreeSet<String> = outcomes.iter().map(|outcome| outcome.id.clone()).collect();
+        while self.interrupt.came().is_none() {
+            let failed: Vec<(String, RouteKind, Cause)> = outcomes
+                .iter()
+                .filter(|outcome| attempted.contains(&outcome.id))
+                .filter_map(|outcome| {
+                    let route = project.plan.cell(&outcome.id)?.route?;
+                    Some((outcome.id.clone(), route, cause(outcome)?.clone()))
+                })
+                .filter(|(_, _, cause)| !cause.every_route)
+                .collect();
+            if failed.is_empty() {
+                break;
+            }
+            let prepared = match prepared {
+                Some(prepared) => prepared,
+                // The plan was a kept one. When the project cannot be read any more, the failure is the news.
+                None => match prepare(self.selection, Network::Allowed, cache, self.reporter, self.interrupt) {
+                    Ok(anew) => prepared.insert(anew),
+                    Err(_) => break,
+                },
+            };
+            for (id, route, cause) in &failed {
+                let tried = tried.entry(id.clone()).or_default();
+                tried.insert(*route, cause.message.clone());
+                // What failed in earlier runs may work by now, and all that is left is tried.
+                prepared.failed.insert(id.clone(), tried.clone());
+            }
+            prepared.decide();
+            let mut again = BTreeSet::new();
+            for (id, route, cause) in &failed {
+                let Some(next) = next(project, prepared, outcomes, tried, id) else { continue };
+                let message = format!("{route} failed ({}); trying {next}", cause.message);
+                self.reporter.info(Phase::Build, message).target(id).code("route-failed").send();
+                again.insert(id.clone());
+            }
+            if again.is_empty() {
+                break;
+            }
+            self.provision(prepared, cache)?;
+            // What could not be brought may have closed the way.
+            again.retain(|id| next(project, prepared, outcomes, tried, id).is_some());
+            if again.is_empty() {
+                break;
+            }
+            for (id, route, _) in failed.iter().filter(|(id, _, _)| again.contains(id)) {
+                let logs = project.convoy_dir().join("logs");
+                let (log, aside) = (logs.join(format!("{id}.log")), logs.join(format!("{id}.{route}.log")));
+                // Only for a later look.
+                if fs_err::rename(&log, &aside).is_ok() {
+                    let aside = shorten(&aside, &project.cwd);
+                    self.reporter.debug(Phase::Build, format!("the log of {route} is in {aside}")).target(id).send();
+                }
+            }
+            let mut sub = prepared.project.clone();
+            sub.plan = only(&sub.plan, &again);
+            let anew = run::run_lanes(&self.job(&sub, cache, project.convoy_dir())?)?;
+            for anew in anew {
+                let old = outcomes.iter_mut().find(|outcome| outcome.id == anew.id);
+                let planned = project.plan.cells.iter_mut().find(|cell| cell.cell.id == anew.id);
+                if let (Some(old), Some(planned), Some(cell)) = (old, planned, sub.plan.cell(&anew.id)) {
+                    *planned = cell.clone();
+                    old.took += anew.took;
+                    old.result = anew.result;
+                }
+            }
+            // A tool that was brought is a fact of this machine now.
+            project.host = sub.host;
+            attempted = again;
+        }
+        Ok(())
+    }
+}
+
+/// The tool's fault that a cell failed for.
+fn cause(outcome: &CellOutcome) -> Option<&Cause> {
+    match &outcome.result {
+        CellResult::Failed(failure) => failure.cause.as_ref(),
+        _ => None,
+    }
+}
+
+/// The route that is planned for a failed cell now, where it is worth an attempt.
+fn next(
+    project: &Project,
+    prepared: &Prepared,
+    outcomes: &[CellOutcome],
+    tried: &Tried,
+    id: &str,
+) -> Option<RouteKind> {
+    if prepared.is_forced(id) {
+        return None;
+    }
+    let planned = prepared.project.plan.cell(id).filter(|cell| cell.status == Status::Buildable)?;
+    let route = planned.route.filter(|route| !tried.get(id).is_some_and(|tried| tried.contains_key(route)))?;
+    let old = project.plan.cell(id)?;
+    let links = outcomes.iter().any(|outcome| {
+        outcome.id == id && matches!(&outcome.result, CellResult::Failed(failure) if failure.code == LINK_FAILED)
+    });
+    (!links || !same_linker(old, planned)).then_some(route)
+}
+
+/// Every route to macOS links with `rust-lld` against the same stubs.
+fn same_linker(old: &CellPlan, new: &CellPlan) -> bool {
+    matches!((&old.setup.linker, &new.setup.linker), (Linker::Darwin { .. }, Linker::Darwin { .. }))
+}
+
+/// These cells of a plan, in the lanes that the whole plan gives them.
+fn only(plan: &Plan, ids: &BTreeSet<String>) -> Plan {
+    let mut plan = plan.clone();
+    plan.cells.retain(|cell| ids.contains(&cell.cell.id));
+    for lane in &mut plan.lanes {
+        lane.cells.retain(|id| ids.contains(id));
+    }
+    plan.lanes.retain(|lane| !lane.cells.is_empty());
+    plan
+}
+
+/// Writes down which routes failed, where that helps the next plan.
+fn learn(prepared: &Prepared, project: &Project, outcomes: &[CellOutcome], tried: &Tried) {
+    let file = learned::file(&project.convoy_dir());
+    let known = Memory::read(&file);
+    let mut memory = known.clone();
+    let subjects = prepared.subjects();
+    for outcome in outcomes {
+        let cell = prepared.cells.iter().find(|cell| cell.id == outcome.id);
+        let (Some(cell), Some(subject)) = (cell, subjects.get(&outcome.id)) else { continue };
+        let route = project.plan.cell(&outcome.id).and_then(|planned| planned.route);
+        let before = prepared.failed.get(&outcome.id).cloned().unwrap_or_default();
+        let failed = match (&outcome.result, tried.get(&outcome.id)) {
+            // Forced routes are another matter than the plan's choice.
+            (CellResult::Failed(_) | CellResult::Interrupted, _) if prepared.is_forced(&outcome.id) => continue,
+            // Nothing that is left works. Whatever is mended, the next run is to find it.
+            (CellResult::Failed(_), Some(tried)) if route.is_some_and(|route| tried.contains_key(&route)) => {
+                BTreeMap::new()
+            }
+            (_, Some(tried)) => tried.clone(),
+            (CellResult::Built(_), None) => before.into_iter().filter(|(failed, _)| route != Some(*failed)).collect(),
+            (CellResult::Failed(_) | CellResult::Interrupted, None) => continue,
+        };
+        memory.learn(cell, subject, &failed, &prepared.project.host);
+    }
+    if memory != known {
+        // A memory that cannot be written only costs time.
+        let _ = memory.write(&file);
+    }
+}

@@ -1,0 +1,119 @@
+//! `cargo convoy doctor`: what this machine offers against what the project needs.
+
+use std::collections::BTreeSet;
+
+use crate::command::prepare::{Network, Prepared, prepare};
+use crate::command::print_json;
+use crate::command::why::Ways;
+use crate::error::{Exit, Result};
+use crate::host::CacheDir;
+use crate::interrupt::Interrupt;
+use crate::needs::{Need, NeedKind};
+use crate::plan::CellPlan;
+use crate::remedy::{self, RemedyKind};
+use crate::report::{DoctorCell, DoctorReport, Lack, OfferRow, Reporter, Style, advice};
+use crate::request::Selection;
+
+pub(super) fn doctor(selection: &Selection, json: bool, style: Style) -> Result<Exit> {
+    let reporter = Reporter::new(String::new(), style, None)?;
+    let prepared = prepare(selection, Network::Never, &CacheDir::find()?, &reporter, &Interrupt::default())?;
+    reporter.clear();
+    let report = report(&prepared)?;
+    if json {
+        print_json(&report)?;
+    } else {
+        reporter.text(&advice::doctor(&report, style));
+    }
+    Ok(if prepared.project.plan.has_blocked() { Exit::Blocked } else { Exit::Success })
+}
+
+fn report(prepared: &Prepared) -> Result<DoctorReport> {
+    let ways = Ways::new(prepared)?;
+    let host = &prepared.project.host;
+    let cells: Vec<DoctorCell> = prepared.project.plan.cells.iter().map(|cell| examined(cell, &ways)).collect();
+    let remedies: Vec<remedy::Remedy> = cells
+        .iter()
+        .flat_map(|cell| &cell.lacks)
+        // One way for each lack: where two install it, the first.
+        .filter_map(|lack| lack.remedies.iter().find(|remedy| remedy.kind == RemedyKind::Install).cloned())
+        .collect();
+    Ok(DoctorReport {
+        schema: 1,
+        kind: "doctor".to_owned(),
+        host: host.rustc.host.clone(),
+        offers: offers(prepared),
+        commands: remedy::install_commands(&remedies),
+        cells,
+    })
+}
+
+fn examined(cell: &CellPlan, ways: &Ways<'_>) -> DoctorCell {
+    let lacks = cell.needs.iter().filter(|need| ways.met(need, cell).is_none()).map(|need| Lack {
+        kind: need.kind,
+        name: need.name.clone(),
+        package: need.package.clone(),
+        remedies: ways.remedies(need, &[cell]),
+    });
+    DoctorCell {
+        id: cell.cell.id.clone(),
+        status: cell.status,
+        route: cell.route,
+        because: cell.because.clone(),
+        lacks: lacks.collect(),
+    }
+}
+
+/// Compilers and zig always; other tools and libraries where something asks for them.
+fn offers(prepared: &Prepared) -> Vec<OfferRow> {
+    let host = &prepared.project.host;
+    let needs: Vec<&Need> = prepared.project.plan.cells.iter().flat_map(|cell| &cell.needs).collect();
+    let needed_by = |means: &dyn Fn(&Need) -> bool| {
+        let set: BTreeSet<String> = needs.iter().filter(|need| means(need)).map(|need| need.package.clone()).collect();
+        set.into_iter().collect::<Vec<_>>()
+    };
+    let row = |name: &str, path: Option<String>, version: Option<String>| OfferRow {
+        name: name.to_owned(),
+        path,
+        version,
+        fault: None,
+        needed_by: Vec::new(),
+    };
+    let text = |path: &Option<camino::Utf8PathBuf>| path.as_ref().map(|path| path.to_string());
+    let short = |version: &str| version.split(' ').next().map(str::to_owned);
+    let rustc = host.rustc.sysroot.join("bin/rustc").to_string();
+    let zig_path = host.zig.as_ref().map(|zig| zig.path.to_string());
+    let mut rows = vec![
+        row("rustc", Some(rustc), short(&host.rustc.version)),
+        row("cc (this machine)", text(&host.linker), None),
+        row("c++ (this machine)", text(&host.cxx), None),
+        OfferRow {
+            fault: host.zig_unavailable.as_ref().map(|why| format!("cannot be brought: {why}")),
+            ..row("zig", zig_path, host.zig.as_ref().map(|zig| zig.version.clone()))
+        },
+    ];
+    let targets: BTreeSet<&str> = prepared.project.plan.cells.iter().map(|cell| cell.cell.target.as_str()).collect();
+    for gcc in host.gcc.iter().filter(|(triple, _)| targets.contains(triple.as_str())).map(|(_, gcc)| gcc) {
+        let name = format!("{}-gcc", gcc.prefix);
+        rows.push(OfferRow {
+            fault: gcc.fault.clone(),
+            ..row(&name, Some(gcc.cc.to_string()), Some(gcc.version.clone()))
+        });
+    }
+    let tools: BTreeSet<&str> =
+        needs.iter().filter(|need| need.kind == NeedKind::Tool).map(|need| need.name.as_str()).collect();
+    for tool in tools {
+        rows.push(OfferRow {
+            needed_by: needed_by(&|need| need.kind == NeedKind::Tool && need.name == tool),
+            ..row(tool, host.tools.get(tool).map(|path| path.to_string()), None)
+        });
+    }
+    for (triple, libraries) in &host.libraries {
+        for (name, library) in libraries {
+            rows.push(OfferRow {
+                needed_by: needed_by(&|need| need.kind == NeedKind::SystemLibrary && &need.name == name),
+                ..row(&format!("{name} for {triple}"), Some(library.file.to_string()), library.version.clone())
+            });
+        }
+    }
+    rows
+}

@@ -1,0 +1,184 @@
+//! `cargo convoy why`: a need, the ways to it through the graph, and the ways out.
+
+use std::collections::BTreeMap;
+
+use crate::command::prepare::{Network, Prepared, prepare};
+use crate::command::print_json;
+use crate::error::{Error, Exit, Result};
+use crate::graph::{FeatureTables, Slice};
+use crate::host::CacheDir;
+use crate::interrupt::Interrupt;
+use crate::needs::{self, Circumstances, Knowledge, Need, Side};
+use crate::plan::{self, CellPlan};
+use crate::remedy::{self, Chain, Remedy};
+use crate::report::{Reporter, Style, WhyCell, WhyNeed, WhyReport, WhyStep, advice};
+use crate::request::Selection;
+use crate::suggest::nearest;
+
+/// How many ways to a need are shown.
+const CHAINS: usize = 4;
+
+pub(super) fn why(subject: &str, selection: &Selection, json: bool, style: Style) -> Result<Exit> {
+    let reporter = Reporter::new(String::new(), style, None)?;
+    let prepared = prepare(selection, Network::Never, &CacheDir::find()?, &reporter, &Interrupt::default())?;
+    reporter.clear();
+    let report = report(subject, &prepared)?;
+    if json {
+        print_json(&report)?;
+    } else {
+        reporter.text(&advice::why(&report, style));
+    }
+    let blocks = |need: &WhyNeed| need.cells.iter().any(|cell| cell.met_by.is_none());
+    Ok(if report.needs.iter().any(blocks) { Exit::Blocked } else { Exit::Success })
+}
+
+fn report(subject: &str, prepared: &Prepared) -> Result<WhyReport> {
+    let plan = &prepared.project.plan;
+    let mut found: Vec<Vec<(&Need, &CellPlan)>> = Vec::new();
+    for cell in &plan.cells {
+        for need in cell.needs.iter().filter(|need| means(subject, need)) {
+            let same = |other: &Need| {
+                (other.kind, &other.name, &other.package, &other.version, other.side)
+                    == (need.kind, &need.name, &need.package, &need.version, need.side)
+            };
+            match found.iter_mut().find(|group| group.iter().any(|(other, _)| same(other))) {
+                Some(group) => group.push((need, cell)),
+                None => found.push(vec![(need, cell)]),
+            }
+        }
+    }
+    let path = if found.is_empty() { path_to(subject, prepared)? } else { Vec::new() };
+    let ways = Ways::new(prepared)?;
+    let needs = found.iter().filter_map(|group| ways.explain(group)).collect();
+    Ok(WhyReport { schema: 1, kind: "why".to_owned(), subject: subject.to_owned(), needs, path })
+}
+
+/// Whether a word means a need: the crate that asks, the thing asked for, or its kind.
+fn means(subject: &str, need: &Need) -> bool {
+    let library = needs::Table::embedded().libraries.get(&need.name);
+    let spec = subject.split_once('@');
+    let package = match spec {
+        Some((name, version)) => need.package == name && need.version.starts_with(version),
+        None => need.package == subject,
+    };
+    package
+        || need.name == subject
+        || need.kind.name() == subject
+        || library.is_some_and(|library| {
+            library.pkg_config.as_deref() == Some(subject)
+                || library.link.iter().any(|link| link == subject)
+                || library.debian.iter().any(|package| package == subject)
+        })
+}
+
+/// The way to a crate that asks for nothing; an error for a word that means nothing at all.
+fn path_to(subject: &str, prepared: &Prepared) -> Result<Vec<String>> {
+    let name = subject.split('@').next().unwrap_or(subject);
+    for slice in prepared.slices.values() {
+        if let Some(package) = slice.target.iter().chain(&slice.host).find(|package| package.name == name) {
+            return Ok(slice.path_to(package));
+        }
+    }
+    let needs = prepared.project.plan.cells.iter().flat_map(|cell| &cell.needs);
+    let packages = prepared.slices.values().flat_map(|slice| slice.target.iter().chain(&slice.host));
+    let words = needs.flat_map(|need| [need.name.as_str(), need.kind.name()]);
+    let near = nearest(subject, words.chain(packages.map(|package| package.name.as_str())));
+    let error = Error::usage(format!("`{subject}` is no crate of this graph, and nothing that one of them needs"));
+    Err(match near {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error.hint("`cargo convoy plan -v` lists the needs"),
+    })
+}
+
+/// Finds the ways to needs and out of them.
+pub(super) struct Ways<'a> {
+    prepared: &'a Prepared,
+    tables: FeatureTables,
+}
+
+impl<'a> Ways<'a> {
+    pub(super) fn new(prepared: &'a Prepared) -> Result<Self> {
+        Ok(Self { prepared, tables: FeatureTables::from_metadata(&prepared.metadata)? })
+    }
+
+    /// One need, as it stands for each cell that has it.
+    fn explain(&self, group: &[(&Need, &CellPlan)]) -> Option<WhyNeed> {
+        let met: Vec<WhyCell> = group
+            .iter()
+            .map(|(need, cell)| WhyCell { id: cell.cell.id.clone(), met_by: self.met(need, cell) })
+            .collect();
+        let unmet: Vec<&CellPlan> =
+            group.iter().zip(&met).filter(|(_, met)| met.met_by.is_none()).map(|((_, cell), _)| *cell).collect();
+        let (need, first) = *group.first()?;
+        let chains = self.chains(need, unmet.first().copied().unwrap_or(first));
+        let steps = |chain: &Chain<'_>| {
+            let step = |step: &remedy::Step<'_>| WhyStep {
+                package: step.package.name.clone(),
+                version: step.package.version.clone(),
+                opened_by: step.opened_by.clone(),
+            };
+            chain.steps.iter().map(step).collect()
+        };
+        Some(WhyNeed {
+            kind: need.kind,
+            name: need.name.clone(),
+            package: need.package.clone(),
+            version: need.version.clone(),
+            side: need.side,
+            evidence: need.evidence.clone(),
+            confidence: need.confidence,
+            chains: chains.iter().map(steps).collect(),
+            cells: met,
+            remedies: self.remedies(need, &unmet),
+        })
+    }
+
+    /// What meets a need of a cell. One that is not sure to be there blocks nothing.
+    pub(super) fn met(&self, need: &Need, cell: &CellPlan) -> Option<String> {
+        let settings = &self.prepared.settings;
+        let met = plan::met(need, cell, &self.prepared.project.host, settings.offline);
+        let unsure = need.confidence == needs::Confidence::Unknown;
+        met.or_else(|| unsure.then(|| "not known to be needed".to_owned()))
+    }
+
+    /// The ways out, for the cells where nothing meets the need: those by features, which serve all, come first.
+    pub(super) fn remedies(&self, need: &Need, unmet: &[&CellPlan]) -> Vec<Remedy> {
+        let Some(first) = unmet.first() else { return Vec::new() };
+        let mut remedies = self.by_features(need, first);
+        for cell in unmet {
+            for remedy in remedy::install(need, &cell.cell.target, &self.prepared.project.host) {
+                if !remedies.contains(&remedy) {
+                    remedies.push(remedy);
+                }
+            }
+        }
+        remedies
+    }
+
+    fn by_features(&self, need: &Need, cell: &CellPlan) -> Vec<Remedy> {
+        let host = &self.prepared.project.host;
+        let triple = match need.side {
+            Side::Target => &cell.cell.target,
+            Side::Host => &host.rustc.host,
+        };
+        let user = BTreeMap::new();
+        let knowledge = Knowledge { evidence: &self.prepared.evidence, user: &user, env: &host.env };
+        let judged = |package: &crate::graph::Package| {
+            needs::asked(package, Circumstances::new(triple, &host.rustc.host, &host.env), knowledge)
+        };
+        let Some(slice) = self.prepared.slices.get(&cell.cell.id) else { return Vec::new() };
+        remedy::features(need, slice, &self.chains(need, cell), &self.tables, &judged)
+    }
+
+    fn chains(&self, need: &Need, cell: &CellPlan) -> Vec<Chain<'_>> {
+        let Some(slice) = self.prepared.slices.get(&cell.cell.id) else { return Vec::new() };
+        let Some(id) = id_of(slice, need) else { return Vec::new() };
+        remedy::chains(slice, need.side, id, &self.tables, CHAINS)
+    }
+}
+
+fn id_of<'s>(slice: &'s Slice, need: &Need) -> Option<&'s str> {
+    let all = slice.target.iter().chain(&slice.host);
+    let mut own = all.filter(|package| package.name == need.package && package.version == need.version);
+    own.next().map(|package| package.id.as_str())
+}

@@ -1,0 +1,71 @@
+//! What conditions of needs are held against: a target, the features of a package, the environment.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cfg_expr::targets::{TargetInfo, get_builtin_target_by_triple};
+use cfg_expr::{Expression, Predicate};
+
+/// The side of a build that a package is on, and what its build script will see.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances<'a> {
+    /// The triple that the side is compiled for.
+    pub triple: &'a str,
+    info: Option<&'static TargetInfo>,
+    host: &'a str,
+    /// Environment variables.
+    pub env: &'a BTreeMap<String, String>,
+}
+
+/// A condition whose truth may not be known before the build runs.
+pub type Ternary = Option<bool>;
+
+impl<'a> Circumstances<'a> {
+    /// For the side compiled for `triple`, on a machine that is `host`.
+    pub fn new(triple: &'a str, host: &'a str, env: &'a BTreeMap<String, String>) -> Self {
+        Self { triple, info: get_builtin_target_by_triple(triple), host, env }
+    }
+
+    /// Whether a `cfg(…)` expression holds. Flags that rustc or a build script sets are not known.
+    pub fn holds(&self, expression: &Expression, features: &BTreeSet<String>) -> Ternary {
+        evaluate(expression, self.info, features)
+    }
+
+    /// Whether a `cfg(…)` expression holds for the target, or a triple is its own.
+    pub fn target_is(&self, text: &str, features: &BTreeSet<String>) -> Ternary {
+        is(text, self.triple, self.info, features)
+    }
+
+    /// The same for this machine.
+    pub fn host_is(&self, text: &str, features: &BTreeSet<String>) -> Ternary {
+        is(text, self.host, get_builtin_target_by_triple(self.host), features)
+    }
+
+    /// Whether `NAME` is set, or `NAME=value` has that value.
+    pub fn is_set(&self, text: &str) -> bool {
+        match text.split_once('=') {
+            Some((name, value)) => self.env.get(name).is_some_and(|own| own == value),
+            None => self.env.contains_key(text),
+        }
+    }
+
+    /// The target's operating system, as `cfg(target_os)` says it; empty where it is not known.
+    pub fn os(&self) -> &str {
+        self.info.and_then(|info| info.os.as_ref()).map(|os| os.as_str()).unwrap_or_default()
+    }
+}
+
+fn is(text: &str, triple: &str, info: Option<&TargetInfo>, features: &BTreeSet<String>) -> Ternary {
+    if !text.starts_with("cfg(") {
+        return Some(text == triple);
+    }
+    evaluate(&Expression::parse(text).ok()?, info, features)
+}
+
+fn evaluate(expression: &Expression, info: Option<&TargetInfo>, features: &BTreeSet<String>) -> Ternary {
+    expression.eval(|predicate| match predicate {
+        Predicate::Target(target) => info.map(|info| target.matches(info)),
+        Predicate::Feature(name) => Some(features.contains(*name)),
+        Predicate::Test | Predicate::ProcMacro => Some(false),
+        _ => None,
+    })
+}

@@ -1,0 +1,114 @@
+//! The shape of `targets/needs.toml`. Read twice: by the build script, so that a mistake in the table ends the build of
+//! convoy, and by [`super::table`]. Uses nothing of this crate.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Rows {
+    /// What a build-dependency on a crate means, where the user of it has no row of its own.
+    #[serde(default)]
+    pub build_dependency: Vec<BuildDependency>,
+    /// What single crates ask for.
+    #[serde(default, rename = "crate")]
+    pub crates: Vec<Row>,
+    /// System libraries.
+    #[serde(default)]
+    pub library: BTreeMap<String, Library>,
+}
+
+/// A helper crate of build scripts.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BuildDependency {
+    /// The helper's name.
+    pub name: String,
+    /// What a build script that uses it starts.
+    #[serde(default)]
+    pub tools: Vec<String>,
+    /// Whether it looks for a library of the target's system.
+    #[serde(default)]
+    pub finds_library: bool,
+}
+
+/// What one crate asks for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Row {
+    /// The crate.
+    pub name: String,
+    /// The version whose manifest and build script were read.
+    pub read: String,
+    /// What it asks for; the rules whose conditions hold add up.
+    pub needs: Vec<Rule>,
+}
+
+/// Something asked for under conditions, all of which must hold.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Rule {
+    /// `cc`, `c++` or a tool's name.
+    pub tools: Vec<String>,
+    /// Keys of the `library` tables.
+    pub libraries: Vec<String>,
+    /// Apple frameworks.
+    pub frameworks: Vec<String>,
+    /// DLLs beyond what every toolchain for windows-gnu can link against.
+    pub import_libraries: Vec<String>,
+    /// What the build script fetches over the network.
+    pub download: Option<String>,
+    /// Why the crate does not compile for such a target.
+    pub unsupported: Option<String>,
+
+    /// At least one of these features is on.
+    pub features: Vec<String>,
+    /// None of these features is on.
+    pub unless_features: Vec<String>,
+    /// A triple, or a `cfg(…)` expression.
+    pub target: Option<String>,
+    /// At least one of these crates is an active build-dependency.
+    pub build_dependencies: Vec<String>,
+    /// None of these crates is an active build-dependency.
+    pub unless_build_dependencies: Vec<String>,
+    /// At least one of these crates is an active dependency.
+    pub dependencies: Vec<String>,
+    /// None of these crates is an active dependency.
+    pub unless_dependencies: Vec<String>,
+    /// At least one of these variables is set (`NAME`) or has that value (`NAME=value`).
+    pub env: Vec<String>,
+    /// None of these variables is set, or has that value.
+    pub unless_env: Vec<String>,
+    /// The versions of the crate that it is true of.
+    pub versions: Option<String>,
+}
+
+/// A system library.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Library {
+    /// Its name in pkg-config.
+    pub pkg_config: Option<String>,
+    /// The names that a linker is given.
+    pub link: Vec<String>,
+    /// Debian's packages with headers and library.
+    pub debian: Vec<String>,
+    /// The same in Debian 11, where they differ.
+    pub debian_bullseye: Vec<String>,
+    /// The same in Debian 13, where they differ.
+    pub debian_trixie: Vec<String>,
+    /// Fedora's.
+    pub fedora: Vec<String>,
+    /// Arch's.
+    pub arch: Vec<String>,
+    /// Homebrew's.
+    pub brew: Vec<String>,
+    /// Whether its interface is C++, and so the distribution's libstdc++.
+    pub cxx: bool,
+    /// Whether macOS ships it.
+    pub darwin: bool,
+    /// Whether every toolchain for windows-gnu can link against it.
+    pub windows: bool,
+}

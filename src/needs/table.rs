@@ -1,0 +1,221 @@
+//! `targets/needs.toml`, and whether a row's rules hold for a package.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::LazyLock;
+
+use cfg_expr::Expression;
+
+use super::circumstances::Circumstances;
+use super::rows::{BuildDependency, Library, Row, Rows, Rule};
+use crate::graph::Package;
+
+/// What is known of crates and libraries.
+#[derive(Debug)]
+pub struct Table {
+    /// Rows by crate name.
+    crates: HashMap<String, Entry>,
+    /// Helper crates of build scripts, by name.
+    pub helpers: BTreeMap<String, BuildDependency>,
+    /// System libraries, by key.
+    pub libraries: BTreeMap<String, Library>,
+    /// The variables that some rule looks at.
+    pub variables: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    row: Row,
+    /// The rules' own target conditions, in their order.
+    targets: Vec<Target>,
+}
+
+/// For which targets a rule is.
+#[derive(Debug)]
+enum Target {
+    All,
+    Triple(String),
+    Cfg(Box<Expression>),
+}
+
+impl Target {
+    fn parse(text: Option<&str>) -> Result<Target, String> {
+        match text {
+            None => Ok(Target::All),
+            Some(text) if text.starts_with("cfg(") => Expression::parse(text)
+                .map(|cfg| Target::Cfg(Box::new(cfg)))
+                .map_err(|error| format!("`{text}`: {error}")),
+            Some(triple) => Ok(Target::Triple(triple.to_owned())),
+        }
+    }
+}
+
+impl Table {
+    /// The embedded table.
+    pub fn embedded() -> &'static Table {
+        static TABLE: LazyLock<Table> = LazyLock::new(|| {
+            // The build script of convoy itself has read it already, and a test below holds it against the other tables.
+            Table::parse(include_str!("../../targets/needs.toml"))
+                .unwrap_or_else(|error| panic!("embedded targets/needs.toml: {error}"))
+        });
+        &TABLE
+    }
+
+    fn parse(text: &str) -> Result<Table, String> {
+        let rows: Rows = toml::from_str(text).map_err(|error| error.to_string())?;
+        let mut crates = HashMap::new();
+        let mut variables = BTreeSet::new();
+        for row in rows.crates {
+            let mut targets = Vec::new();
+            for rule in &row.needs {
+                let target = Target::parse(rule.target.as_deref());
+                targets.push(target.map_err(|error| format!("row `{}`: {error}", row.name))?);
+                let names = rule.env.iter().chain(&rule.unless_env);
+                variables.extend(names.map(|text| text.split('=').next().unwrap_or(text).to_owned()));
+            }
+            let name = row.name.clone();
+            if crates.insert(name.clone(), Entry { row, targets }).is_some() {
+                return Err(format!("two rows for `{name}`"));
+            }
+        }
+        let helpers = rows.build_dependency.into_iter().map(|helper| (helper.name.clone(), helper)).collect();
+        Ok(Table { crates, helpers, libraries: rows.library, variables })
+    }
+
+    /// The rows, by crate name.
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        let mut rows: Vec<&Row> = self.crates.values().map(|entry| &entry.row).collect();
+        rows.sort_by(|a, b| a.name.cmp(&b.name));
+        rows.into_iter()
+    }
+
+    /// Whether a crate has a row.
+    pub fn has(&self, name: &str) -> bool {
+        self.crates.contains_key(name)
+    }
+
+    /// The row of a package and those of its rules that hold.
+    pub fn asks(&self, package: &Package, circumstances: Circumstances<'_>) -> Option<(&Row, Vec<&Rule>)> {
+        let entry = self.crates.get(&package.name)?;
+        let rules = entry.row.needs.iter().zip(&entry.targets);
+        let held = rules.filter(|(rule, target)| holds(rule, target, package, circumstances));
+        Some((&entry.row, held.map(|(rule, _)| rule).collect()))
+    }
+
+    /// The library that has this name in pkg-config, by its key.
+    pub fn by_pkg_config(&self, name: &str) -> Option<&str> {
+        let named = |library: &Library| library.pkg_config.as_deref() == Some(name);
+        self.libraries.iter().find(|(_, library)| named(library)).map(|(key, _)| key.as_str())
+    }
+
+    /// The library that a linker knows by this name, by its key.
+    pub fn by_link_name(&self, name: &str) -> Option<&str> {
+        let named = |library: &Library| library.link.iter().any(|link| link == name);
+        self.libraries.iter().find(|(_, library)| named(library)).map(|(key, _)| key.as_str())
+    }
+}
+
+fn holds(rule: &Rule, target: &Target, package: &Package, circumstances: Circumstances<'_>) -> bool {
+    let any = |wanted: &[String], there: &BTreeSet<String>| wanted.iter().any(|name| there.contains(name));
+    let yes = |wanted: &[String], there: &BTreeSet<String>| wanted.is_empty() || any(wanted, there);
+    let set = |text: &String| circumstances.is_set(text);
+    yes(&rule.features, &package.features)
+        && !any(&rule.unless_features, &package.features)
+        && yes(&rule.build_dependencies, &package.build_dependencies)
+        && !any(&rule.unless_build_dependencies, &package.build_dependencies)
+        && yes(&rule.dependencies, &package.dependencies)
+        && !any(&rule.unless_dependencies, &package.dependencies)
+        && (rule.env.is_empty() || rule.env.iter().any(set))
+        && !rule.unless_env.iter().any(set)
+        && match target {
+            Target::All => true,
+            Target::Triple(triple) => circumstances.triple == triple,
+            // What is unknown before the compiler runs stands.
+            Target::Cfg(expression) => circumstances.holds(expression, &package.features).unwrap_or(true),
+        }
+        && rule.versions.as_ref().is_none_or(|range| version_in(&package.version, range))
+}
+
+/// Build metadata and pre-releases count as the version that they belong to.
+fn version_in(version: &str, range: &str) -> bool {
+    let Ok(range) = semver::VersionReq::parse(range) else { return false };
+    let Ok(mut version) = semver::Version::parse(version) else { return false };
+    version.pre = semver::Prerelease::EMPTY;
+    range.matches(&version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::tools;
+
+    #[test]
+    fn every_name_in_the_table_is_known() {
+        let table = Table::embedded();
+        for row in table.rows() {
+            for rule in &row.needs {
+                for tool in &rule.tools {
+                    assert!(
+                        ["cc", "c++"].contains(&tool.as_str()) || tools::tool(tool).is_some(),
+                        "row `{}`: no tool `{tool}` in targets/tools.toml",
+                        row.name
+                    );
+                }
+                for library in &rule.libraries {
+                    assert!(table.libraries.contains_key(library), "row `{}`: no library `{library}`", row.name);
+                }
+                assert!(rule.unsupported.is_none() || rule.target.is_some(), "row `{}`: unsupported where?", row.name);
+                if let Some(range) = &rule.versions {
+                    semver::VersionReq::parse(range).unwrap();
+                }
+            }
+        }
+        assert!(table.crates.len() >= 120, "{} rows", table.crates.len());
+    }
+
+    #[test]
+    fn rules_add_up_and_their_conditions_all_hold() {
+        let table = Table::parse(
+            r#"
+            [[crate]]
+            name = "a-sys"
+            read = "1.0.0"
+            needs = [
+                { tools = ["cc"], unless-features = ["system"], target = "cfg(unix)" },
+                { libraries = ["a"], features = ["system", "dynamic"] },
+                { tools = ["libclang"], env = ["A_BINDGEN=1"], versions = ">=1.2" },
+                { tools = ["perl"], build-dependencies = ["a-src"], unless-env = ["A_DIR"] },
+            ]
+            "#,
+        )
+        .unwrap();
+        let ask = |triple: &str, version: &str, features: &[&str], build: &[&str], env: &[(&str, &str)]| {
+            let package = Package {
+                name: "a-sys".to_owned(),
+                version: version.to_owned(),
+                features: features.iter().map(|f| (*f).to_owned()).collect(),
+                build_dependencies: build.iter().map(|f| (*f).to_owned()).collect(),
+                ..Package::default()
+            };
+            let env = env.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+            let (_, rules) = table.asks(&package, Circumstances::new(triple, triple, &env)).unwrap();
+            rules.iter().flat_map(|rule| rule.tools.iter().chain(&rule.libraries).cloned()).collect::<Vec<_>>()
+        };
+        let linux = "x86_64-unknown-linux-gnu";
+        assert_eq!(ask(linux, "1.0.0", &[], &[], &[]), ["cc"]);
+        assert_eq!(ask("x86_64-pc-windows-gnu", "1.0.0", &[], &[], &[]), [""; 0]);
+        assert_eq!(ask(linux, "1.0.0", &["dynamic"], &[], &[]), ["cc", "a"]);
+        assert_eq!(ask(linux, "1.0.0", &["system"], &[], &[]), ["a"]);
+        assert_eq!(ask(linux, "1.2.0+9", &[], &[], &[("A_BINDGEN", "1")]), ["cc", "libclang"]);
+        assert_eq!(ask(linux, "1.0.0", &[], &[], &[("A_BINDGEN", "1")]), ["cc"]);
+        assert_eq!(ask(linux, "1.2.0", &[], &[], &[("A_BINDGEN", "0")]), ["cc"]);
+        assert_eq!(ask(linux, "1.2.0", &[], &["a-src"], &[]), ["cc", "perl"]);
+        assert_eq!(ask(linux, "1.2.0", &[], &["a-src"], &[("A_DIR", "")]), ["cc"]);
+        assert_eq!(table.variables.iter().collect::<Vec<_>>(), ["A_BINDGEN", "A_DIR"]);
+    }
+
+    #[test]
+    fn a_row_with_an_unknown_field_is_no_table() {
+        let text = "[[crate]]\nname = \"a\"\nread = \"1\"\nneeds = [{ tool = [\"cc\"] }]\n";
+        assert!(Table::parse(text).unwrap_err().contains("tool"));
+    }
+}

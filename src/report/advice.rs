@@ -1,0 +1,143 @@
+//! `why` and `doctor`, for people.
+
+use anstyle::AnsiColor;
+
+use super::human::{Style, bold};
+use super::table::{lines, wrapped};
+use crate::needs::{Confidence, NeedKind, Side};
+use crate::plan::Status;
+use crate::remedy::Remedy;
+use crate::report::{DoctorReport, WhyNeed, WhyReport};
+
+/// Why something is needed, by which ways, and the ways out.
+pub fn why(report: &WhyReport, style: Style) -> String {
+    if report.needs.is_empty() {
+        let path = report.path.join(" → ");
+        return format!(
+            "{} asks nothing of the C world for these targets\n{}",
+            report.subject,
+            wrapped("through ", &path)
+        )
+        .trim_end()
+        .to_owned();
+    }
+    let mut text = String::new();
+    for need in &report.needs {
+        text.push_str(&one(need, style));
+        text.push('\n');
+    }
+    text.trim_end().to_owned()
+}
+
+fn one(need: &WhyNeed, style: Style) -> String {
+    let head = format!("{} {}", need.package, need.version);
+    let what = thing(need.kind, &need.name);
+    let mut text = format!("{} {what}\n", style.paint(anstyle::Style::new().bold(), &head));
+    let sureness = match need.confidence {
+        Confidence::Known => "",
+        Confidence::Likely => " (likely)",
+        Confidence::Unknown => " (not known: only the running build script can tell)",
+    };
+    text.push_str(&wrapped("known from ", &format!("{}{sureness}", need.evidence)));
+    if need.side == Side::Host {
+        text.push_str(&wrapped("", "for build scripts and proc-macros, on this machine"));
+    }
+    for chain in &need.chains {
+        let steps: Vec<String> = chain
+            .iter()
+            .map(|step| match step.opened_by.as_slice() {
+                [] => step.package.clone(),
+                features => format!("{} [{}]", step.package, features.join(", ")),
+            })
+            .collect();
+        text.push_str(&wrapped("through ", &steps.join(" → ")));
+    }
+    let (met, unmet): (Vec<_>, Vec<_>) = need.cells.iter().partition(|cell| cell.met_by.is_some());
+    for cell in met {
+        let by = cell.met_by.as_deref().unwrap_or_default();
+        text.push_str(&wrapped(&style.paint(bold(AnsiColor::Green), "met"), &format!("for {}: {by}", cell.id)));
+    }
+    if !unmet.is_empty() {
+        let ids: Vec<&str> = unmet.iter().map(|cell| cell.id.as_str()).collect();
+        text.push_str(&wrapped(&style.paint(bold(AnsiColor::Red), "blocks"), &ids.join(", ")));
+        text.push_str(&remedies(&need.remedies));
+    }
+    text
+}
+
+/// What a need is, as the end of a sentence about a crate.
+fn thing(kind: NeedKind, name: &str) -> String {
+    match kind {
+        NeedKind::Unsupported => format!("is not made for the target: {name}"),
+        NeedKind::SystemLibrary => format!("needs the system library {name}"),
+        NeedKind::Framework => format!("needs the framework {name}"),
+        NeedKind::ImportLibrary => format!("links against {name}.dll"),
+        NeedKind::CxxCompiler => "needs a C++ compiler".to_owned(),
+        NeedKind::CCompiler => "needs a C compiler".to_owned(),
+        NeedKind::Tool => format!("needs {name}"),
+        NeedKind::Download => format!("downloads {name}"),
+        NeedKind::HostLinker => "needs a linker for this machine".to_owned(),
+    }
+}
+
+fn remedies(list: &[Remedy]) -> String {
+    let mut text = String::new();
+    if list.is_empty() {
+        text.push_str(&wrapped("", "convoy knows no way out but to leave the crate out for these targets"));
+    } else {
+        text.push_str(&wrapped("", "ways out:"));
+    }
+    for (index, remedy) in list.iter().enumerate() {
+        let then = match remedy.then_needs.as_slice() {
+            [] => String::new(),
+            names => format!(" (then needs {})", names.join(", ")),
+        };
+        text.push_str(&wrapped(&format!("{}. ", index + 1), &format!("{}{then}", remedy.text)));
+        // A command is copied, so it stays on a line of its own and is never broken.
+        text.extend(remedy.command.iter().map(|command| format!("        $ {command}\n")));
+    }
+    text
+}
+
+/// What this machine offers, what each target lacks, and what mends it.
+pub fn doctor(report: &DoctorReport, style: Style) -> String {
+    let mut rows = vec![["", "found", "needed by"].map(str::to_owned).to_vec()];
+    for offer in &report.offers {
+        let found = match (&offer.path, &offer.version, &offer.fault) {
+            (_, _, Some(fault)) => fault.clone(),
+            (Some(_), Some(version), None) => version.clone(),
+            (Some(path), None, None) => path.clone(),
+            (None, _, None) => "missing".to_owned(),
+        };
+        rows.push(vec![offer.name.clone(), found, offer.needed_by.join(", ")]);
+    }
+    let mut text = format!("{}\n", lines(&rows, style));
+    for cell in &report.cells {
+        let id = style.paint(anstyle::Style::new().bold(), &cell.id);
+        match (cell.status, cell.route) {
+            (Status::Buildable, Some(route)) => {
+                let good = style.paint(bold(AnsiColor::Green), "can be built");
+                text.push_str(&format!("\n{id}: {good}, by {route}\n"));
+            }
+            _ => {
+                text.push_str(&format!("\n{id}: {}\n", style.paint(bold(AnsiColor::Red), "blocked")));
+                text.push_str(&wrapped("because ", &cell.because));
+            }
+        }
+        for lack in &cell.lacks {
+            text.push_str(&wrapped("lacks ", &format!("{}, for {}", lack.name, lack.package)));
+        }
+    }
+    let lacking = report.cells.iter().any(|cell| !cell.lacks.is_empty());
+    if !report.commands.is_empty() {
+        text.push_str("\nWhat mends it:\n");
+        text.extend(report.commands.iter().map(|command| format!("    $ {command}\n")));
+    }
+    if lacking {
+        let names: std::collections::BTreeSet<&str> =
+            report.cells.iter().flat_map(|cell| &cell.lacks).map(|lack| lack.package.as_str()).collect();
+        let names: Vec<String> = names.iter().map(|name| format!("`cargo convoy why {name}`")).collect();
+        text.push_str(&format!("\n{}", wrapped("", &format!("Ways around it by features: {}", names.join(", ")))));
+    }
+    text.trim_end().to_owned()
+}
