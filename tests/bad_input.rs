@@ -554,8 +554,10 @@ fn every_json_output_is_valid_by_its_schema_and_alone_on_standard_output() {
     let verified = project.convoy(["verify", "--json", file.as_str(), "missing"]).ends(5);
     fits(&schema(&project, "verify"), &verified.json());
     fits(&schema(&project, "cache"), &project.convoy(["cache", "list", "--json"]).ends(0).json());
+    fits(&schema(&project, "why"), &project.convoy(["why", "hello", "-t", MUSL, "--json"]).ends(0).json());
+    fits(&schema(&project, "doctor"), &project.convoy(["doctor", "-t", MUSL, "--json"]).ends(0).json());
     let all = project.convoy(["schema"]).ends(0).json();
-    assert_eq!(all.as_object().unwrap().len(), 6);
+    assert_eq!(all.as_object().unwrap().len(), 8);
 
     // The checker does find faults.
     let mut broken = build.json();

@@ -236,7 +236,8 @@ fn where_every_route_fails_nothing_is_remembered() {
 #[test]
 fn the_users_own_mistakes_are_tried_once() {
     let once = |name: &str, script: &str, main: &str, code: &str| {
-        let project = scripted(name, script).file("src/main.rs", main);
+        // The plan would see in the script that a tool is missing, and not let it come to a failure.
+        let project = scripted(name, script).file("src/main.rs", main).file("Convoy.toml", "[needs.hello]\n");
         let done = build(&project, WORD).ends(1);
         done.says_not("trying");
         assert_eq!(builds(&project), 1, "{done}");

@@ -307,7 +307,7 @@ mod tests {
     }
 
     /// Every package in cargo's unpacked registry: `cargo test --release --lib evidence -- --ignored --nocapture`. With
-    /// CONVOY_SHOW=NAME what is found of packages whose folder begins so is printed.
+    /// SHOW_EVIDENCE_OF=NAME what is found of packages whose folder begins so is printed.
     #[test]
     #[ignore = "reads the whole registry of this machine"]
     fn every_package_of_the_registry() {
@@ -318,7 +318,7 @@ mod tests {
                 sources.extend(source(&Utf8PathBuf::from_path_buf(dir.unwrap().path()).unwrap()));
             }
         }
-        if let Ok(name) = std::env::var("CONVOY_SHOW") {
+        if let Ok(name) = std::env::var("SHOW_EVIDENCE_OF") {
             sources.retain(|source| source.dir.file_name().unwrap().starts_with(&name));
         }
         let dir = tempfile::tempdir().unwrap();
@@ -345,7 +345,7 @@ mod tests {
             if let Script::Unreadable(reason) = &evidence.script {
                 println!("{id}: {reason}");
             }
-            if std::env::var("CONVOY_SHOW").is_ok() {
+            if std::env::var("SHOW_EVIDENCE_OF").is_ok() {
                 println!("{id}: {:?}", evidence.script);
                 for call in &evidence.calls {
                     println!("    {} {:?} {:?}", call.place, call.what, call.guards);

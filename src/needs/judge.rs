@@ -225,8 +225,10 @@ fn script(package: &Package, circumstances: Circumstances<'_>, evidence: &Eviden
                 if kind == "static" || compiles_own || of_the_system(name, os) {
                     continue;
                 }
-                let text = format!("{}: links -l{name}", call.place);
-                asks.add(NeedKind::SystemLibrary, link_key(name), &text, sureness);
+                // A name that convoy knows no library by may come with a compiler, or be made by the script itself.
+                let key = link_key(name);
+                let sureness = if table.libraries.contains_key(key) { sureness } else { Confidence::Unknown };
+                asks.add(NeedKind::SystemLibrary, key, &format!("{}: links -l{name}", call.place), sureness);
             }
         }
     }
@@ -305,8 +307,8 @@ fn link_blocks(package: &Package, circumstances: Circumstances<'_>, evidence: &E
 /// Whether a library comes with every C toolchain for the system.
 fn of_the_system(name: &str, os: &str) -> bool {
     const LIBC: &[&str] = &[
-        "c", "m", "dl", "pthread", "rt", "util", "gcc", "gcc_s", "gcc_eh", "resolv", "nsl", "anl", "c++", "stdc++",
-        "unwind", "System", "System.B",
+        "c", "m", "dl", "pthread", "rt", "util", "gcc", "gcc_s", "gcc_eh", "atomic", "gomp", "resolv", "nsl", "anl",
+        "c++", "stdc++", "unwind", "System", "System.B",
     ];
     os == "windows" || LIBC.contains(&name)
 }
