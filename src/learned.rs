@@ -152,6 +152,7 @@ mod tests {
             ar: None,
             version: gcc.to_owned(),
             glibc: None,
+            static_cxx: None,
             fault: None,
         };
         HostFacts { gcc: [(TARGET.to_owned(), gcc)].into(), ..HostFacts::default() }

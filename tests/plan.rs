@@ -56,6 +56,7 @@ fn with_gcc(glibc: Option<&str>) -> HostFacts {
         ar: Some(format!("/usr/bin/{prefix}-ar").into()),
         version: "12.2.0".to_owned(),
         glibc: glibc.map(|text| text.parse().unwrap()).filter(|_| !prefix.ends_with("mingw32")),
+        static_cxx: None,
         fault: None,
     };
     HostFacts {

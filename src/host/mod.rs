@@ -154,6 +154,9 @@ pub struct GccFacts {
     pub version: String,
     /// The newest symbol version of the glibc that it links against.
     pub glibc: Option<Glibc>,
+    /// Its static libstdc++.
+    #[serde(default)]
+    pub static_cxx: Option<Utf8PathBuf>,
     /// Why it does not serve its target, where a trial failed.
     #[serde(default)]
     pub fault: Option<String>,

@@ -229,17 +229,30 @@ fn gcc(prefix: &str, target: Option<&Target>, memory: &Memory) -> Option<GccFact
             Ok(version) => (version, trial::fault(&cc, Language::C, target).unwrap_or_default()),
             Err(error) => (String::new(), error.to_string()),
         };
-        Some([version.trim(), &glibc, &fault.replace('\n', " ")].join("\n"))
+        // gcc answers with the bare name when it has no such file.
+        let cxx = output(Command::new(&cc).arg("-print-file-name=libstdc++.a")).unwrap_or_default();
+        let cxx = Some(cxx.trim()).filter(|path| path.contains('/')).unwrap_or_default();
+        Some([version.trim(), &glibc, cxx, &fault.replace('\n', " ")].join("\n"))
     })?;
     let mut lines = told.lines();
     let version = lines.next()?.to_owned();
     let glibc = lines.next().and_then(|glibc| glibc.parse().ok());
+    let static_cxx = lines.next().filter(|path| !path.is_empty()).map(Utf8PathBuf::from);
     let fault = lines.next().filter(|fault| !fault.is_empty()).map(str::to_owned);
     let cxx = on_path(&format!("{prefix}-g++")).filter(|cxx| {
         let fault = memory.ask(cxx, || Some(trial::fault(cxx, Language::Cxx, target).unwrap_or_default()));
         fault.is_some_and(|fault| fault.is_empty())
     });
-    Some(GccFacts { prefix: prefix.to_owned(), cxx, ar: on_path(&format!("{prefix}-ar")), version, glibc, fault, cc })
+    Some(GccFacts {
+        prefix: prefix.to_owned(),
+        cxx,
+        ar: on_path(&format!("{prefix}-ar")),
+        version,
+        glibc,
+        static_cxx,
+        fault,
+        cc,
+    })
 }
 
 /// The newest `GLIBC_` version that a libc.so.6 defines.
@@ -290,7 +303,7 @@ struct Told {
 }
 
 /// A new name whenever what is written down of a tool changes its form.
-const MEMORY: &str = "tools-2";
+const MEMORY: &str = "tools-3";
 
 impl Memory {
     pub(super) fn open(cache: &CacheDir) -> Self {

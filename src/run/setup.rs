@@ -6,6 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::darwin::{self, Language};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::plan::route::CTools;
 use crate::plan::{CellPlan, Linker, ZigTool};
 use crate::report::Phase;
@@ -160,12 +161,15 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
                 linker
             })
         }
-        Linker::RustLld(path) => Some(if setup.record_link {
-            // rustc takes its own lld's way of speaking from this name.
-            scripts.recording(triple, "rust-lld", path)?
-        } else {
-            path.clone()
-        }),
+        Linker::RustLld(path) => {
+            rustflags.push(format!("-Lnative={}", empty_libraries(&job.cache.room("musl")?)?));
+            Some(if setup.record_link {
+                // rustc takes its own lld's way of speaking from this name.
+                scripts.recording(triple, "rust-lld", path)?
+            } else {
+                path.clone()
+            })
+        }
         Linker::Darwin { rust_lld, libcxx } => {
             let darwin = scripts.darwin(triple, libcxx.as_ref())?;
             lane.set.extend(darwin.env);
@@ -177,6 +181,9 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
         lane.set.insert(format!("CARGO_TARGET_{}_LINKER", upper(triple)), linker.to_string());
     }
 
+    if !setup.first_libraries.is_empty() {
+        rustflags.push(format!("-Lnative={}", scripts.first_libraries(&setup.first_libraries)?));
+    }
     let handed_on = job.flags.to_hand_on(triple);
     if !rustflags.is_empty() || !handed_on.is_empty() {
         // An array keeps spaces inside a flag; the user's come last, so that theirs win.
@@ -269,6 +276,25 @@ impl<'a> Scripts<'a> {
         Ok(Some(self.dir.to_owned()))
     }
 
+    /// A folder with links to libraries, for the linker to look into first.
+    fn first_libraries(&self, libraries: &[Utf8PathBuf]) -> Result<Utf8PathBuf> {
+        let dir = self.dir.join("first");
+        fs_err::create_dir_all(&dir)?;
+        for library in libraries {
+            let link = dir.join(library.file_name().unwrap_or_default());
+            if fs_err::read_link(&link).is_ok_and(|old| old == *library) {
+                continue;
+            }
+            match fs_err::remove_file(&link) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+            #[cfg(unix)]
+            fs_err::os::unix::fs::symlink(library, &link)?;
+        }
+        Ok(dir)
+    }
+
     /// A linker that writes down what it linked.
     fn recording(&self, triple: &str, name: &str, linker: &Utf8Path) -> Result<Utf8PathBuf> {
         let script = format!(
@@ -335,6 +361,20 @@ impl<'a> Scripts<'a> {
         };
         Ok(darwin::link_settings(&stubs, libcxx.as_deref()))
     }
+}
+
+/// musl has all of its C library in one file, and empty ones by the other names, for those who ask for `-ldl` or `-lm`.
+/// rustup's std brings the one file alone.
+fn empty_libraries(dir: &Utf8Path) -> Result<Utf8PathBuf> {
+    let dir = dir.join("empty");
+    fs_err::create_dir_all(&dir)?;
+    for name in ["crypt", "dl", "m", "pthread", "resolv", "rt", "util", "xnet"] {
+        let path = dir.join(format!("lib{name}.a"));
+        if !path.is_file() {
+            files::replace(&path, b"!<arch>\n")?;
+        }
+    }
+    Ok(dir)
 }
 
 /// A word for the shell.

@@ -42,7 +42,7 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
             Refusal::new(format!("`{prefix}-gcc` is not on PATH")).hint(format!("install `{prefix}-gcc`{package}"))
         );
     };
-    let GccFacts { cc, cxx, ar, version, glibc, fault, .. } = gcc;
+    let GccFacts { cc, cxx, ar, version, glibc, fault, static_cxx, .. } = gcc;
     if let Some(fault) = fault {
         return Err(Refusal::new(fault.clone()).hint(format!("mend or remove `{prefix}-gcc`")));
     }
@@ -89,6 +89,12 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
             cflags,
             record_link: false,
             pkg_config_libdir: pkg_config_libdir(situation),
+            // Windows has no libstdc++, so the program carries it.
+            first_libraries: static_cxx
+                .iter()
+                .filter(|_| cell.target.contains("-windows-") && cxx_user.is_some())
+                .cloned()
+                .collect(),
         },
         ..Offer::default()
     })
