@@ -1,5 +1,5 @@
 //! The shape of `targets/needs.toml`. Read twice: by the build script, so that a mistake in the table ends the build of
-//! convoy, and by [`super::table`]. Uses nothing of this crate.
+//! convoy, and by the library itself. Uses nothing of this crate.
 
 use std::collections::BTreeMap;
 
@@ -107,8 +107,6 @@ pub struct Library {
     pub brew: Vec<String>,
     /// Whether its interface is C++, and so the distribution's libstdc++.
     pub cxx: bool,
-    /// Whether macOS ships it.
-    pub darwin: bool,
     /// Whether every toolchain for windows-gnu can link against it.
     pub windows: bool,
 }
