@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::time::Duration;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
@@ -29,8 +30,26 @@ pub struct Placed {
     pub removed: Vec<Utf8PathBuf>,
 }
 
+/// How the names of folders begin in which files are put together, out of sight.
+const STAGING: &str = ".convoy-";
+
 const MANIFEST: &str = "manifest.json";
 const SUMS: &str = "SHA256SUMS";
+
+/// Removes staging folders that a run left when it was killed. A young one may be that of a run in another project.
+fn remove_leftovers(dist: &Utf8Path) {
+    const OLD: Duration = Duration::from_secs(3600);
+    for entry in dist.read_dir_utf8().into_iter().flatten().flatten() {
+        let old = || entry.metadata().ok()?.modified().ok()?.elapsed().ok().filter(|age| *age > OLD);
+        if entry.file_name().starts_with(STAGING)
+            && entry.file_type().is_ok_and(|kind| kind.is_dir())
+            && old().is_some()
+        {
+            // What cannot be removed is in nobody's way.
+            let _ = fs_err::remove_dir_all(entry.path());
+        }
+    }
+}
 
 /// Writes this run's files, manifest and checksums; removes what the previous manifest names and this one does not.
 pub fn place(dist: &Utf8Path, places: &[Place], mut manifest: Manifest, keep: bool) -> Result<Placed> {
@@ -55,7 +74,8 @@ pub fn place(dist: &Utf8Path, places: &[Place], mut manifest: Manifest, keep: bo
             .extend(stale.iter().filter(|row| inside(dist, &row.path).is_some_and(|p| p.is_file())).cloned());
     }
 
-    let staging = tempfile::Builder::new().prefix(".convoy-").tempdir_in(dist).map_err(fault)?;
+    remove_leftovers(dist);
+    let staging = tempfile::Builder::new().prefix(STAGING).tempdir_in(dist).map_err(fault)?;
     let beside = Utf8PathBuf::from_path_buf(staging.path().to_owned())
         .map_err(|path| Error::work(format!("`{}` is not UTF-8", path.display())))?;
     let fresh: Vec<&Place> = places.iter().filter(|place| !place.up_to_date).collect();
@@ -127,5 +147,23 @@ mod tests {
             assert_eq!(inside(dist, bad).filter(|_| bad != "./x"), None, "{bad}");
         }
         assert_eq!(inside(dist, "a/b"), Some("dist/a/b".into()));
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_removed_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let dist = Utf8Path::from_path(dir.path()).unwrap();
+        let names = [".convoy-old", ".convoy-young", "aarch64-unknown-linux-gnu"];
+        for name in names {
+            fs_err::create_dir(dist.join(name)).unwrap();
+            fs_err::write(dist.join(name).join("file"), "x").unwrap();
+        }
+        let day = Duration::from_secs(86_400);
+        for name in [".convoy-old", "aarch64-unknown-linux-gnu"] {
+            let folder = std::fs::File::open(dist.join(name)).unwrap();
+            folder.set_modified(std::time::SystemTime::now() - day).unwrap();
+        }
+        remove_leftovers(dist);
+        assert_eq!(names.map(|name| dist.join(name).exists()), [false, true, true]);
     }
 }
