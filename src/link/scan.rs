@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use camino::{Utf8Path, Utf8PathBuf};
 use object::endian::Endianness;
 use object::read::archive::ArchiveFile;
-use object::read::elf::FileHeader;
+use object::read::elf::{FileHeader, SectionHeader};
 use object::read::macho::{MachHeader, Nlist};
 use object::{FileKind, elf, macho};
 
@@ -93,6 +93,15 @@ impl Scan {
         let header = elf::FileHeader32::<Endianness>::parse(bytes).ok()?;
         let endian = header.endian().ok()?;
         if header.e_machine(endian) != elf::EM_ARM || header.e_type(endian) != elf::ET_REL {
+            return Some(());
+        }
+        // Assembly for another architecture, switched off by the preprocessor, leaves an object without code: what it was
+        // assembled for says nothing.
+        let sections = header.sections(endian, bytes).ok()?;
+        let code = |section: &elf::SectionHeader32<Endianness>| {
+            section.sh_flags(endian).contains(elf::SHF_EXECINSTR) && section.sh_size(endian) > 0
+        };
+        if !sections.iter().any(code) {
             return Some(());
         }
         if let Some(attributes) = ArmAttributes::of_elf(header, bytes).ok()? {

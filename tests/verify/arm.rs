@@ -145,6 +145,22 @@ fn a_right_link_by_lld_is_right_with_its_record() {
     assert_eq!((violations(&findings), warnings(&findings)), (vec![], vec![]), "{findings:#?}");
 }
 
+/// As the amd64 assembly of zstd is, when it is assembled for ARM.
+#[test]
+fn an_object_without_code_makes_no_claim() {
+    let dir = workspace("arm-no-code");
+    let source = dir.join("other.S");
+    let empty = dir.join("other.o");
+    fs_err::write(&source, "#ifdef __x86_64__\n.globl fast\nfast: ret\n#endif\n").unwrap();
+    let cpu = "-mcpu=generic+v7a+vfp3-d32+thumb2-neon";
+    run(&zig(), &["cc", "-target", V6_ZIG, cpu, "-c", source.as_str(), "-o", empty.as_str()]);
+    let program = by_lld(&dir, &[&start(&dir), empty.as_str(), &v6_half(&dir)]);
+    let mut expectation = expect(V6);
+    expectation.link = link::record_for(&program);
+    let findings = judge(&inspect(&program), &expectation);
+    assert_eq!((violations(&findings), warnings(&findings)), (vec![], vec![]), "{findings:#?}");
+}
+
 #[test]
 fn start_code_that_zigs_assembler_marks_as_neon_is_no_cause_for_a_warning() {
     let dir = workspace("arm-zig-start");
