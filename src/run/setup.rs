@@ -162,7 +162,7 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
             })
         }
         Linker::RustLld(path) => {
-            rustflags.push(format!("-Lnative={}", empty_libraries(&job.cache.room("musl")?)?));
+            rustflags.push(format!("-Lnative={}", empty_libraries(&dir)?));
             Some(if setup.record_link {
                 // rustc takes its own lld's way of speaking from this name.
                 scripts.recording(triple, "rust-lld", path)?
