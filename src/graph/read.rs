@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use guppy::CargoMetadata;
 use guppy::graph::PackageGraph;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
 
@@ -29,19 +29,28 @@ fn broken(error: impl std::error::Error + Send + Sync + 'static) -> Error {
 /// turns on.
 fn named_apart(json: &str) -> Result<Cow<'_, str>> {
     let metadata: Metadata<'_> = serde_json::from_str(json).map_err(broken)?;
-    let shadowed: Vec<BTreeSet<Cow<'_, str>>> = metadata.packages.iter().map(Package::shadowed).collect();
-    if shadowed.iter().all(BTreeSet::is_empty) {
+    let mut patched = String::new();
+    let mut taken = 0;
+    for package in &metadata.packages {
+        let shadowed = package.shadowed()?;
+        if shadowed.is_empty() {
+            continue;
+        }
+        // The table is a part of the whole text, which is copied up to behind its brace: to read and write all of it again
+        // would cost as much as guppy's own reading.
+        let table = package.features.get();
+        let behind_brace = table.as_ptr().addr() - json.as_ptr().addr() + 1;
+        patched.push_str(&json[taken..behind_brace]);
+        for name in shadowed {
+            patched.push_str(&format!("\"{OURS}{name}\":[\"dep:{name}\"],"));
+        }
+        taken = behind_brace;
+    }
+    if taken == 0 {
         return Ok(Cow::Borrowed(json));
     }
-    let mut whole: Value = serde_json::from_str(json).map_err(broken)?;
-    let packages = whole.get_mut("packages").and_then(Value::as_array_mut).into_iter().flatten();
-    for (package, shadowed) in packages.zip(shadowed) {
-        let Some(features) = package.get_mut("features").and_then(Value::as_object_mut) else { continue };
-        for name in shadowed {
-            features.insert(format!("{OURS}{name}"), serde_json::json!([format!("dep:{name}")]));
-        }
-    }
-    Ok(Cow::Owned(whole.to_string()))
+    patched.push_str(&json[taken..]);
+    Ok(Cow::Owned(patched))
 }
 
 /// The part of the metadata that tells which dependencies are meant.
@@ -56,7 +65,7 @@ struct Package<'a> {
     #[serde(borrow)]
     dependencies: Vec<Dependency<'a>>,
     #[serde(borrow)]
-    features: BTreeMap<Cow<'a, str>, Vec<Cow<'a, str>>>,
+    features: &'a RawValue,
 }
 
 #[derive(Deserialize)]
@@ -68,15 +77,20 @@ struct Dependency<'a> {
     optional: bool,
 }
 
-impl Package<'_> {
-    /// The optional dependencies that no feature names, and whose name a feature has.
-    fn shadowed(&self) -> BTreeSet<Cow<'_, str>> {
-        let optional = self.dependencies.iter().filter(|dependency| dependency.optional);
-        let names = optional.map(|dependency| dependency.rename.as_ref().unwrap_or(&dependency.name));
-        let has_feature = names.filter(|name| self.features.contains_key(*name));
+impl<'a> Package<'a> {
+    /// The optional dependencies that no feature names, and whose name a feature has. That feature stands in the table,
+    /// so the table is not empty then.
+    fn shadowed(&self) -> Result<BTreeSet<&str>> {
+        let optional = || self.dependencies.iter().filter(|dependency| dependency.optional);
+        if optional().next().is_none() {
+            return Ok(BTreeSet::new());
+        }
+        let features: BTreeMap<Cow<'a, str>, Vec<Cow<'a, str>>> =
+            serde_json::from_str(self.features.get()).map_err(broken)?;
+        let names = optional().map(|dependency| &**dependency.rename.as_ref().unwrap_or(&dependency.name));
         let is_named = |name: &str| {
-            self.features.values().flatten().any(|value| value.strip_prefix("dep:").is_some_and(|dep| dep == name))
+            features.values().flatten().any(|value| value.strip_prefix("dep:").is_some_and(|dep| dep == name))
         };
-        has_feature.filter(|name| !is_named(name)).map(|name| Cow::Borrowed(&**name)).collect()
+        Ok(names.filter(|name| features.contains_key(*name) && !is_named(name)).collect())
     }
 }
