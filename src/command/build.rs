@@ -41,7 +41,10 @@ pub(super) fn plan(selection: &Selection, json: bool, style: Style) -> Result<Ex
         }
         reporter.text(&text);
     }
-    Ok(if plan.has_blocked() { Exit::Blocked } else { Exit::Success })
+    let exit = if plan.has_blocked() { Exit::Blocked } else { Exit::Success };
+    // The process ends here: nothing of it is worth taking apart.
+    std::mem::forget(prepared);
+    Ok(exit)
 }
 
 fn warn(reporter: &Reporter, project: &Project) {

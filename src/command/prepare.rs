@@ -197,6 +197,8 @@ pub(super) fn prepare(
         Prepared { project, settings, cells, needs, forced, failed: BTreeMap::new(), slices, evidence, metadata };
     prepared.recall();
     prepared.decide();
+    // Taking a graph of many hundred packages apart costs as much as judging it, and the process gives it back anyway.
+    std::mem::forget(graph);
     Ok(prepared)
 }
 
