@@ -55,12 +55,12 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Of the active packages and the text of `Cargo.lock`.
+    /// Of the active packages and the digest of `Cargo.lock`.
     pub fn new<'a>(packages: impl IntoIterator<Item = &'a Package>, lock: &str) -> Self {
         // Their versions are in the lock.
         let named = |package: &'a Package| (&package.name, &package.features);
         let packages: BTreeSet<_> = packages.into_iter().map(named).collect();
-        Self { packages: files::sha256(format!("{packages:?}")), lock: files::sha256(lock) }
+        Self { packages: files::sha256(format!("{packages:?}")), lock: lock.to_owned() }
     }
 
     /// All that a failure of a route depended on: when any of it changes, the route deserves another attempt.
@@ -84,6 +84,11 @@ impl Memory {
     pub fn read(file: &Utf8Path) -> Self {
         let read = fs_err::read(file).ok().and_then(|text| serde_json::from_slice::<Self>(&text).ok());
         read.filter(|memory| memory.schema == SCHEMA).unwrap_or_default()
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.failed.is_empty()
     }
 
     /// The routes that failed for a cell, each with the cause.

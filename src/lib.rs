@@ -12,7 +12,6 @@
 //! | [`graph`] | `cargo metadata` → the packages active for a target, host side and target side apart |
 //! | [`evidence`] | package files → what their build scripts start, look for and link |
 //! | [`needs`] | graph × target → what the dependencies ask of the C world |
-//! | [`evidence`] | a package's own files → what they show of its needs; read once a machine |
 //! | [`host`] | probes of this machine → what it offers |
 //! | [`plan`] | all of these → a plan; pure |
 //! | [`remedy`] | a need that nothing meets → the ways out |

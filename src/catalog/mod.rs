@@ -261,6 +261,12 @@ impl Catalog {
 }
 
 impl Target {
+    /// Where pkg-config finds Debian's packages for this architecture alone; it must not answer with another's.
+    pub fn pkg_config_libdir(&self) -> Option<String> {
+        let multiarch = self.multiarch.as_ref()?;
+        Some(format!("/usr/lib/{multiarch}/pkgconfig:/usr/share/pkgconfig"))
+    }
+
     /// The operating system part of the platform: `linux`, `darwin`, `windows`.
     pub fn os(&self) -> &'static str {
         match self.expect.format {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use camino::Utf8Path;
 
 use crate::catalog::Catalog;
-use crate::command::prepare::{Network, Prepared, Project, Warning, prepare};
+use crate::command::prepare::{Network, Prepared, Project, Warning, look, prepare, run_id};
 use crate::command::{current_dir, kept, print_json};
 use crate::error::{Error, Exit, Result};
 use crate::host::{CacheDir, HostFacts};
@@ -25,9 +25,7 @@ use crate::verify::{Expectation, Level};
 
 /// `cargo convoy plan`.
 pub(super) fn plan(selection: &Selection, json: bool, style: Style) -> Result<Exit> {
-    let reporter = Reporter::new(run_id(), style, None)?;
-    let prepared = prepare(selection, Network::Never, &CacheDir::find()?, &reporter, &Interrupt::default())?;
-    reporter.clear();
+    let (reporter, prepared) = look(selection, style)?;
     let plan = &prepared.project.plan;
     warn(&reporter, &prepared.project);
     if json {
@@ -55,10 +53,6 @@ fn warn(reporter: &Reporter, project: &Project) {
             None => warning.send(),
         }
     }
-}
-
-fn run_id() -> String {
-    format!("{}-{}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"), std::process::id())
 }
 
 /// `cargo convoy build`.

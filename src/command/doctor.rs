@@ -2,22 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use crate::command::prepare::{Network, Prepared, prepare};
+use crate::command::prepare::{Prepared, look};
 use crate::command::print_json;
 use crate::command::why::Ways;
 use crate::error::{Exit, Result};
-use crate::host::CacheDir;
-use crate::interrupt::Interrupt;
 use crate::needs::{Need, NeedKind};
 use crate::plan::CellPlan;
 use crate::remedy::{self, RemedyKind};
-use crate::report::{DoctorCell, DoctorReport, Lack, OfferRow, Reporter, Style, advice};
+use crate::report::{DoctorCell, DoctorReport, Lack, OfferRow, Style, advice};
 use crate::request::Selection;
 
 pub(super) fn doctor(selection: &Selection, json: bool, style: Style) -> Result<Exit> {
-    let reporter = Reporter::new(String::new(), style, None)?;
-    let prepared = prepare(selection, Network::Never, &CacheDir::find()?, &reporter, &Interrupt::default())?;
-    reporter.clear();
+    let (reporter, prepared) = look(selection, style)?;
     let report = report(&prepared)?;
     if json {
         print_json(&report)?;

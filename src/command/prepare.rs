@@ -17,7 +17,7 @@ use crate::host::{self, CacheDir, HostFacts, UserFlags};
 use crate::interrupt::Interrupt;
 use crate::needs::{self, Knowledge, Need, NeedKind, Side, Table};
 use crate::plan::{self, Cell, CellInput, Plan, RouteKind, matrix};
-use crate::report::{Phase, Reporter};
+use crate::report::{Phase, Reporter, Style};
 use crate::request::Selection;
 
 /// Everything that the work needs. It can be kept from one run to the next ([`crate::command::kept`]).
@@ -87,6 +87,20 @@ pub(super) enum Network {
     Allowed,
 }
 
+/// Reads the project and the machine, and plans, for those who only look: nothing is resolved online, and a signal ends
+/// the process at once.
+pub(super) fn look(selection: &Selection, style: Style) -> Result<(Reporter, Prepared)> {
+    let reporter = Reporter::new(run_id(), style, None)?;
+    let prepared = prepare(selection, Network::Never, &CacheDir::find()?, &reporter, &Interrupt::default())?;
+    reporter.clear();
+    Ok((reporter, prepared))
+}
+
+/// Names one run.
+pub(super) fn run_id() -> String {
+    format!("{}-{}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"), std::process::id())
+}
+
 /// Reads the project and the machine, and plans.
 pub(super) fn prepare(
     selection: &Selection,
@@ -136,14 +150,15 @@ pub(super) fn prepare(
     let (cells, known) = settled_cells(&settings, &host, &cwd)?;
     // A target's own features may bring dependencies that the graph does not have yet.
     let more = cells.iter().flat_map(|cell| settings.for_names(matrix::names_of(cell)).features).collect();
-    let graph = if more == none {
-        graph
+    let (graph, metadata) = if more == none {
+        (graph, metadata)
     } else {
         let wider = match read(&all, &more)? {
             Err(told) if crates_are_lacking(&told) => read(&triples_of(&cells, &host), &more)?,
             wider => wider,
         };
-        Graph::from_metadata(&wider.map_err(failed)?)?.with_resolver(resolver)
+        let wider = wider.map_err(failed)?;
+        (Graph::from_metadata(&wider)?.with_resolver(resolver), wider)
     };
     for cell in cells.iter().filter(|cell| catalog.target(&cell.target).is_none()) {
         host.gcc.extend(host::foreign_gcc(&cell.target, cache).map(|gcc| (cell.target.clone(), gcc)));
@@ -242,7 +257,7 @@ fn set_variables(names: &BTreeSet<&str>) -> BTreeMap<String, String> {
 /// From when on reading sources is shown.
 const READING_IS_LONG: Duration = Duration::from_millis(300);
 
-/// The needs of every cell; cells of one triple, features and environment share a judgement.
+/// The needs of every cell.
 fn judged(
     slices: &BTreeMap<String, Arc<Slice>>,
     cells: &[Cell],
@@ -252,12 +267,18 @@ fn judged(
 ) -> BTreeMap<String, Vec<Need>> {
     let judge = |cell: &Cell| {
         let slice = slices.get(&cell.id)?;
-        let mut env = host.env.clone();
-        env.extend(settings.for_names(matrix::names_of(cell)).env);
+        let env = environment(host, settings, cell);
         let knowledge = Knowledge { evidence, user: &settings.needs, env: &env };
         Some((cell.id.clone(), needs::judge(slice, &cell.target, &host.rustc.host, knowledge)))
     };
     cells.iter().filter_map(judge).collect()
+}
+
+/// What the build scripts of a cell will see of the variables that count.
+pub(super) fn environment(host: &HostFacts, settings: &Settings, cell: &Cell) -> BTreeMap<String, String> {
+    let mut env = host.env.clone();
+    env.extend(settings.for_names(matrix::names_of(cell)).env);
+    env
 }
 
 /// The libraries that are needed, by the triple that they are needed for.

@@ -1,17 +1,13 @@
 //! `cargo convoy why`: a need, the ways to it through the graph, and the ways out.
 
-use std::collections::BTreeMap;
-
-use crate::command::prepare::{Network, Prepared, prepare};
+use crate::command::prepare::{Prepared, environment, look};
 use crate::command::print_json;
 use crate::error::{Error, Exit, Result};
 use crate::graph::{FeatureTables, Slice};
-use crate::host::CacheDir;
-use crate::interrupt::Interrupt;
 use crate::needs::{self, Circumstances, Knowledge, Need, Side};
 use crate::plan::{self, CellPlan};
 use crate::remedy::{self, Chain, Remedy};
-use crate::report::{Reporter, Style, WhyCell, WhyNeed, WhyReport, WhyStep, advice};
+use crate::report::{Style, WhyCell, WhyNeed, WhyReport, WhyStep, advice};
 use crate::request::Selection;
 use crate::suggest::nearest;
 
@@ -19,9 +15,7 @@ use crate::suggest::nearest;
 const CHAINS: usize = 4;
 
 pub(super) fn why(subject: &str, selection: &Selection, json: bool, style: Style) -> Result<Exit> {
-    let reporter = Reporter::new(String::new(), style, None)?;
-    let prepared = prepare(selection, Network::Never, &CacheDir::find()?, &reporter, &Interrupt::default())?;
-    reporter.clear();
+    let (reporter, prepared) = look(selection, style)?;
     let report = report(subject, &prepared)?;
     if json {
         print_json(&report)?;
@@ -161,10 +155,11 @@ impl<'a> Ways<'a> {
             Side::Target => &cell.cell.target,
             Side::Host => &host.rustc.host,
         };
-        let user = BTreeMap::new();
-        let knowledge = Knowledge { evidence: &self.prepared.evidence, user: &user, env: &host.env };
+        let Prepared { settings, evidence, .. } = self.prepared;
+        let env = environment(host, settings, &cell.cell);
+        let knowledge = Knowledge { evidence, user: &settings.needs, env: &env };
         let judged = |package: &crate::graph::Package| {
-            needs::asked(package, Circumstances::new(triple, &host.rustc.host, &host.env), knowledge)
+            needs::asked(package, Circumstances::new(triple, &host.rustc.host, &env), knowledge)
         };
         let Some(slice) = self.prepared.slices.get(&cell.cell.id) else { return Vec::new() };
         remedy::features(need, slice, &self.chains(need, cell), &self.tables, &judged)

@@ -54,8 +54,8 @@ pub struct Slice {
     /// Who brings whom: for each node the nodes that depend on it.
     parents: Vec<Vec<usize>>,
     index: HashMap<String, usize>,
-    /// The selected packages.
-    roots: Vec<usize>,
+    /// For each node the least number of steps from a selected package.
+    steps: Vec<usize>,
 }
 
 /// One active package.
@@ -114,7 +114,7 @@ impl Slice {
 
     fn node_paths_to(&self, id: &str, limit: usize) -> Vec<Vec<usize>> {
         let Some(&start) = self.index.get(id) else { return Vec::new() };
-        let steps = self.steps_from_roots();
+        let steps = &self.steps;
         let mut found = Vec::new();
         // The number of paths grows without bound in a large graph. A path that is begun is worth its own steps and the
         // least that are missing, so that the shortest is found first and on the way to it nothing else is followed.
@@ -141,14 +141,14 @@ impl Slice {
     }
 
     /// For each node the length of the shortest path from a selected package.
-    fn steps_from_roots(&self) -> Vec<usize> {
+    fn steps_from(&self, roots: &[usize]) -> Vec<usize> {
         let mut children = vec![Vec::new(); self.nodes.len()];
         for (child, parents) in self.parents.iter().enumerate() {
             parents.iter().for_each(|parent| children[*parent].push(child));
         }
         let mut steps = vec![usize::MAX; self.nodes.len()];
-        let mut queue: VecDeque<usize> = self.roots.iter().copied().collect();
-        self.roots.iter().for_each(|root| steps[*root] = 0);
+        let mut queue: VecDeque<usize> = roots.iter().copied().collect();
+        roots.iter().for_each(|root| steps[*root] = 0);
         while let Some(node) = queue.pop_front() {
             for child in &children[node] {
                 if steps[*child] == usize::MAX {
@@ -466,10 +466,8 @@ impl Graph {
                 dependencies: names(&dependencies),
             });
         }
-        for root in &roots {
-            let node = slice.node(root.id().repr(), &self.packages);
-            slice.roots.push(node);
-        }
+        let roots: Vec<usize> = roots.iter().map(|root| slice.node(root.id().repr(), &self.packages)).collect();
+        slice.steps = slice.steps_from(&roots);
         Ok(slice)
     }
 }

@@ -8,7 +8,7 @@ use camino::Utf8PathBuf;
 use super::ask::output;
 use super::probe::Memory;
 use super::{CacheDir, FoundBy, FoundLibrary, on_path};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Target};
 use crate::needs::Table;
 
 /// Finds those of the wanted libraries (keys of `targets/needs.toml`, or names in pkg-config) that are here, by triple.
@@ -52,7 +52,7 @@ const VARIABLES: [&str; 3] = ["PKG_CONFIG_PATH", "PKG_CONFIG_LIBDIR", "PKG_CONFI
 impl Places {
     fn new(triple: &str, host: &str, pkg_config: Option<&Utf8PathBuf>, memory: &Memory) -> Self {
         let own = triple == host;
-        let multiarch = Catalog::embedded().target(triple).and_then(|target| target.multiarch.clone());
+        let target = Catalog::embedded().target(triple);
         // As the `pkg-config` crate looks variables up.
         let targeted = |name: &str| {
             let side = if own { "HOST" } else { "TARGET" };
@@ -74,7 +74,7 @@ impl Places {
         if own || by_user {
             variables.extend(VARIABLES.map(|name| (name, targeted(name))));
         } else {
-            let libdir = multiarch.as_ref().map(|dir| format!("/usr/lib/{dir}/pkgconfig:/usr/share/pkgconfig"));
+            let libdir = target.and_then(Target::pkg_config_libdir);
             variables.extend([(VARIABLES[0], None), (VARIABLES[1], libdir), (VARIABLES[2], None)]);
         }
         let set = |name: &str| variables.iter().find(|(own, _)| *own == name).and_then(|(_, value)| value.clone());
@@ -88,8 +88,9 @@ impl Places {
             text.trim().split(':').filter(|dir| !dir.is_empty()).map(Utf8PathBuf::from).collect::<Vec<_>>()
         };
         let pc = split(set("PKG_CONFIG_PATH")).into_iter().chain(split(last)).collect();
-        let mut lib: Vec<Utf8PathBuf> = multiarch
+        let mut lib: Vec<Utf8PathBuf> = target
             .iter()
+            .filter_map(|target| target.multiarch.as_ref())
             .flat_map(|dir| [format!("/usr/lib/{dir}"), format!("/lib/{dir}")])
             .map(Into::into)
             .collect();

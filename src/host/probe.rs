@@ -95,10 +95,13 @@ fn system() -> System {
 
 /// A compiler for this machine itself that really compiles and links.
 fn own_compiler(names: &[&str], language: Language, memory: &Memory) -> Option<Utf8PathBuf> {
-    names.iter().filter_map(|name| on_path(name)).find(|compiler| {
-        let fault = memory.ask(compiler, || Some(trial::fault(compiler, language, None).unwrap_or_default()));
-        fault.is_some_and(|fault| fault.is_empty())
-    })
+    names.iter().filter_map(|name| on_path(name)).find(|compiler| passes_trial(compiler, language, None, memory))
+}
+
+/// Whether a compiler serves a target, or this machine itself.
+fn passes_trial(compiler: &Utf8Path, language: Language, target: Option<&Target>, memory: &Memory) -> bool {
+    let fault = memory.ask(compiler, || Some(trial::fault(compiler, language, target).unwrap_or_default()));
+    fault.is_some_and(|fault| fault.is_empty())
 }
 
 /// Where a tool of build scripts is.
@@ -239,10 +242,7 @@ fn gcc(prefix: &str, target: Option<&Target>, memory: &Memory) -> Option<GccFact
     let glibc = lines.next().and_then(|glibc| glibc.parse().ok());
     let static_cxx = lines.next().filter(|path| !path.is_empty()).map(Utf8PathBuf::from);
     let fault = lines.next().filter(|fault| !fault.is_empty()).map(str::to_owned);
-    let cxx = on_path(&format!("{prefix}-g++")).filter(|cxx| {
-        let fault = memory.ask(cxx, || Some(trial::fault(cxx, Language::Cxx, target).unwrap_or_default()));
-        fault.is_some_and(|fault| fault.is_empty())
-    });
+    let cxx = on_path(&format!("{prefix}-g++")).filter(|cxx| passes_trial(cxx, Language::Cxx, target, memory));
     Some(GccFacts {
         prefix: prefix.to_owned(),
         cxx,

@@ -6,6 +6,7 @@ use super::{Build, shorten};
 use crate::command::prepare::{Network, Prepared, Project, prepare};
 use crate::diagnose::{Cause, LINK_FAILED};
 use crate::error::Result;
+use crate::files;
 use crate::graph::Slice;
 use crate::host::CacheDir;
 use crate::learned::{self, Memory, Subject};
@@ -20,6 +21,10 @@ impl Prepared {
     /// Learns from earlier runs which routes failed.
     pub(in crate::command) fn recall(&mut self) {
         let memory = Memory::read(&learned::file(&self.project.convoy_dir()));
+        // Every run comes here, and hardly one has anything to recall.
+        if memory.is_empty() {
+            return;
+        }
         let subjects = self.subjects();
         for cell in &self.cells {
             if let Some(subject) = subjects.get(&cell.id) {
@@ -29,7 +34,7 @@ impl Prepared {
     }
 
     fn subjects(&self) -> BTreeMap<String, Subject> {
-        let lock = fs_err::read_to_string(self.project.workspace_root.join("Cargo.lock")).unwrap_or_default();
+        let lock = files::sha256(fs_err::read(self.project.workspace_root.join("Cargo.lock")).unwrap_or_default());
         let subject = |slice: &Slice| Subject::new(slice.target.iter().chain(&slice.host), &lock);
         self.slices.iter().map(|(id, slice)| (id.clone(), subject(slice))).collect()
     }

@@ -51,12 +51,10 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
         return Err(Refusal::new(format!("crate `{package}` needs a C++ compiler, and `{prefix}-g++` is not on PATH"))
             .hint(format!("install `{prefix}-g++`")));
     }
+    let libdir = pkg_config_libdir(situation);
     // Libraries of this machine were linked against its glibc, so the floor that nobody asked for rises to it.
-    let floor = glibc.filter(|glibc| {
-        cell.floor_by_default
-            && cell.floor.is_some_and(|floor| *glibc > floor)
-            && pkg_config_libdir(situation).is_some()
-    });
+    let floor = glibc
+        .filter(|glibc| cell.floor_by_default && cell.floor.is_some_and(|floor| *glibc > floor) && libdir.is_some());
     if cell.floor.is_some()
         && floor.is_none()
         && let Some(refusal) = floor_refusal(cell, &format!("`{prefix}-gcc` {version}"), *glibc)
@@ -88,7 +86,7 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
             rustflags,
             cflags,
             record_link: false,
-            pkg_config_libdir: pkg_config_libdir(situation),
+            pkg_config_libdir: libdir,
             // Windows has no libstdc++, so the program carries it.
             first_libraries: static_cxx
                 .iter()
@@ -100,12 +98,11 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
     })
 }
 
-/// Debian keeps the packages of each architecture apart, and pkg-config must not answer with another's.
+/// Where this machine's libraries for the target are, when some of them are wanted.
 fn pkg_config_libdir(situation: &Situation<'_>) -> Option<String> {
-    let multiarch = situation.target?.multiarch.as_ref()?;
     let found = situation.host.libraries.get(&situation.cell.target)?;
     let machine = found.values().any(|library| library.by == FoundBy::Machine);
-    machine.then(|| format!("/usr/lib/{multiarch}/pkgconfig:/usr/share/pkgconfig"))
+    situation.target.filter(|_| machine)?.pkg_config_libdir()
 }
 
 fn debian_package(prefix: &str) -> String {

@@ -349,17 +349,17 @@ fn unsupplied(need: &Need, situation: &Situation<'_>) -> Refusal {
         NeedKind::Framework => "the framework",
         _ => "the system library",
     };
-    let triple = match need.side {
-        Side::Target => situation.cell.target.as_str(),
-        Side::Host => "this machine",
+    let cell = situation.cell;
+    let (whose, own) = match need.side {
+        Side::Target => (cell.target.as_str(), cell.target == situation.host.rustc.host),
+        Side::Host => ("this machine", true),
     };
     let refusal =
-        Refusal::new(format!("crate `{}` {} needs {what} {} for {triple}", need.package, need.version, need.name));
+        Refusal::new(format!("crate `{}` {} needs {what} {} for {whose}", need.package, need.version, need.name));
     if need.kind == NeedKind::Framework {
         return refusal;
     }
     let debian = Table::embedded().libraries.get(&need.name).map(|library| library.debian.join(" "));
-    let own = triple == "this machine" || triple == situation.host.rustc.host;
     match debian.filter(|debian| own && !debian.is_empty()) {
         Some(packages) => refusal.hint(format!("install {} (Debian: {packages})", need.name)),
         None => refusal.hint(format!("`cargo convoy why {}` shows what brings it, and the ways out", need.package)),
