@@ -16,7 +16,8 @@
 //! | [`plan`] | all of these → a plan; pure |
 //! | [`remedy`] | a need that nothing meets → the ways out |
 //! | [`learned`] | which routes failed in this project, from one run to the next |
-//! | [`provision`] | brings what the plan names: std, zig |
+//! | [`sysroot`] | what names a sysroot: suites, keys, facts |
+//! | [`provision`] | brings what the plan names: std, zig, sysroots |
 //! | [`diagnose`] | a failed build's words → the tool that is to blame; pure |
 //! | [`run`] | lanes, cargo's messages, signals |
 //! | [`link`] | the linker shim that records what went into a binary |
@@ -51,6 +52,7 @@ pub mod report;
 pub mod request;
 pub mod run;
 pub mod suggest;
+pub mod sysroot;
 pub mod verify;
 
 /// Version of cargo-convoy.

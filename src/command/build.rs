@@ -281,6 +281,8 @@ impl Build<'_> {
                     }
                 }
             }
+            // No plan names one yet.
+            ProvisionKind::Sysroot => {}
             ProvisionKind::Zig => {
                 let size = provision.bytes.map(|bytes| format!(", about {}", table::size_text(bytes)));
                 let version = zig::version();

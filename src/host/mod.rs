@@ -16,6 +16,7 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Glibc;
+use crate::sysroot::{RefusedSysroot, Sysroot};
 pub use cache::CacheDir;
 pub use libraries::find_libraries;
 pub use probe::{foreign_gcc, probe, rustc_targets};
@@ -68,6 +69,15 @@ pub struct HostFacts {
     /// Libraries of the needs that were looked for and found, by triple and by key of `targets/needs.toml`.
     #[serde(default)]
     pub libraries: BTreeMap<String, BTreeMap<String, FoundLibrary>>,
+    /// What brings Debian packages; none where no apt is here, or none was needed.
+    #[serde(default)]
+    pub apt: Option<AptFacts>,
+    /// Sysroots on this machine that serve the project, by their keys' names.
+    #[serde(default)]
+    pub sysroots: BTreeMap<String, Sysroot>,
+    /// Sysroots that were tried in this run and could not be brought.
+    #[serde(default)]
+    pub refused_sysroots: BTreeMap<String, RefusedSysroot>,
     /// The environment variables that conditions of needs look at.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
@@ -88,6 +98,21 @@ pub enum System {
     /// None that convoy knows.
     #[default]
     Other,
+}
+
+/// apt on this machine.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+pub struct AptFacts {
+    /// `apt-get`.
+    pub apt_get: Utf8PathBuf,
+    /// `apt-helper`, which fetches single files.
+    pub helper: Utf8PathBuf,
+    /// The distribution's id in os-release: `debian`, `ubuntu`, …
+    pub distribution: String,
+    /// The root of the Debian archive among this machine's own apt sources.
+    pub mirror: Option<String>,
+    /// Debian's own keyring, where it is installed.
+    pub keyring: Option<Utf8PathBuf>,
 }
 
 /// A library for one triple.

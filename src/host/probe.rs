@@ -55,6 +55,9 @@ pub fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Result<Host
         glibc: host_glibc(&rustc.host),
         tools: tools::tools().iter().filter_map(|(name, tool)| Some((name.clone(), locate(tool)?))).collect(),
         libraries: BTreeMap::new(),
+        apt: None,
+        sysroots: BTreeMap::new(),
+        refused_sysroots: BTreeMap::new(),
         env: Table::embedded()
             .variables
             .iter()

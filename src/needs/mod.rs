@@ -123,4 +123,6 @@ pub enum SupplyKind {
     System,
     /// The user's own variables say where it is.
     User,
+    /// The target's own Debian packages, unpacked.
+    Sysroot,
 }

@@ -13,6 +13,7 @@ use crate::catalog::{Catalog, Glibc};
 use crate::config::{Settings, TargetSettings};
 use crate::host::HostFacts;
 use crate::needs::{Need, NeedKind};
+use crate::sysroot::SysrootPlan;
 pub use route::{Linker, Offer, Refusal, RouteKind, Setup, ZigTool};
 pub use supply::met;
 
@@ -62,6 +63,8 @@ pub enum ProvisionKind {
     RustSrc,
     /// zig, from the Python package.
     Zig,
+    /// A target's own Debian packages, unpacked.
+    Sysroot,
 }
 
 /// Whether a cell can be built here.
@@ -145,6 +148,8 @@ pub struct Plan {
     pub lanes: Vec<Lane>,
     /// Every cell of the matrix, in the order asked.
     pub cells: Vec<CellPlan>,
+    /// The sysroots that cells take libraries from.
+    pub sysroots: Vec<SysrootPlan>,
     /// The linker for the host's own build scripts and proc-macros; none where cargo's own choice works.
     #[serde(skip)]
     #[schemars(skip)]
@@ -190,6 +195,7 @@ pub fn plan(cells: Vec<CellInput>, host: &HostFacts, settings: &Settings, catalo
         kind: "plan".to_owned(),
         lanes,
         cells: planned,
+        sysroots: Vec::new(),
         host_linker: needs_host_zig.then(|| route::zig_for_host(host, catalog)),
     }
 }

@@ -64,6 +64,7 @@ pub fn met(need: &Need, planned: &CellPlan, host: &HostFacts, offline: bool) -> 
             Some(match supply.kind {
                 SupplyKind::Host => format!("this machine's own package{version}"),
                 SupplyKind::System => "the target's own system has it".to_owned(),
+                SupplyKind::Sysroot => format!("a sysroot: {}", supply.name),
                 SupplyKind::User => format!("your PKG_CONFIG_* variables{version}"),
             })
         }

@@ -87,6 +87,7 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
             cflags,
             record_link: false,
             pkg_config_libdir: libdir,
+            sysroot: None,
             // Windows has no libstdc++, so the program carries it.
             first_libraries: static_cxx
                 .iter()

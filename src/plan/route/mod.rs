@@ -93,6 +93,9 @@ pub struct Setup {
     /// Where pkg-config finds this machine's packages for the target's architecture, when the cell uses some.
     #[serde(default)]
     pub pkg_config_libdir: Option<String>,
+    /// The sysroot that the cell's headers and libraries come from, by its key's name.
+    #[serde(default)]
+    pub sysroot: Option<String>,
     /// Libraries that the linker is to find before others of their name.
     #[serde(default)]
     pub first_libraries: Vec<Utf8PathBuf>,

@@ -60,6 +60,7 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
             // lld keeps only the first object's ARM attributes, and a Mach-O does not name the object behind a symbol.
             record_link: arm32 || darwin,
             pkg_config_libdir: None,
+            sysroot: None,
             first_libraries: Vec::new(),
         },
         ..Offer::default()

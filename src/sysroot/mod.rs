@@ -1,0 +1,83 @@
+//! Sysroots: a target's own Debian packages, unpacked and never installed. Here is what names one and what is known of
+//! it; [`crate::plan`] decides for one, [`crate::provision`] brings it.
+
+mod suites;
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use camino::Utf8PathBuf;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use suites::{Suite, Suites};
+
+/// Which sysroot. A project has one for each, which holds what all of its cells ask for.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+pub struct SysrootKey {
+    /// Debian's name of the release: `bookworm`.
+    pub suite: String,
+    /// Debian's name of the architecture: `armhf`.
+    pub architecture: String,
+    /// The target triple that configuration gives mirrors of its own (Raspbian for ARMv6); none for the archive that all
+    /// others share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
+}
+
+impl fmt::Display for SysrootKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.suite, self.architecture)?;
+        match &self.of {
+            Some(triple) => write!(f, " of {triple}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Where packages come from.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Archive {
+    /// Roots of archives (the folders that hold `dists` and `pool`), tried in order.
+    pub mirrors: Vec<String>,
+    /// The keys that must have signed the archive; none for those that apt trusts on this machine.
+    pub keyring: Option<Utf8PathBuf>,
+    /// Where old packages stay: the root of an archive with `{date}` (`20261122T000000Z`) in it.
+    pub snapshot: Option<String>,
+}
+
+/// A sysroot that a plan asks for.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub struct SysrootPlan {
+    /// Which.
+    #[serde(flatten)]
+    pub key: SysrootKey,
+    /// The Debian packages asked for; what these depend on comes with them.
+    pub packages: BTreeSet<String>,
+    /// Where they come from.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub archive: Archive,
+}
+
+/// A sysroot on this machine.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Sysroot {
+    /// Its folder: `usr/include`, `usr/lib/<multiarch>`, …
+    pub root: Utf8PathBuf,
+    /// The digest of what is in it.
+    pub digest: String,
+    /// The packages that were asked for.
+    pub requested: BTreeSet<String>,
+}
+
+/// Why a sysroot could not be brought in this run.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct RefusedSysroot {
+    /// What happened.
+    pub reason: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Whether it was chosen already (locked) and only could not be had: convoy's own work failed.
+    pub work: bool,
+}
