@@ -53,6 +53,8 @@ pub struct Target {
     pub platform: Option<String>,
     /// Debian's name of the architecture; none where Debian has none that fits (ARMv6).
     pub debian_arch: Option<String>,
+    /// The architecture's name in an archive other than Debian's whose binaries fit (Raspbian for ARMv6).
+    pub other_archive_arch: Option<String>,
     /// Debian's multiarch folder name.
     pub multiarch: Option<String>,
     /// The oldest glibc a binary must start on when nothing else is asked.

@@ -135,6 +135,7 @@ fn read_files(project: &Project) -> Vec<Utf8PathBuf> {
     files.extend(host.zig.as_ref().map(|zig| zig.path.clone()));
     files.extend(host.gcc.values().flat_map(|gcc| [Some(gcc.cc.clone()), gcc.cxx.clone(), gcc.ar.clone()]).flatten());
     files.extend(host.tools.values().cloned());
+    files.extend(host.sysroots.values().map(|sysroot| sysroot.root.clone()));
     let path = std::env::var_os("PATH").unwrap_or_default();
     files.extend(std::env::split_paths(&path).filter_map(|dir| Utf8PathBuf::from_path_buf(dir).ok()));
     files.sort();

@@ -2,6 +2,7 @@
 
 use crate::catalog::Catalog;
 use crate::command::{current_dir, print_json, say};
+use crate::config::TargetSettings;
 use crate::error::{Exit, Result};
 use crate::host::{self, CacheDir, HostFacts};
 use crate::plan::route::{self, Situation};
@@ -61,7 +62,7 @@ fn row(triple: &str, catalog: &Catalog, host: &HostFacts) -> TargetRow {
         host,
         catalog,
         may_provision: true,
-        build_std: false,
+        settings: &TargetSettings::default(),
         offline: false,
     };
     TargetRow {

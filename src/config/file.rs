@@ -6,7 +6,7 @@ use camino::Utf8Path;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::config::{TargetSettings, UserNeeds};
+use crate::config::{SupplySettings, TargetSettings, UserNeeds};
 use crate::error::{Error, Result};
 use crate::suggest::nearest;
 
@@ -32,6 +32,7 @@ pub struct Table {
     #[serde(deserialize_with = "in_order")]
     pub target: Vec<(String, TargetSettings)>,
     pub needs: BTreeMap<String, UserNeeds>,
+    pub supply: SupplySettings,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -57,6 +58,12 @@ const KEYS: &[&str] = &[
     "needs",
     "tools",
     "libraries",
+    "supply",
+    "order",
+    "packages",
+    "mirrors",
+    "snapshot",
+    "keyring",
 ];
 
 /// A map as a list, because the order of tables decides which one wins.
@@ -209,6 +216,7 @@ mod tests {
             offline: false,
             ignore_needs: false,
             needs: table.needs,
+            supply: table.supply,
             tables: table.target,
         };
         let merged = settings.for_names(["b", "a"]);

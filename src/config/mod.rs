@@ -2,6 +2,7 @@
 //! `[workspace.metadata.convoy]` > default; each value with its origin.
 
 mod file;
+mod supply;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,6 +14,7 @@ use crate::catalog::{DEFAULT_MATRIX, Glibc};
 use crate::error::{Error, Result};
 use crate::request::{RouteKind, Selection};
 pub use file::{ConfigFile, load, metadata_files};
+pub use supply::{SupplySettings, SupplySource};
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +76,8 @@ pub struct Settings {
     pub ignore_needs: bool,
     /// `[needs.<crate>]` tables: what crates ask of the machine, where the user knows better.
     pub needs: BTreeMap<String, UserNeeds>,
+    /// `[supply]`: where libraries come from.
+    pub supply: SupplySettings,
     /// `[target."…"]` tables, in order of rising weight, by the word they are written under.
     pub tables: Vec<(String, TargetSettings)>,
 }
@@ -96,11 +100,17 @@ pub struct TargetSettings {
     pub cpu: Option<String>,
     /// Whether std is built from source.
     pub build_std: Option<bool>,
+    /// Where libraries come from.
+    pub supply: SupplySettings,
+    /// Whether its mirrors are its own, and not those of `[supply]`.
+    #[serde(skip)]
+    pub own_archive: bool,
 }
 
 impl TargetSettings {
     fn overlay(&mut self, over: &TargetSettings) {
-        let TargetSettings { routes, glibc, features, rustflags, env, cpu, build_std } = over.clone();
+        let TargetSettings { routes, glibc, features, rustflags, env, cpu, build_std, supply, own_archive: _ } =
+            over.clone();
         self.routes = routes.or(self.routes.take());
         self.glibc = glibc.or(self.glibc);
         self.cpu = cpu.or(self.cpu.take());
@@ -108,6 +118,8 @@ impl TargetSettings {
         self.features.extend(features);
         self.rustflags.extend(rustflags);
         self.env.extend(env);
+        self.own_archive |= supply.mirrors.is_some();
+        self.supply.overlay(supply);
     }
 }
 
@@ -213,7 +225,18 @@ pub fn settle(
         offline: selection.offline,
         ignore_needs: selection.ignore_needs,
         needs: files.iter().flat_map(|file| file.table.needs.clone()).collect(),
-        tables: files.iter().flat_map(|file| file.table.target.clone()).collect(),
+        supply: files.iter().fold(SupplySettings::default(), |mut supply, file| {
+            supply.overlay(file.table.supply.clone().in_dir(workspace_root));
+            supply
+        }),
+        tables: files
+            .iter()
+            .flat_map(|file| file.table.target.clone())
+            .map(|(word, mut table)| {
+                table.supply = table.supply.in_dir(workspace_root);
+                (word, table)
+            })
+            .collect(),
     })
 }
 
@@ -221,7 +244,7 @@ impl Settings {
     /// What the tables say for a cell that goes by these names.
     pub fn for_names<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> TargetSettings {
         let names: Vec<&str> = names.into_iter().collect();
-        let mut merged = TargetSettings::default();
+        let mut merged = TargetSettings { supply: self.supply.clone(), ..TargetSettings::default() };
         for (word, table) in &self.tables {
             if names.contains(&word.as_str()) {
                 merged.overlay(table);
@@ -242,6 +265,9 @@ impl Settings {
                 self.provision.origin.to_string(),
             ),
         ];
+        if self.supply != SupplySettings::default() {
+            rows.push(("supply".to_owned(), self.supply.said().join("; "), "configuration".to_owned()));
+        }
         for (word, table) in &self.tables {
             let mut said = Vec::new();
             said.extend(table.routes.as_ref().map(|r| {
@@ -259,6 +285,7 @@ impl Settings {
             }
             // Values may be secrets.
             said.extend(table.env.keys().map(|name| format!("env {name}")));
+            said.extend(table.supply.said().into_iter().map(|said| format!("supply.{said}")));
             rows.push((format!("target.{word}"), said.join("; "), "configuration".to_owned()));
         }
         rows

@@ -75,6 +75,9 @@ pub struct HostFacts {
     /// Sysroots on this machine that serve the project, by their keys' names.
     #[serde(default)]
     pub sysroots: BTreeMap<String, Sysroot>,
+    /// Sysroots whose packages are all here, locked and not yet unpacked, by their keys' names.
+    #[serde(default)]
+    pub fetched_sysroots: BTreeSet<String>,
     /// Sysroots that were tried in this run and could not be brought.
     #[serde(default)]
     pub refused_sysroots: BTreeMap<String, RefusedSysroot>,

@@ -1,6 +1,6 @@
 //! Probing this machine. What a tool says of itself is remembered under its path, size and modification time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,6 +57,7 @@ pub fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Result<Host
         libraries: BTreeMap::new(),
         apt: None,
         sysroots: BTreeMap::new(),
+        fetched_sysroots: BTreeSet::new(),
         refused_sysroots: BTreeMap::new(),
         env: Table::embedded()
             .variables

@@ -39,6 +39,13 @@ pub struct Need {
     pub supply: Option<Supply>,
 }
 
+impl Need {
+    /// Whether it is sure enough to decide about a route.
+    pub fn blocks(&self) -> bool {
+        self.confidence != Confidence::Unknown
+    }
+}
+
 /// A kind of need.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

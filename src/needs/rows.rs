@@ -110,3 +110,15 @@ pub struct Library {
     /// Whether every toolchain for windows-gnu can link against it.
     pub windows: bool,
 }
+
+impl Library {
+    /// Debian's packages with headers and library in one of its releases.
+    pub fn debian_in(&self, suite: &str) -> &[String] {
+        let differing = match suite {
+            "bullseye" => &self.debian_bullseye,
+            "trixie" => &self.debian_trixie,
+            _ => &self.debian,
+        };
+        if differing.is_empty() { &self.debian } else { differing }
+    }
+}

@@ -3,6 +3,7 @@
 pub mod matrix;
 pub mod route;
 mod supply;
+mod sysroot;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +14,7 @@ use crate::catalog::{Catalog, Glibc};
 use crate::config::{Settings, TargetSettings};
 use crate::host::HostFacts;
 use crate::needs::{Need, NeedKind};
-use crate::sysroot::SysrootPlan;
+use crate::sysroot::{SysrootKey, SysrootPlan};
 pub use route::{Linker, Offer, Refusal, RouteKind, Setup, ZigTool};
 pub use supply::met;
 
@@ -104,10 +105,16 @@ pub struct CellPlan {
     pub needs: Vec<Need>,
     /// What will be brought first.
     pub provision: Vec<Provision>,
+    /// The sysroot that its libraries come from.
+    pub sysroot: Option<SysrootKey>,
     /// The lane that builds it; none when blocked.
     pub lane: Option<String>,
     /// What to do about a block, or worth knowing.
     pub hint: Option<String>,
+    /// Whether it is blocked because convoy could not do its own work in this run.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub broken: bool,
     /// How the lane is set up for this cell; not part of the JSON contract.
     #[serde(skip)]
     #[schemars(skip)]
@@ -180,8 +187,10 @@ pub fn is_forced(routes: Option<&[RouteKind]>) -> bool {
 pub fn plan(cells: Vec<CellInput>, host: &HostFacts, settings: &Settings, catalog: &Catalog) -> Plan {
     let mut planned = Vec::new();
     let mut placements = Vec::new();
+    let mut sysroots = BTreeMap::new();
     for input in cells {
-        let (cell, placement) = plan_cell(input, host, settings, catalog);
+        let (cell, placement, sysroot) = plan_cell(input, host, settings, catalog);
+        sysroots.extend(sysroot.map(|sysroot| (cell.cell.id.clone(), sysroot)));
         planned.push(cell);
         placements.push(placement);
     }
@@ -194,8 +203,8 @@ pub fn plan(cells: Vec<CellInput>, host: &HostFacts, settings: &Settings, catalo
         schema: 1,
         kind: "plan".to_owned(),
         lanes,
+        sysroots: sysroot::gather(&planned, sysroots),
         cells: planned,
-        sysroots: Vec::new(),
         host_linker: needs_host_zig.then(|| route::zig_for_host(host, catalog)),
     }
 }
@@ -215,7 +224,7 @@ fn plan_cell(
     host: &HostFacts,
     settings: &Settings,
     catalog: &Catalog,
-) -> (CellPlan, Option<Placement>) {
+) -> (CellPlan, Option<Placement>, Option<SysrootPlan>) {
     let CellInput { mut cell, mut needs, settings: own, routes, mut failed } = input;
     if is_forced(routes.as_deref()) {
         failed.clear();
@@ -231,8 +240,8 @@ fn plan_cell(
         needs: &considered,
         host,
         catalog,
+        settings: &own,
         may_provision: settings.provision.value,
-        build_std: own.build_std.unwrap_or(false),
         offline: settings.offline,
     };
     let order = routes.unwrap_or_else(|| route::default_order(&cell, host));
@@ -241,6 +250,7 @@ fn plan_cell(
     let mut taken = None;
     let mut last_resort = None;
     let mut passed_over = String::new();
+    let mut broken = false;
     for kind in order {
         match route::offer(kind, &situation) {
             Ok(offer) => {
@@ -253,7 +263,8 @@ fn plan_cell(
                 passed_over += &format!("; {kind} failed here before ({cause})");
                 last_resort.get_or_insert((kind, offer));
             }
-            Err(Refusal { reason, hint }) => {
+            Err(Refusal { reason, hint, broken: refused }) => {
+                broken |= refused;
                 rejected.push(Rejected { route: kind, reason });
                 hints.extend(hint);
             }
@@ -278,6 +289,11 @@ fn plan_cell(
         }
         let mut seen = BTreeSet::new();
         hints.retain(|hint| seen.insert(hint.clone()));
+        let order = route::default_order(&cell, host);
+        let supplies: Vec<_> = needs.iter().map(|need| supply::on_some_route(need, &order, &situation)).collect();
+        for (need, supply) in needs.iter_mut().zip(supplies) {
+            need.supply = supply;
+        }
         let blocked = CellPlan {
             status: Status::Blocked,
             route: None,
@@ -285,17 +301,20 @@ fn plan_cell(
             rejected,
             needs,
             provision: Vec::new(),
+            sysroot: None,
             lane: None,
             hint: (!hints.is_empty()).then(|| hints.join("; or ")),
+            broken,
             setup: Setup::default(),
             cell,
         };
-        return (blocked, None);
+        return (blocked, None, None);
     };
     cell.floor = offer.floor.or(cell.floor);
     for need in needs.iter_mut().filter(|need| supply::is_supplied(need.kind)) {
-        need.supply = supply::find(need, &cell, kind, host);
+        need.supply = supply::find(need, &cell, kind, host, offer.sysroot.as_ref());
     }
+    let sysroot = offer.sysroot.map(|sysroot| sysroot.plan);
     let mut setup = offer.setup;
     if let Some(cpu) = &cell.cpu {
         setup.rustflags.push(format!("-Ctarget-cpu={cpu}"));
@@ -305,7 +324,7 @@ fn plan_cell(
         features: own.features.clone(),
         env: own.env.clone(),
         build_std: offer.build_std,
-        alone: cell.target == host.rustc.host && kind != RouteKind::Host,
+        alone: cell.target == host.rustc.host && (kind != RouteKind::Host || sysroot.is_some()),
     };
     let planned = CellPlan {
         status: Status::Buildable,
@@ -314,12 +333,14 @@ fn plan_cell(
         rejected,
         needs,
         provision: offer.provision,
+        sysroot: sysroot.as_ref().map(|sysroot| sysroot.key.clone()),
         lane: None,
         hint: offer.hint,
+        broken: false,
         setup,
         cell,
     };
-    (planned, Some(placement))
+    (planned, Some(placement), sysroot)
 }
 
 /// One sentence that names the cause: what no route can do without, else what the routes lack.

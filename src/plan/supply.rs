@@ -1,20 +1,37 @@
-//! What meets a library need for a cell. To add a kind of supply: a variant of [`SupplyKind`], and its line in [`find`].
+//! What meets a library need for a cell. To add a kind of supply: a variant of [`SupplyKind`], its line in [`find`], and its
+//! turn in [`settle`].
 
+use crate::config::SupplySource;
 use crate::darwin;
 use crate::host::{FoundBy, HostFacts};
 use crate::needs::{Need, NeedKind, Side, Supply, SupplyKind, Table};
-use crate::plan::{Cell, CellPlan, route};
+use crate::plan::route::{Refusal, Situation, blocking};
+use crate::plan::sysroot::{self, SysrootOffer};
+use crate::plan::{Cell, CellPlan};
 use crate::request::RouteKind;
 
 /// What meets a need for a library, a framework or a DLL of the target's system; none where nothing does.
-pub(super) fn find(need: &Need, cell: &Cell, route: RouteKind, host: &HostFacts) -> Option<Supply> {
+pub(super) fn find(
+    need: &Need,
+    cell: &Cell,
+    route: RouteKind,
+    host: &HostFacts,
+    sysroot: Option<&SysrootOffer>,
+) -> Option<Supply> {
     let supply = |kind, version| Some(Supply { kind, name: need.name.clone(), version });
     let triple = match need.side {
         Side::Target => &cell.target,
         Side::Host => &host.rustc.host,
     };
     let table = Table::embedded();
-    let links = table.libraries.get(&need.name).map(|library| library.link.as_slice()).unwrap_or_default();
+    let library = table.libraries.get(&need.name);
+    if let Some(sysroot) = sysroot.filter(|_| need.side == Side::Target && need.kind == NeedKind::SystemLibrary) {
+        // What the table does not know is among the user's own packages.
+        let known = library.map(|library| library.debian_in(&sysroot.suite.name)).unwrap_or_default();
+        let name = if known.is_empty() { "supply.packages".to_owned() } else { known.join(" ") };
+        return Some(Supply { kind: SupplyKind::Sysroot, name, version: None });
+    }
+    let links = library.map(|library| library.link.as_slice()).unwrap_or_default();
     if triple.ends_with("-apple-darwin") && triple != &host.rustc.host {
         let ships = match need.kind {
             NeedKind::Framework => darwin::ships_framework(&need.name),
@@ -25,9 +42,7 @@ pub(super) fn find(need: &Need, cell: &Cell, route: RouteKind, host: &HostFacts)
             return supply(SupplyKind::System, None);
         }
     }
-    if need.kind == NeedKind::ImportLibrary
-        || table.libraries.get(&need.name).is_some_and(|l| l.windows && triple.contains("-windows-"))
-    {
+    if need.kind == NeedKind::ImportLibrary || library.is_some_and(|l| l.windows && triple.contains("-windows-")) {
         return supply(SupplyKind::System, None);
     }
     let found = host.libraries.get(triple)?.get(&need.name)?;
@@ -50,16 +65,123 @@ pub(super) fn find(need: &Need, cell: &Cell, route: RouteKind, host: &HostFacts)
     served.then(|| supply(kind, found.version.clone())).flatten()
 }
 
+/// Where a route takes a cell's libraries from: a sysroot, or none of its own where the rest meets every need.
+pub(super) fn settle(situation: &Situation<'_>, route: RouteKind) -> Result<Option<SysrootOffer>, Refusal> {
+    choose(situation, route).map_err(|lack| lack.refusal(situation, ""))
+}
+
+/// What no route can be given.
+pub(super) fn require_any(situation: &Situation<'_>, routes: &[RouteKind]) -> Result<(), Refusal> {
+    let mut lacks = Vec::new();
+    for route in routes {
+        match choose(situation, *route) {
+            Ok(_) => return Ok(()),
+            Err(lack) => lacks.push(lack),
+        }
+    }
+    // The routes that take sysroots are last, and know most.
+    lacks.pop().map_or(Ok(()), |lack| Err(lack.refusal(situation, ", and no route can give it")))
+}
+
+/// What nothing gives.
+struct Lack<'a> {
+    /// The need; none where the user's own packages are what is lacking.
+    need: Option<&'a Need>,
+    /// Why no sysroot does.
+    sysroot: Option<Refusal>,
+}
+
+fn choose<'a>(situation: &Situation<'a>, route: RouteKind) -> Result<Option<SysrootOffer>, Lack<'a>> {
+    let (cell, host, supply) = (situation.cell, situation.host, &situation.settings.supply);
+    let wanted = || blocking(situation).filter(|need| is_supplied(need.kind));
+    let in_sysroot = |need: &Need| need.kind == NeedKind::SystemLibrary && need.side == Side::Target;
+    let without = |need: &&Need| {
+        let found = find(need, cell, route, host, None);
+        // An order without `host` leaves this machine's own packages out.
+        found.filter(|found| found.kind != SupplyKind::Host || !in_sysroot(need) || supply.allows(SupplySource::Host))
+    };
+    let takes_sysroots =
+        matches!(route, RouteKind::Host | RouteKind::Gcc | RouteKind::Zig) && cell.target.contains("-linux-");
+    let Some(unmet) = wanted().find(|need| without(need).is_none()) else {
+        let preferred = supply.prefers_sysroot() && wanted().any(in_sysroot);
+        if !takes_sysroots || !sysroot::serves(situation.target) || !(preferred || !supply.packages.is_empty()) {
+            return Ok(None);
+        }
+        return match sysroot::offer(situation) {
+            Ok(offer) => Ok(Some(offer)),
+            // Packages that were asked for by name are not left out in silence.
+            Err(why) if !supply.packages.is_empty() => Err(Lack { need: None, sysroot: Some(why) }),
+            Err(_) => Ok(None),
+        };
+    };
+    if !in_sysroot(unmet) || !takes_sysroots {
+        return Err(Lack { need: Some(unmet), sysroot: None });
+    }
+    let by_user = host.libraries.get(&cell.target).into_iter().flatten().any(|(_, found)| found.by == FoundBy::User);
+    if by_user {
+        let why = Refusal::new("your PKG_CONFIG_* variables say where the libraries for it are");
+        return Err(Lack { need: Some(unmet), sysroot: Some(why) });
+    }
+    let offer = sysroot::offer(situation).map_err(|why| Lack { need: Some(unmet), sysroot: Some(why) })?;
+    match wanted().find(|need| find(need, cell, route, host, Some(&offer)).is_none()) {
+        Some(need) => Err(Lack { need: Some(need), sysroot: None }),
+        None => Ok(Some(offer)),
+    }
+}
+
+impl Lack<'_> {
+    fn refusal(self, situation: &Situation<'_>, common: &str) -> Refusal {
+        let cell = situation.cell;
+        let Some(need) = self.need else {
+            let mut refusal = self.sysroot.unwrap_or_else(|| Refusal::new("no sysroot can be had"));
+            refusal.reason = format!("`supply.packages` asks for a sysroot{common}; {}", refusal.reason);
+            return refusal;
+        };
+        let what = match need.kind {
+            NeedKind::Framework => "the framework",
+            _ => "the system library",
+        };
+        let (whose, own) = match need.side {
+            Side::Target => (cell.target.as_str(), cell.target == situation.host.rustc.host),
+            Side::Host => ("this machine", true),
+        };
+        let mut refusal = Refusal::new(format!(
+            "crate `{}` {} needs {what} {} for {whose}{common}",
+            need.package, need.version, need.name
+        ));
+        if need.kind == NeedKind::Framework {
+            return refusal;
+        }
+        let debian = Table::embedded().libraries.get(&need.name).map(|library| library.debian.join(" "));
+        let hint = match debian.filter(|debian| own && !debian.is_empty()) {
+            Some(packages) => format!("install {} (Debian: {packages})", need.name),
+            None => format!("`cargo convoy why {}` shows what brings it, and the ways out", need.package),
+        };
+        refusal.hint = Some(hint);
+        if let Some(Refusal { reason, hint, broken }) = self.sysroot {
+            refusal.reason += &format!("; {reason}");
+            refusal.broken = broken;
+            refusal.hint = hint.or(refusal.hint);
+        }
+        refusal
+    }
+}
+
+/// What would meet a need of a blocked cell on one of these routes, so that what really blocks stands out.
+pub(super) fn on_some_route(need: &Need, routes: &[RouteKind], situation: &Situation<'_>) -> Option<Supply> {
+    let supply = |route: &RouteKind| {
+        let sysroot = settle(situation, *route).ok().flatten();
+        find(need, situation.cell, *route, situation.host, sysroot.as_ref())
+    };
+    routes.iter().filter(|_| is_supplied(need.kind)).find_map(supply)
+}
+
 /// What meets a need of a planned cell, in words; none where nothing does.
 pub fn met(need: &Need, planned: &CellPlan, host: &HostFacts, offline: bool) -> Option<String> {
     let own = planned.cell.target == host.rustc.host;
     match need.kind {
         NeedKind::SystemLibrary | NeedKind::Framework | NeedKind::ImportLibrary => {
-            let on_some_route = || {
-                let order = route::default_order(&planned.cell, host);
-                order.into_iter().find_map(|route| find(need, &planned.cell, route, host))
-            };
-            let supply = need.supply.clone().or_else(on_some_route)?;
+            let supply = need.supply.clone()?;
             let version = supply.version.map(|version| format!(" {version}")).unwrap_or_default();
             Some(match supply.kind {
                 SupplyKind::Host => format!("this machine's own package{version}"),

@@ -1,6 +1,7 @@
 //! A distribution's cross gcc, or the compiler that the user configured for the target.
 
 use crate::host::{FoundBy, GccFacts};
+use crate::plan::sysroot::{SysrootOffer, require_gcc};
 
 use super::{
     CTools, Linker, Offer, Refusal, Setup, Situation, c_users, floor_refusal, named, page_size_flag, require_tools,
@@ -8,7 +9,7 @@ use super::{
 };
 use crate::needs::NeedKind;
 
-pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
+pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -> Result<Offer, Refusal> {
     let (cell, host) = (situation.cell, situation.host);
     if let Some(linker) = host.user.get(&cell.target).and_then(|user| user.linker.as_ref()) {
         require_tools(situation)?;
@@ -51,12 +52,16 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
         return Err(Refusal::new(format!("crate `{package}` needs a C++ compiler, and `{prefix}-g++` is not on PATH"))
             .hint(format!("install `{prefix}-g++`")));
     }
-    let libdir = pkg_config_libdir(situation);
+    if let Some(sysroot) = sysroot {
+        require_gcc(sysroot, &format!("{prefix}-gcc"), version)?;
+    }
+    let libdir = pkg_config_libdir(situation).filter(|_| sysroot.is_none());
     // Libraries of this machine were linked against its glibc, so the floor that nobody asked for rises to it.
     let floor = glibc
         .filter(|glibc| cell.floor_by_default && cell.floor.is_some_and(|floor| *glibc > floor) && libdir.is_some());
     if cell.floor.is_some()
         && floor.is_none()
+        && sysroot.is_none()
         && let Some(refusal) = floor_refusal(cell, &format!("`{prefix}-gcc` {version}"), *glibc)
     {
         return Err(refusal);
@@ -64,6 +69,7 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
     require_tools(situation)?;
     let mut because = format!("`{prefix}-gcc` {version} is on PATH");
     match (floor, cell.floor) {
+        _ if sysroot.is_some() => {}
         (Some(floor), _) => because += &format!("; this machine's libraries for it raise the floor to glibc {floor}"),
         (None, Some(floor)) => because += &format!(" and its glibc keeps the floor {floor}"),
         (None, None) => {}

@@ -1,11 +1,18 @@
 //! The machine's own triple, as cargo builds it.
 
-use super::{Offer, Refusal, Setup, Situation, named, page_size_flag, require_tools};
+use super::{Offer, Refusal, Setup, Situation, gcc, named, page_size_flag, require_tools};
+use crate::plan::sysroot::SysrootOffer;
 
-pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
+pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -> Result<Offer, Refusal> {
     let (cell, host) = (situation.cell, situation.host);
     if cell.target != host.rustc.host {
         return Err(Refusal::new(format!("this machine is {}", host.rustc.host)));
+    }
+    if sysroot.is_some() {
+        // Against a sysroot this machine's own gcc is set up as a cross gcc is.
+        let mut offer = gcc::offer(situation, sysroot)?;
+        offer.because = format!("this machine's own triple; {}", offer.because);
+        return Ok(offer);
     }
     if let Some(floor) = cell.floor
         && host.glibc.is_none_or(|glibc| glibc > floor)

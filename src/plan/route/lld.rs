@@ -17,7 +17,7 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
     let Some(kind) = kind else {
         return Err(Refusal::new(format!("rustup's std for {} brings no C runtime to link with", cell.target)));
     };
-    if kind == LldKind::SelfContained && situation.build_std && !host.std.contains(&cell.target) {
+    if kind == LldKind::SelfContained && situation.builds_std() && !host.std.contains(&cell.target) {
         return Err(Refusal::new("a std that is built from source brings no C runtime to link with"));
     }
     if let Some(users) = c_users(situation) {

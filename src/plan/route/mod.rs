@@ -12,8 +12,10 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, Glibc, Target};
+use crate::config::TargetSettings;
 use crate::host::{HostFacts, UserTool};
-use crate::needs::{Confidence, Need, NeedKind, Side, Table};
+use crate::needs::{Need, NeedKind, Side};
+use crate::plan::sysroot::SysrootOffer;
 use crate::plan::{Cell, Provision, ProvisionKind, supply};
 pub use crate::request::RouteKind;
 
@@ -34,10 +36,17 @@ pub struct Situation<'a> {
     pub catalog: &'a Catalog,
     /// Whether things may be brought to this machine.
     pub may_provision: bool,
-    /// Whether configuration says to build std from source.
-    pub build_std: bool,
+    /// What configuration says for the cell.
+    pub settings: &'a TargetSettings,
     /// Whether nothing may go over the network.
     pub offline: bool,
+}
+
+impl Situation<'_> {
+    /// Whether configuration says to build std from source.
+    fn builds_std(&self) -> bool {
+        self.settings.build_std.unwrap_or(false)
+    }
 }
 
 /// A route that works for a cell.
@@ -53,6 +62,8 @@ pub struct Offer {
     pub build_std: bool,
     /// A floor above the default one, which the libraries that are linked ask for.
     pub floor: Option<Glibc>,
+    /// The sysroot that libraries come from.
+    pub sysroot: Option<SysrootOffer>,
     /// Worth knowing.
     pub hint: Option<String>,
 }
@@ -64,14 +75,16 @@ pub struct Refusal {
     pub reason: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// Whether it was tried in this run, and convoy could not do its own work.
+    pub broken: bool,
 }
 
 impl Refusal {
-    fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), hint: None }
+    pub(super) fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), hint: None, broken: false }
     }
 
-    fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
@@ -163,14 +176,22 @@ pub fn default_order(cell: &Cell, host: &HostFacts) -> Vec<RouteKind> {
 
 /// Asks a route whether it works for a cell.
 pub fn offer(kind: RouteKind, situation: &Situation<'_>) -> Result<Offer, Refusal> {
+    let sysroot = supply::settle(situation, kind);
+    let chosen = sysroot.as_ref().ok().and_then(Option::as_ref);
     let mut offer = match kind {
-        RouteKind::Host => host::offer(situation),
+        RouteKind::Host => host::offer(situation, chosen),
         RouteKind::Lld => lld::offer(situation),
-        RouteKind::Gcc => gcc::offer(situation),
-        RouteKind::Zig => zig::offer(situation),
+        RouteKind::Gcc => gcc::offer(situation, chosen),
+        RouteKind::Zig => zig::offer(situation, chosen),
     }?;
     require_support(situation)?;
-    require_supplies(situation, kind)?;
+    if let Some(sysroot) = sysroot? {
+        offer.floor = Some(sysroot.floor(situation));
+        offer.because += &sysroot.words();
+        offer.provision.extend(sysroot.provision.clone());
+        offer.setup.sysroot = Some(sysroot.plan.key.to_string());
+        offer.sysroot = Some(sysroot);
+    }
     require_std(situation, &mut offer)?;
     require_host_compiler(situation, &mut offer)?;
     offer.provision.sort();
@@ -182,7 +203,7 @@ pub fn offer(kind: RouteKind, situation: &Situation<'_>) -> Result<Offer, Refusa
 pub fn common_refusal(situation: &Situation<'_>) -> Option<Refusal> {
     let mut offer = Offer::default();
     require_support(situation)
-        .and_then(|()| require_any_supply(situation))
+        .and_then(|()| supply::require_any(situation, &default_order(situation.cell, situation.host)))
         .and_then(|()| require_tools(situation))
         .and_then(|()| require_std(situation, &mut offer))
         .and_then(|()| require_host_compiler(situation, &mut offer))
@@ -213,8 +234,8 @@ fn require_support(situation: &Situation<'_>) -> Result<(), Refusal> {
 }
 
 /// The needs that are sure enough to decide about a route.
-fn blocking<'a>(situation: &Situation<'a>) -> impl Iterator<Item = &'a Need> {
-    situation.needs.iter().filter(|need| need.confidence != Confidence::Unknown)
+pub(super) fn blocking<'a>(situation: &Situation<'a>) -> impl Iterator<Item = &'a Need> {
+    situation.needs.iter().filter(|need| need.blocks())
 }
 
 /// The crate through which a selected package comes to a need.
@@ -226,7 +247,7 @@ fn first_step(need: &Need) -> &str {
 fn require_std(situation: &Situation<'_>, offer: &mut Offer) -> Result<(), Refusal> {
     let host = situation.host;
     let triple = &situation.cell.target;
-    if situation.build_std {
+    if situation.builds_std() {
         offer.build_std = true;
         if !host.rust_src {
             let lacking = format!("std for {triple} is to be built, and its source is not installed");
@@ -297,14 +318,11 @@ fn require_host_compiler(situation: &Situation<'_>, offer: &mut Offer) -> Result
                     &format!("; zig links the build script or proc-macro of `{}` for this machine", need.package);
                 Ok(())
             }
-            Err(refusal) => Err(Refusal {
-                reason: format!(
-                    "`{}` has a build script or proc-macro, which needs a linker for this machine: no cc is on PATH, \
-                     and {}",
-                    need.package, refusal.reason
-                ),
-                hint: Some("install gcc or clang, or put `zig` on PATH".to_owned()),
-            }),
+            Err(refusal) => Err(Refusal::new(format!(
+                "`{}` has a build script or proc-macro, which needs a linker for this machine: no cc is on PATH, and {}",
+                need.package, refusal.reason
+            ))
+            .hint("install gcc or clang, or put `zig` on PATH")),
         };
     }
     let cxx = blocking(situation).find(|need| {
@@ -321,59 +339,9 @@ fn require_host_compiler(situation: &Situation<'_>, offer: &mut Offer) -> Result
     }
 }
 
-/// Libraries, frameworks and DLLs of the target's own system, each with its supply on this route.
-fn require_supplies(situation: &Situation<'_>, route: RouteKind) -> Result<(), Refusal> {
-    let unmet = blocking(situation)
-        .filter(|need| supply::is_supplied(need.kind))
-        .find(|need| supply::find(need, situation.cell, route, situation.host).is_none());
-    match unmet {
-        None => Ok(()),
-        Some(need) => Err(unsupplied(need, situation)),
-    }
-}
-
-/// The first need that no route has a supply for.
-fn require_any_supply(situation: &Situation<'_>) -> Result<(), Refusal> {
-    let order = default_order(situation.cell, situation.host);
-    let met =
-        |need: &&Need| order.iter().any(|route| supply::find(need, situation.cell, *route, situation.host).is_some());
-    match blocking(situation).filter(|need| supply::is_supplied(need.kind)).find(|need| !met(need)) {
-        None => Ok(()),
-        Some(need) => {
-            let mut refusal = unsupplied(need, situation);
-            refusal.reason += ", and no route can give it";
-            Err(refusal)
-        }
-    }
-}
-
-fn unsupplied(need: &Need, situation: &Situation<'_>) -> Refusal {
-    let what = match need.kind {
-        NeedKind::Framework => "the framework",
-        _ => "the system library",
-    };
-    let cell = situation.cell;
-    let (whose, own) = match need.side {
-        Side::Target => (cell.target.as_str(), cell.target == situation.host.rustc.host),
-        Side::Host => ("this machine", true),
-    };
-    let refusal =
-        Refusal::new(format!("crate `{}` {} needs {what} {} for {whose}", need.package, need.version, need.name));
-    if need.kind == NeedKind::Framework {
-        return refusal;
-    }
-    let debian = Table::embedded().libraries.get(&need.name).map(|library| library.debian.join(" "));
-    match debian.filter(|debian| own && !debian.is_empty()) {
-        Some(packages) => refusal.hint(format!("install {} (Debian: {packages})", need.name)),
-        None => refusal.hint(format!("`cargo convoy why {}` shows what brings it, and the ways out", need.package)),
-    }
-}
-
 /// The target-side needs of these kinds.
 fn target_needs<'a>(needs: &'a [Need], kinds: &[NeedKind]) -> Vec<&'a Need> {
-    let wanted = |need: &&Need| {
-        need.side == Side::Target && kinds.contains(&need.kind) && need.confidence != Confidence::Unknown
-    };
+    let wanted = |need: &&Need| need.side == Side::Target && kinds.contains(&need.kind) && need.blocks();
     needs.iter().filter(wanted).collect()
 }
 

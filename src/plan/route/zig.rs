@@ -3,6 +3,7 @@
 use crate::catalog::{Catalog, Glibc, Target};
 use crate::host::HostFacts;
 use crate::needs::NeedKind;
+use crate::plan::sysroot::{SysrootOffer, refuse_libcxx};
 use crate::plan::{Cell, Provision, ProvisionKind};
 use crate::provision::zig as pinned;
 
@@ -11,13 +12,17 @@ use super::{
     CTools, Linker, Offer, Refusal, Setup, Situation, ZigTool, c_users, page_size_flag, require_tools, target_needs,
 };
 
-pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
+pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -> Result<Offer, Refusal> {
     let (cell, host) = (situation.cell, situation.host);
     if let Some(linker) = host.user.get(&cell.target).and_then(|user| user.linker.as_ref()) {
         return Err(Refusal::new(format!("the linker is set by {}", linker.origin))
             .hint("unset that linker, or leave the route to convoy"));
     }
-    let Some(tool) = tool_for(cell, situation.target) else {
+    if sysroot.is_some() {
+        refuse_libcxx(situation)?;
+    }
+    let floor = sysroot.map(|sysroot| sysroot.floor(situation)).or(cell.floor);
+    let Some(tool) = tool_for(cell, floor, situation.target) else {
         return Err(Refusal::new(format!("zig has no name for {}", cell.target)));
     };
     let provision = require_zig(situation)?;
@@ -27,7 +32,7 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
         Some(zig) => format!("zig {}", zig.version),
         None => format!("zig {} (to be brought)", pinned::version()),
     };
-    because += match cell.floor {
+    because += match floor {
         Some(floor) => format!(" links against glibc {floor}"),
         None if darwin => " compiles C and rust-lld links against generated stubs: no SDK".to_owned(),
         None => " links".to_owned(),
@@ -42,7 +47,7 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
         (Linker::Darwin { rust_lld, libcxx: cxx.then(|| tool.clone()) }, Vec::new())
     } else {
         let mut rustflags: Vec<String> = page_size_flag(situation.target, true).into_iter().collect();
-        if situation.build_std && cell.target.contains("-musl") {
+        if situation.builds_std() && cell.target.contains("-musl") {
             // The C runtime that rustc would look for comes with rustup's std alone; zig has its own.
             rustflags.push("-Clink-self-contained=no".to_owned());
         }
@@ -89,7 +94,7 @@ pub(super) fn require_zig(situation: &Situation<'_>) -> Result<Vec<Provision>, R
     }])
 }
 
-fn tool_for(cell: &Cell, target: Option<&Target>) -> Option<ZigTool> {
+fn tool_for(cell: &Cell, floor: Option<Glibc>, target: Option<&Target>) -> Option<ZigTool> {
     let (name, baseline) = match target {
         Some(target) => {
             let zig = target.zig.as_ref()?;
@@ -97,7 +102,7 @@ fn tool_for(cell: &Cell, target: Option<&Target>) -> Option<ZigTool> {
         }
         None => (zig_name(&cell.target)?, None),
     };
-    let name = match cell.floor {
+    let name = match floor {
         Some(floor) => format!("{name}.{floor}"),
         None => name,
     };

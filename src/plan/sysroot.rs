@@ -1,0 +1,246 @@
+//! Whether a target's own Debian packages, unpacked, serve a cell: which release, which packages, and why not.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::catalog::{Glibc, Target};
+use crate::config::SupplySource;
+use crate::needs::{Need, NeedKind, Side, Table};
+use crate::plan::route::{Refusal, Situation};
+use crate::plan::{CellPlan, Provision, ProvisionKind, Status};
+use crate::sysroot::{Archive, Suite, Suites, SysrootKey, SysrootPlan};
+
+/// A sysroot that serves a cell.
+#[derive(Clone, Debug)]
+pub struct SysrootOffer {
+    /// What it is made of.
+    pub plan: SysrootPlan,
+    /// Its release.
+    pub suite: &'static Suite,
+    /// What is brought first; none when it is here.
+    pub provision: Option<Provision>,
+}
+
+impl SysrootOffer {
+    /// The glibc that the binary will start on: the floor that was asked for, else that of the libraries.
+    pub fn floor(&self, situation: &Situation<'_>) -> Glibc {
+        let asked = situation.cell.floor.filter(|_| !situation.cell.floor_by_default);
+        asked.unwrap_or(self.suite.glibc)
+    }
+
+    /// For the sentence that says why a route was taken.
+    pub fn words(&self) -> String {
+        format!("; libraries from a sysroot of {} ({})", self.suite.release, self.plan.key)
+    }
+}
+
+/// A sysroot with the libraries that a cell needs.
+pub(super) fn offer(situation: &Situation<'_>) -> Result<SysrootOffer, Refusal> {
+    let (cell, host, settings) = (situation.cell, situation.host, situation.settings);
+    let supply = &settings.supply;
+    if !supply.allows(SupplySource::Sysroot) {
+        return Err(Refusal::new("`supply.order` leaves sysroots out"));
+    }
+    let architecture = architecture(situation)?;
+    let of = settings.own_archive.then(|| cell.target.clone());
+    let suite = suite(situation, architecture)?;
+    let key = SysrootKey { suite: suite.name.clone(), architecture: architecture.to_owned(), of };
+    let packages = packages(situation, suite)?;
+    let by_pkg_config = |need: &&Need| {
+        let library = Table::embedded().libraries.get(&need.name);
+        need.side == Side::Target && library.is_some_and(|library| library.pkg_config.is_some())
+    };
+    if let Some(need) = situation.needs.iter().filter(|need| need.blocks()).find(by_pkg_config)
+        && !host.tools.contains_key("pkg-config")
+    {
+        return Err(Refusal::new(format!(
+            "build scripts find the {} of a sysroot through pkg-config, which is not on this machine",
+            need.name
+        ))
+        .hint("install pkg-config"));
+    }
+    if let Some(need) = of_this_machine_too(situation) {
+        return Err(Refusal::new(format!(
+            "a build script needs {} for this machine too (crate `{}`), and cargo gives both the same settings",
+            need.name, need.package
+        )));
+    }
+    let name = key.to_string();
+    if let Some(refused) = host.refused_sysroots.get(&name) {
+        return Err(Refusal {
+            reason: format!("the sysroot {name} could not be brought: {}", refused.reason),
+            hint: refused.hint.clone(),
+            broken: refused.work,
+        });
+    }
+    let archive = Archive {
+        mirrors: supply.mirrors.clone().unwrap_or_default(),
+        keyring: supply.keyring.clone(),
+        snapshot: supply.snapshot.clone(),
+    };
+    let here = host.sysroots.get(&name).is_some_and(|sysroot| packages.is_subset(&sysroot.requested));
+    if !here {
+        may_be_brought(situation, &archive, &name)?;
+    }
+    let provision =
+        (!here).then(|| Provision { kind: ProvisionKind::Sysroot, name, version: None, bytes: None, cached: false });
+    Ok(SysrootOffer { plan: SysrootPlan { key, packages, archive }, suite, provision })
+}
+
+/// Debian's name of the cell's architecture, in an archive whose binaries run on it.
+fn architecture<'a>(situation: &Situation<'a>) -> Result<&'a str, Refusal> {
+    let triple = &situation.cell.target;
+    if !triple.contains("-linux-gnu") {
+        let why =
+            if triple.contains("-linux-musl") { "Debian's libraries need glibc" } else { "Debian has none for it" };
+        return Err(Refusal::new(format!("no sysroot serves {triple}: {why}")));
+    }
+    let target = situation.target.filter(|target| target.multiarch.is_some());
+    if let Some(architecture) = target.and_then(|target| target.debian_arch.as_deref()) {
+        return Ok(architecture);
+    }
+    match target.and_then(|target| target.other_archive_arch.as_deref()) {
+        Some(architecture) if situation.settings.own_archive => Ok(architecture),
+        Some(_) => Err(Refusal::new(format!("Debian's own packages do not run on {triple}")).hint(format!(
+            "name an archive that is built for it (for ARMv6: Raspbian's) by `mirrors` and `keyring` under \
+             [target.\"{triple}\".supply] in Convoy.toml"
+        ))),
+        None => Err(Refusal::new(format!("no Debian architecture is known for {triple}"))),
+    }
+}
+
+fn suite(situation: &Situation<'_>, architecture: &str) -> Result<&'static Suite, Refusal> {
+    let (cell, host) = (situation.cell, situation.host);
+    let suites = Suites::embedded();
+    let own = cell.target == host.rustc.host;
+    let floor = match cell.floor.filter(|_| !cell.floor_by_default) {
+        Some(floor) => Some(floor),
+        // What is built for this very machine is to start on it.
+        None if own => suites.for_floor(None, architecture).map(|suite| suite.glibc).min(host.glibc),
+        None => None,
+    };
+    suites.for_floor(floor, architecture).ok_or_else(|| {
+        let floor = floor.map(|floor| floor.to_string()).unwrap_or_default();
+        let oldest = suites.all().first();
+        let known = oldest.map(|suite| format!(" ({} has {})", suite.release, suite.glibc)).unwrap_or_default();
+        let hint = oldest.map(|suite| format!("ask for `-t {}.{}` if that floor will do", cell.target, suite.glibc));
+        let reason = format!("no Debian release has libraries for the glibc floor {floor}{known}");
+        Refusal { reason, hint, broken: false }
+    })
+}
+
+/// The Debian packages to ask for.
+fn packages(situation: &Situation<'_>, suite: &Suite) -> Result<BTreeSet<String>, Refusal> {
+    let own = &situation.settings.supply.packages;
+    let table = Table::embedded();
+    // Headers and C runtime belong to the same release as the libraries.
+    let mut packages = BTreeSet::from(["libc6-dev".to_owned()]);
+    packages.extend(own.iter().cloned());
+    let mut cxx = false;
+    for need in situation.needs.iter().filter(|need| need.side == Side::Target) {
+        match need.kind {
+            NeedKind::CxxCompiler => cxx = true,
+            NeedKind::SystemLibrary => {
+                let library = table.libraries.get(&need.name);
+                let known = library.map(|library| library.debian_in(&suite.name)).unwrap_or_default();
+                packages.extend(known.iter().cloned());
+                cxx |= library.is_some_and(|library| library.cxx);
+                // What the table does not know is among the user's own packages, or it is not brought.
+                if known.is_empty() && own.is_empty() && need.blocks() {
+                    return Err(Refusal::new(format!("no Debian package is known to have {}", need.name))
+                        .hint(format!("name the one that has {} by `supply.packages` in Convoy.toml", need.name)));
+                }
+            }
+            _ => {}
+        }
+    }
+    if cxx {
+        packages.insert(format!("libstdc++-{}-dev", suite.gcc));
+    }
+    Ok(packages)
+}
+
+/// For the machine's own triple, a library that build scripts need besides the program.
+fn of_this_machine_too<'a>(situation: &Situation<'a>) -> Option<&'a Need> {
+    let own = situation.cell.target == situation.host.rustc.host;
+    let both = |need: &&Need| need.side == Side::Host && need.kind == NeedKind::SystemLibrary && need.blocks();
+    situation.needs.iter().filter(|_| own).find(both)
+}
+
+/// Whether packages may and can come to this machine.
+fn may_be_brought(situation: &Situation<'_>, archive: &Archive, name: &str) -> Result<(), Refusal> {
+    let host = situation.host;
+    if !situation.may_provision {
+        return Err(Refusal::new(format!("the sysroot {name} is not here, and nothing may be provisioned")));
+    }
+    // What is locked and fetched needs no apt.
+    if host.fetched_sysroots.contains(name) {
+        return Ok(());
+    }
+    if situation.offline {
+        return Err(Refusal::new(format!("the sysroot {name} is not in convoy's cache, and `--offline` is set"))
+            .hint("build once without `--offline`, or unpack a packed one: `cargo convoy supply unpack FILE`"));
+    }
+    let Some(apt) = &host.apt else {
+        return Err(Refusal::new("this machine has no apt to bring Debian's packages with").hint(
+            "pack them on a machine that has (`cargo convoy supply pack FILE`) and unpack them here \
+             (`cargo convoy supply unpack FILE`)",
+        ));
+    };
+    if archive.mirrors.is_empty() && apt.mirror.is_none() {
+        return Err(Refusal::new(format!("apt on this machine ({}) names no archive of Debian", apt.distribution))
+            .hint(NO_MIRROR));
+    }
+    Ok(())
+}
+
+/// What to write where apt knows other archives than Debian's: on Ubuntu, the usual CI runner.
+const NO_MIRROR: &str = "install `debian-archive-keyring` and write to Convoy.toml: [supply] mirrors = \
+    [\"http://<a Debian mirror>/debian\"], keyring = \"/usr/share/keyrings/debian-archive-keyring.gpg\"";
+
+/// A compiler compiles no headers of a newer libstdc++ than its own.
+pub(super) fn require_gcc(offer: &SysrootOffer, compiler: &str, version: &str) -> Result<(), Refusal> {
+    let major: Option<u32> = version.split('.').next().and_then(|major| major.parse().ok());
+    let suite = offer.suite;
+    match major {
+        Some(major) if major >= suite.gcc => Ok(()),
+        _ => Err(Refusal::new(format!(
+            "`{compiler}` {version} is older than the libstdc++ {} of {}",
+            suite.gcc, suite.release
+        ))),
+    }
+}
+
+/// zig has a C++ library of its own, whose types are not those that a distribution's libraries were built with.
+pub(super) fn refuse_libcxx(situation: &Situation<'_>) -> Result<(), Refusal> {
+    let table = Table::embedded();
+    let cxx = situation.needs.iter().find(|need| {
+        need.kind == NeedKind::SystemLibrary
+            && need.side == Side::Target
+            && table.libraries.get(&need.name).is_some_and(|library| library.cxx)
+    });
+    match cxx {
+        Some(need) => Err(Refusal::new(format!(
+            "{}, which crate `{}` needs, is a C++ library built with libstdc++, and zig compiles with libc++",
+            need.name, need.package
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Where the linker finds the libraries of a multiarch target.
+pub(super) fn serves(target: Option<&Target>) -> bool {
+    target.is_some_and(|target| target.multiarch.is_some())
+}
+
+/// One sysroot for all cells that take the same release and architecture from the same archive.
+pub(super) fn gather(cells: &[CellPlan], wanted: BTreeMap<String, SysrootPlan>) -> Vec<SysrootPlan> {
+    let mut gathered: BTreeMap<SysrootKey, SysrootPlan> = BTreeMap::new();
+    for cell in cells.iter().filter(|cell| cell.status == Status::Buildable) {
+        let Some(plan) = wanted.get(&cell.cell.id) else { continue };
+        gathered
+            .entry(plan.key.clone())
+            .and_modify(|known| known.packages.extend(plan.packages.iter().cloned()))
+            .or_insert_with(|| plan.clone());
+    }
+    gathered.into_values().collect()
+}
