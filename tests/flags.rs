@@ -176,3 +176,18 @@ fn project_and_cache_paths_may_hold_spaces_and_quotes() {
     assert_eq!(run(qemu, &["-L", "/usr/aarch64-linux-gnu", program.as_str()]), "42\n");
     assert!(project.dir.join("a cache/v1/CACHEDIR.TAG").is_file());
 }
+
+#[test]
+fn a_cc_crate_that_ends_options_before_files_compiles_with_zig() {
+    // This version does so for every compiler that it takes for clang.
+    let project = Project::empty("end-of-options")
+        .manifest("answer", "[build-dependencies]\ncc = \"=1.2.8\"\n")
+        .file("build.rs", "fn main() {\n    cc::Build::new().file(\"answer.c\").compile(\"answer\");\n}\n")
+        .file("answer.c", "int answer(void) { return 42; }\n")
+        .file(
+            "src/main.rs",
+            "unsafe extern \"C\" {\n    safe fn answer() -> i32;\n}\n\nfn main() {\n    println!(\"{}\", answer());\n}\n",
+        );
+    project.build(&format!("{MUSL},darwin/arm64")).ends(0);
+    assert_eq!(run(project.dist(&format!("{MUSL}/answer")), &[]), "42\n");
+}

@@ -73,6 +73,9 @@ pub enum Command {
     /// List or remove what convoy keeps outside the project
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// Say, renew, pack or unpack the Debian packages that targets take libraries from
+    #[command(subcommand)]
+    Supply(SupplyCommand),
     /// Write a commented Convoy.toml; never overwrites
     Init(InitArgs),
     /// Print a completion script for a shell
@@ -222,6 +225,8 @@ pub enum SchemaKind {
     Verify,
     /// `cache list --json`.
     Cache,
+    /// `supply list --json`.
+    Supply,
     /// `why --json`.
     Why,
     /// `doctor --json`.
@@ -240,6 +245,45 @@ pub enum CacheCommand {
         #[arg(long)]
         force: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SupplyCommand {
+    /// List the sysroots that are unpacked on this machine, with size and last use
+    List(JsonArgs),
+    /// Choose the packages of Convoy.lock anew, from what the archive has now
+    Update(SupplyUpdateArgs),
+    /// Write one file with all that Convoy.lock names, for a machine without network or a CI cache
+    Pack(SupplyPackArgs),
+    /// Take the packages of a packed file into convoy's cache
+    Unpack {
+        /// The packed file
+        #[arg(value_name = "FILE")]
+        file: Utf8PathBuf,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct SupplyUpdateArgs {
+    #[command(flatten)]
+    selection: SelectionArgs,
+}
+
+impl SupplyUpdateArgs {
+    /// The selection.
+    pub fn validate(self) -> Result<Selection, clap::Error> {
+        self.selection.validate()
+    }
+}
+
+#[derive(Args, Debug)]
+pub struct SupplyPackArgs {
+    /// The file to write
+    #[arg(value_name = "FILE")]
+    pub file: Utf8PathBuf,
+    /// Path to Cargo.toml
+    #[arg(long, value_name = "PATH")]
+    pub manifest_path: Option<Utf8PathBuf>,
 }
 
 #[derive(Args, Debug)]

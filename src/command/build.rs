@@ -9,6 +9,7 @@ use camino::Utf8Path;
 
 use crate::catalog::Catalog;
 use crate::command::prepare::{Network, Prepared, Project, Warning, look, prepare, run_id};
+use crate::command::sysroots::Bringer;
 use crate::command::{current_dir, kept, print_json};
 use crate::error::{Error, Exit, Result};
 use crate::host::{CacheDir, HostFacts};
@@ -108,14 +109,18 @@ impl Build<'_> {
         let mut manifest = self.empty_manifest(&project);
         let mut exit = Exit::Success;
         for cell in project.plan.cells.iter().filter(|cell| cell.status == Status::Blocked) {
-            exit = exit.worst(Exit::Blocked);
-            self.reporter.error(Phase::Plan, cell.because.clone()).target(&cell.cell.id).code("blocked").send();
+            let (own, status, code) = match cell.broken {
+                true => (Exit::Work, FailedStatus::Failed, "supply-failed"),
+                false => (Exit::Blocked, FailedStatus::Blocked, "blocked"),
+            };
+            exit = exit.worst(own);
+            self.reporter.error(Phase::Plan, cell.because.clone()).target(&cell.cell.id).code(code).send();
             self.tell_hint(cell.hint.as_deref());
             manifest.failed.push(failed(
                 cell,
                 &project,
-                FailedStatus::Blocked,
-                "blocked",
+                status,
+                code,
                 &cell.because,
                 cell.hint.clone(),
             ));
@@ -238,7 +243,12 @@ impl Build<'_> {
             }
             for provision in wanted {
                 self.interrupt.check()?;
-                self.bring(&provision, &mut prepared.project.host, cache)?;
+                if provision.kind == ProvisionKind::Sysroot {
+                    let Build { selection, reporter, interrupt, .. } = *self;
+                    Bringer { selection, cache, reporter, interrupt }.bring(&provision.name, prepared)?;
+                } else {
+                    self.bring(&provision, &mut prepared.project.host, cache)?;
+                }
             }
             prepared.decide();
         }
@@ -281,7 +291,7 @@ impl Build<'_> {
                     }
                 }
             }
-            // No plan names one yet.
+            // It changes the project's lock, too.
             ProvisionKind::Sysroot => {}
             ProvisionKind::Zig => {
                 let size = provision.bytes.map(|bytes| format!(", about {}", table::size_text(bytes)));

@@ -7,9 +7,12 @@ mod doctor;
 mod init;
 mod kept;
 mod prepare;
+mod supply;
+mod sysroots;
 mod targets;
 mod verify;
 mod why;
+mod zig;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -85,17 +88,13 @@ fn dispatch(command: Command, style: Style) -> Result<Exit, Failed> {
         Command::Verify(args) => Ok(verify::verify(&args.files, args.target.as_deref(), args.json, style)?),
         Command::Schema(args) => Ok(docs::schema(args.kind)?),
         Command::Cache(command) => Ok(cache::cache(&command)?),
+        Command::Supply(command) => supply::supply(command, style),
         Command::Init(args) => Ok(init::init(args.manifest_path.as_deref())?),
         Command::Completions(args) => Ok(docs::completions(args.shell)?),
         Command::Man(args) => Ok(docs::man(&args.dir)?),
-        Command::Zig(zig) => Ok(run_zig(&zig)?),
+        Command::Zig(zig) => Ok(zig::zig(zig)?),
         Command::Link(_) => unreachable!("handled by `main`, as its exit code is another's"),
     }
-}
-
-fn run_zig(zig: &cargo_zigbuild::Zig) -> Result<Exit> {
-    zig.execute().map_err(|error| Error::work(format!("{error:#}")))?;
-    Ok(Exit::Success)
 }
 
 fn style(output: &OutputArgs) -> Style {

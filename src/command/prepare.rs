@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
 use crate::command::current_dir;
+use crate::command::sysroots::Locked;
 use crate::config::{self, Environment, Settings};
 use crate::error::{Error, Result};
 use crate::evidence::{self, Evidence};
@@ -76,6 +77,8 @@ pub(super) struct Prepared {
     pub evidence: BTreeMap<String, Evidence>,
     /// What `cargo metadata` printed.
     pub metadata: String,
+    /// `Convoy.lock`.
+    pub locked: Locked,
 }
 
 /// Whether cargo may go online while the graph is read.
@@ -182,7 +185,7 @@ pub(super) fn prepare(
     let slices = slices(&graph, selection, &manifest, &cells, &settings, &host)?;
     let target_dir = selection.target_dir.as_ref().map_or_else(|| graph.target_directory(), |dir| cwd.join(dir));
     let mut read = graph.local_manifests();
-    read.extend([root.join("Cargo.lock"), root.join("Convoy.toml")]);
+    read.extend([root.join("Cargo.lock"), root.join("Convoy.toml"), root.join("Convoy.lock")]);
     let packages = slices
         .iter()
         .map(|(id, slice)| (id.clone(), slice.target.iter().map(|package| package.dir.clone()).collect()))
@@ -215,8 +218,13 @@ pub(super) fn prepare(
     let needs = judged(&slices, &cells, &settings, &project.host, &evidence);
     project.host.libraries =
         host::find_libraries(&wanted(&needs, &cells, &project.host), &project.host.rustc.host, cache);
+    let locked = Locked::read(project.workspace_root.join("Convoy.lock"))?;
+    if wants_sysroots(&needs, &cells, &settings, &project.host) {
+        project.host.apt = host::apt(cache);
+        locked.look_up(cache, &mut project.host);
+    }
     let mut prepared =
-        Prepared { project, settings, cells, needs, forced, failed: BTreeMap::new(), slices, evidence, metadata };
+        Prepared { locked, project, settings, cells, needs, forced, failed: BTreeMap::new(), slices, evidence, metadata };
     prepared.recall();
     prepared.decide();
     // Taking a graph of many hundred packages apart costs as much as judging it, and the process gives it back anyway.
@@ -304,6 +312,27 @@ fn wanted(needs: &BTreeMap<String, Vec<Need>>, cells: &[Cell], host: &HostFacts)
     wanted
 }
 
+/// Whether a sysroot may come into question: a library that this machine does not have, or a word of the user's.
+fn wants_sysroots(
+    needs: &BTreeMap<String, Vec<Need>>,
+    cells: &[Cell],
+    settings: &Settings,
+    host: &HostFacts,
+) -> bool {
+    cells.iter().filter(|cell| cell.target.contains("-linux-gnu")).any(|cell| {
+        let supply = settings.for_names(matrix::names_of(cell)).supply;
+        let here = host.libraries.get(&cell.target);
+        let lacking = |need: &Need| {
+            need.kind == NeedKind::SystemLibrary
+                && need.side == Side::Target
+                && (!cell.floor_by_default || here.is_none_or(|here| !here.contains_key(&need.name)))
+        };
+        supply.prefers_sysroot()
+            || !supply.packages.is_empty()
+            || needs.get(&cell.id).into_iter().flatten().any(lacking)
+    })
+}
+
 impl Prepared {
     /// Plans from what is known now; again after something was brought or refused.
     pub fn decide(&mut self) {
@@ -381,16 +410,32 @@ fn wanted_triples(
     host: &HostFacts,
     interrupt: &Interrupt,
 ) -> Result<BTreeSet<String>> {
+    let root = &workspace_root(manifest, cwd, interrupt)?;
+    let files = settings_files(manifest, root)?;
+    let settings = config::settle(selection, &Environment::of_process(), &files, root, cwd)?;
+    let (cells, _) = settled_cells(&settings, host, cwd)?;
+    Ok(triples_of(&cells, host))
+}
+
+/// The folder of the workspace that a manifest belongs to.
+fn workspace_root(manifest: &Utf8Path, cwd: &Utf8Path, interrupt: &Interrupt) -> Result<Utf8PathBuf> {
     let mut command = host::cargo_command();
     command.current_dir(cwd).args(["locate-project", "--workspace", "--message-format=plain", "--manifest-path"]);
     let done = interrupt.output(command.arg(manifest))??;
     let told = String::from_utf8_lossy(&done.stdout);
     let root = Utf8Path::new(told.trim()).parent().filter(|_| done.status.success());
-    let root = root.ok_or_else(|| Error::work("`cargo locate-project` did not name the workspace"))?;
-    let files = settings_files(manifest, root)?;
-    let settings = config::settle(selection, &Environment::of_process(), &files, root, cwd)?;
-    let (cells, _) = settled_cells(&settings, host, cwd)?;
-    Ok(triples_of(&cells, host))
+    root.map(Utf8Path::to_owned).ok_or_else(|| Error::work("`cargo locate-project` did not name the workspace"))
+}
+
+/// The workspace's folder and its settings, for commands that need no graph.
+pub(super) fn find_workspace(manifest_path: Option<&Utf8Path>) -> Result<(Utf8PathBuf, Settings)> {
+    let cwd = current_dir()?;
+    let selection = Selection { manifest_path: manifest_path.map(Utf8Path::to_owned), ..Selection::default() };
+    let manifest = find_manifest(&selection, &cwd)?;
+    let root = workspace_root(&manifest, &cwd, &Interrupt::default())?;
+    let files = settings_files(&manifest, &root)?;
+    let settings = config::settle(&selection, &Environment::of_process(), &files, &root, &cwd)?;
+    Ok((root, settings))
 }
 
 fn triples_of(cells: &[Cell], host: &HostFacts) -> BTreeSet<String> {

@@ -10,9 +10,10 @@ use std::fmt;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
-use crate::catalog::{DEFAULT_MATRIX, Glibc};
+use crate::catalog::{Catalog, DEFAULT_MATRIX, Glibc};
 use crate::error::{Error, Result};
 use crate::request::{RouteKind, Selection};
+use crate::sysroot::Archive;
 pub use file::{ConfigFile, load, metadata_files};
 pub use supply::{SupplySettings, SupplySource};
 
@@ -251,6 +252,12 @@ impl Settings {
             }
         }
         merged
+    }
+
+    /// Where the packages of a sysroot come from: the archive that all share, or the one of a triple's own.
+    pub fn archive_of(&self, triple: Option<&str>) -> Archive {
+        let platform = triple.and_then(|triple| Catalog::embedded().target(triple)?.platform.as_deref());
+        self.for_names(triple.into_iter().chain(platform)).supply.archive()
     }
 
     /// Each value's origin, for `plan -v`.

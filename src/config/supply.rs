@@ -3,6 +3,8 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Deserializer, de};
 
+use crate::sysroot::Archive;
+
 /// A `[supply]` or `[target.X.supply]` table.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case", default)]
@@ -62,6 +64,15 @@ impl SupplySettings {
     /// Whether something may supply libraries.
     pub fn allows(&self, source: SupplySource) -> bool {
         self.order.as_ref().is_none_or(|order| order.contains(&source))
+    }
+
+    /// Where packages come from.
+    pub fn archive(&self) -> Archive {
+        Archive {
+            mirrors: self.mirrors.clone().unwrap_or_default(),
+            keyring: self.keyring.clone(),
+            snapshot: self.snapshot.clone(),
+        }
     }
 
     /// Whether a sysroot is wanted even where this machine's own packages would do.

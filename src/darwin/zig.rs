@@ -29,7 +29,8 @@ pub fn zig_target(arch: &str, min_os: &str) -> String {
 ///
 /// Build scripts take it for a clang of Apple's and pass what only that understands, or what names another machine:
 /// `--target=arm64-apple-macosx`, `-arch`, `-isysroot <the stubs>` (which hold no headers; zig brings its own),
-/// `-mmacosx-version-min`. zig's own default of instrumenting unoptimised C is switched off: its runtime is only there
+/// `-mmacosx-version-min`. zig refuses the `--` that some versions of the `cc` crate put before files
+/// (<https://github.com/ziglang/zig/issues/14837>). zig's own default of instrumenting unoptimised C is switched off: its runtime is only there
 /// when zig links (<https://github.com/ziglang/zig/issues/23052>).
 pub fn compiler_script(zig: &Utf8Path, language: Language, target: &str) -> String {
     let driver = match language {
@@ -48,7 +49,7 @@ while [ "$count" -gt 0 ]; do
   shift
   count=$((count - 1))
   case $argument in
-    --target=* | -mmacosx-version-min=* | -mmacos-version-min=* | -isysroot?*) ;;
+    -- | --target=* | -mmacosx-version-min=* | -mmacos-version-min=* | -isysroot?*) ;;
     -target | -arch | -isysroot) if [ "$count" -gt 0 ]; then shift; count=$((count - 1)); fi ;;
     *) set -- "$@" "$argument" ;;
   esac
@@ -146,6 +147,7 @@ mod tests {
             format!("{ours} -O2 -c a b.c -o x")
         );
         assert_eq!(run(&["-mmacosx-version-min=11.0", "-target", "x", "-E"]), format!("{ours} -E"));
+        assert_eq!(run(&["-c", "--", "a.c"]), format!("{ours} -c a.c"));
         assert_eq!(run(&["-arch"]), ours);
         assert_eq!(run(&[]), ours);
     }

@@ -45,6 +45,8 @@ struct Places {
     /// Folders of libraries without one.
     lib: Vec<Utf8PathBuf>,
     by: FoundBy,
+    /// Whether the triple is this machine's own.
+    own: bool,
 }
 
 const VARIABLES: [&str; 3] = ["PKG_CONFIG_PATH", "PKG_CONFIG_LIBDIR", "PKG_CONFIG_SYSROOT_DIR"];
@@ -98,7 +100,7 @@ impl Places {
             lib.extend(["/usr/lib64", "/usr/lib", "/usr/local/lib", "/lib64", "/lib"].map(Into::into));
         }
         let by = if by_user { FoundBy::User } else { FoundBy::Machine };
-        Self { pkg_config: pkg_config.cloned(), variables, pc, lib, by }
+        Self { pkg_config: pkg_config.cloned(), variables, pc, lib, by, own }
     }
 
     fn find(&self, name: &str, memory: &Memory) -> Option<FoundLibrary> {
@@ -109,9 +111,16 @@ impl Places {
         };
         let by_pkg_config = in_pkg_config.and_then(|name| self.ask_pkg_config(name, memory));
         by_pkg_config.or_else(|| {
-            let links = library.filter(|library| library.pkg_config.is_none())?.link.as_slice();
-            let files: Option<Vec<Utf8PathBuf>> = links.iter().map(|link| self.file(link)).collect();
-            let file = files?.into_iter().next()?;
+            let library = library?;
+            let file = match &library.runtime {
+                Some(runtime) if self.own => self.first(std::slice::from_ref(runtime))?,
+                _ if library.pkg_config.is_some() => return None,
+                _ => {
+                    let files: Option<Vec<_>> =
+                        library.link.iter().map(|link| self.first(&[format!("lib{link}.so"), format!("lib{link}.a")])).collect();
+                    files?.into_iter().next()?
+                }
+            };
             Some(FoundLibrary { version: None, by: self.by, file })
         })
     }
@@ -137,8 +146,8 @@ impl Places {
         Some(FoundLibrary { version: Some(version.trim().to_owned()), by: self.by, file })
     }
 
-    fn file(&self, link: &str) -> Option<Utf8PathBuf> {
-        let names = [format!("lib{link}.so"), format!("lib{link}.a")];
+    /// The first of these names in a folder of libraries.
+    fn first(&self, names: &[String]) -> Option<Utf8PathBuf> {
         self.lib.iter().flat_map(|dir| names.iter().map(move |name| dir.join(name))).find(|file| file.is_file())
     }
 }

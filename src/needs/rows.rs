@@ -93,6 +93,9 @@ pub struct Library {
     pub pkg_config: Option<String>,
     /// The names that a linker is given.
     pub link: Vec<String>,
+    /// The file of the runtime library that is enough on this machine itself, for build scripts that link it where
+    /// pkg-config knows none.
+    pub runtime: Option<String>,
     /// Debian's packages with headers and library.
     pub debian: Vec<String>,
     /// The same in Debian 11, where they differ.

@@ -72,11 +72,7 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<SysrootOffer, Refusal> 
             broken: refused.work,
         });
     }
-    let archive = Archive {
-        mirrors: supply.mirrors.clone().unwrap_or_default(),
-        keyring: supply.keyring.clone(),
-        snapshot: supply.snapshot.clone(),
-    };
+    let archive = supply.archive();
     let here = host.sysroots.get(&name).is_some_and(|sysroot| packages.is_subset(&sysroot.requested));
     if !here {
         may_be_brought(situation, &archive, &name)?;

@@ -200,21 +200,15 @@ fn turn_on(chain: &Chain<'_>, index: usize, feature: &str, then_needs: Vec<Strin
                 "turn on the feature `{feature}` of `{}` {}: a dependency of your own on it does, for the whole graph",
                 package.name, package.version
             ),
-            format!("cargo add {}@{} --features {feature}", package.name, compatible(&package.version)),
+            // Of a shorter version `cargo add` does not find the features.
+            format!("cargo add {}@{} --features {feature}", package.name, without_build(&package.version)),
         ),
     };
     Remedy { kind: RemedyKind::Feature, text, command: Some(command), then_needs }
 }
 
-/// The shortest requirement that takes the same line of versions.
-fn compatible(version: &str) -> String {
-    let parts: Vec<&str> = version.split(['.', '+', '-']).take(3).collect();
-    match parts.as_slice() {
-        ["0", "0", patch] => format!("0.0.{patch}"),
-        ["0", minor, ..] => format!("0.{minor}"),
-        [major, ..] => (*major).to_owned(),
-        [] => version.to_owned(),
-    }
+fn without_build(version: &str) -> &str {
+    version.split('+').next().unwrap_or(version)
 }
 
 /// Where the user can turn a feature off: climbs from a package's feature to the feature of a package that depends on it

@@ -89,6 +89,38 @@ pub struct CacheEntry {
     pub bytes: u64,
 }
 
+/// What `supply list --json` prints.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct SupplyReport {
+    /// Version of this structure.
+    pub schema: u32,
+    /// Always `supply`.
+    pub kind: String,
+    /// The cache's folder.
+    pub root: String,
+    /// The sysroots that are unpacked.
+    pub sysroots: Vec<ListedSysroot>,
+}
+
+/// A sysroot that is unpacked on this machine.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct ListedSysroot {
+    /// Which.
+    #[serde(flatten)]
+    pub key: SysrootKey,
+    /// The digest of what is in it.
+    pub digest: String,
+    /// The number of its packages.
+    pub packages: usize,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// When a build last used it.
+    #[schemars(with = "Option<String>")]
+    pub last_used: Option<jiff::Timestamp>,
+    /// Its folder.
+    pub root: String,
+}
+
 /// What `why --json` prints.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct WhyReport {

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 pub use human::{Human, Style};
 pub use json::{
-    CacheEntry, CacheReport, DoctorCell, DoctorReport, Lack, OfferRow, TargetRow, TargetsReport, VerifiedFile,
+    CacheEntry, CacheReport, ListedSysroot, SupplyReport, DoctorCell, DoctorReport, Lack, OfferRow, TargetRow, TargetsReport, VerifiedFile,
     VerifyReport, WhyCell, WhyNeed, WhyReport, WhyStep,
 };
 

@@ -1,0 +1,169 @@
+//! A project's sysroots: what `Convoy.lock` holds, what is here of it, and bringing what a plan asks for.
+
+use std::time::Instant;
+
+use camino::Utf8PathBuf;
+
+use crate::command::prepare::Prepared;
+use crate::error::{Error, Result};
+use crate::host::{AptFacts, CacheDir, HostFacts};
+use crate::interrupt::Interrupt;
+use crate::lock::{ConvoyLock, LockedSysroot};
+use crate::provision::sysroot::{self, Limits, Progress, Sysroots};
+use crate::report::table::size_text;
+use crate::report::{Phase, Reporter};
+use crate::request::Selection;
+use crate::sysroot::{RefusedSysroot, SysrootPlan};
+
+/// The project's lock, and where it lies.
+#[derive(Clone, Debug)]
+pub(super) struct Locked {
+    pub path: Utf8PathBuf,
+    pub lock: ConvoyLock,
+    /// Whether the file is there.
+    pub exists: bool,
+}
+
+impl Locked {
+    /// What a file says; none of it where there is no file.
+    pub(super) fn read(path: Utf8PathBuf) -> Result<Self> {
+        let lock = ConvoyLock::read(&path)?;
+        Ok(Self { exists: lock.is_some(), lock: lock.unwrap_or_default(), path })
+    }
+
+    /// Tells the host's facts which locked sysroots are here, or could be unpacked without apt and network.
+    pub(super) fn look_up(&self, cache: &CacheDir, host: &mut HostFacts) {
+        for locked in self.lock.sysroots() {
+            let name = locked.key.to_string();
+            if let Some(sysroot) = sysroot::in_cache(cache, locked) {
+                host.sysroots.insert(name, sysroot);
+            } else if sysroot::is_fetched(cache, locked) {
+                host.fetched_sysroots.insert(name);
+            }
+        }
+    }
+}
+
+/// Who brings sysroots.
+pub(super) struct Bringer<'a> {
+    pub selection: &'a Selection,
+    pub cache: &'a CacheDir,
+    pub reporter: &'a Reporter,
+    pub interrupt: &'a Interrupt,
+}
+
+impl Bringer<'_> {
+    /// Brings one that the plan names: what is locked, else what the archive has now, which is then locked. A refusal is
+    /// noted among the host's facts, for the next plan.
+    pub(super) fn bring(&self, name: &str, prepared: &mut Prepared) -> Result<()> {
+        let wanted = |plan: &&SysrootPlan| plan.key.to_string() == name;
+        let Some(plan) = prepared.project.plan.sysroots.iter().find(wanted).cloned() else { return Ok(()) };
+        let known = prepared.locked.lock.get(&plan.key).filter(|locked| plan.packages.is_subset(&locked.requested));
+        let locked = match known.cloned() {
+            Some(locked) => locked,
+            None => {
+                self.may_lock(&plan, prepared)?;
+                match self.resolve(&plan, prepared)? {
+                    Ok(locked) => locked,
+                    Err(refused) => return self.refuse(name, refused, prepared),
+                }
+            }
+        };
+        let started = Instant::now();
+        let bytes = locked.size();
+        let count = locked.packages.len();
+        let message = format!("the sysroot {name} ({count} Debian packages, {}, unpacked for convoy alone)", size_text(bytes));
+        self.reporter.info(Phase::Provision, message).send();
+        let progress = |progress: Progress| self.tell(name, progress);
+        let apt = prepared.project.host.apt.clone();
+        match self.sysroots(apt.as_ref(), &progress).bring(&locked, &plan.archive)? {
+            Ok(sysroot) => {
+                self.lock(locked, prepared)?;
+                prepared.project.host.sysroots.insert(name.to_owned(), sysroot);
+                let done = format!("the sysroot {name} is here");
+                self.reporter.debug(Phase::Provision, done).took(started.elapsed()).send();
+                Ok(())
+            }
+            Err(refused) => self.refuse(name, refused, prepared),
+        }
+    }
+
+    /// What the archive has now; what the lock asked for before stays in it.
+    pub(super) fn resolve(
+        &self,
+        plan: &SysrootPlan,
+        prepared: &Prepared,
+    ) -> Result<std::result::Result<LockedSysroot, RefusedSysroot>> {
+        let Some(apt) = &prepared.project.host.apt else {
+            let reason = "this machine has no apt to resolve its packages with".to_owned();
+            return Ok(Err(RefusedSysroot { reason, hint: None, work: false }));
+        };
+        let mut plan = plan.clone();
+        plan.packages.extend(prepared.locked.lock.get(&plan.key).into_iter().flat_map(|old| old.requested.clone()));
+        let names: Vec<&str> = plan.packages.iter().map(String::as_str).collect();
+        let message = format!("resolving {} (apt): {}", plan.key, names.join(", "));
+        self.reporter.info(Phase::Provision, message).send();
+        let name = plan.key.to_string();
+        self.sysroots(Some(apt), &|progress| self.tell(&name, progress)).resolve(&plan)
+    }
+
+    fn sysroots<'b>(&'b self, apt: Option<&'b AptFacts>, progress: &'b dyn Fn(Progress)) -> Sysroots<'b> {
+        let limits = Limits::default();
+        Sysroots { apt, cache: self.cache, offline: self.selection.offline, limits, interrupt: self.interrupt, progress }
+    }
+
+    fn tell(&self, name: &str, progress: Progress) {
+        const MIB: u64 = 1 << 20;
+        let step = |message: &str, done: usize, total: usize| {
+            self.reporter.info(Phase::Provision, message).target(name).progress(done, total).send();
+        };
+        match progress {
+            Progress::Waiting => {
+                let message = "another run brings packages: waiting for it";
+                self.reporter.info(Phase::Provision, message).target(name).code("waiting").send();
+            }
+            Progress::Fetching { done, total } => {
+                step("MiB fetched", (done / MIB) as usize, (total / MIB) as usize);
+            }
+            Progress::Unpacking { done, total } => step("packages unpacked", done, total),
+        }
+    }
+
+    /// Keeps what was chosen, for later builds and other machines.
+    pub(super) fn lock(&self, locked: LockedSysroot, prepared: &mut Prepared) -> Result<()> {
+        if prepared.locked.lock.get(&locked.key) == Some(&locked) {
+            return Ok(());
+        }
+        prepared.locked.lock.set(locked);
+        match prepared.locked.lock.write(&prepared.locked.path) {
+            Ok(_) => prepared.locked.exists = true,
+            Err(error) => {
+                let message = format!("Convoy.lock could not be written, so another build may take other packages: {error}");
+                self.reporter.warning(Phase::Provision, message).code("lock-not-written").send();
+            }
+        }
+        Ok(())
+    }
+
+    fn may_lock(&self, plan: &SysrootPlan, prepared: &Prepared) -> Result<()> {
+        if !self.selection.locked {
+            return Ok(());
+        }
+        let told = if prepared.locked.exists {
+            format!("Convoy.lock does not hold all that {} is to have, and `--locked` forbids to change it", plan.key)
+        } else {
+            format!("there is no Convoy.lock to take the packages of {} from, and `--locked` forbids to write one", plan.key)
+        };
+        Err(Error::usage(told).hint("run `cargo convoy supply update`, and commit Convoy.lock"))
+    }
+
+    fn refuse(&self, name: &str, refused: RefusedSysroot, prepared: &mut Prepared) -> Result<()> {
+        self.interrupt.check()?;
+        self.reporter
+            .warning(Phase::Provision, format!("the sysroot {name}: {}", refused.reason))
+            .code("sysroot-missing")
+            .send();
+        prepared.project.host.refused_sysroots.insert(name.to_owned(), refused);
+        Ok(())
+    }
+}
