@@ -359,7 +359,8 @@ impl Build<'_> {
             ..Expectation::of_triple(&cell.cell.target, catalog)
         };
         let dirs = || prepared.packages.get(id).cloned().unwrap_or_default();
-        let Checked { sha256, size, inspection, mut findings } = checker.check(&artifact.path, expectation, &dirs)?;
+        let Checked { sha256, size, inspection, mut findings, runtime_packages, sonames } =
+            checker.check(&artifact.path, expectation, &dirs)?;
         if self.options.smoke {
             let target = catalog.target(&cell.cell.target);
             let host = &prepared.host.rustc.host;
@@ -369,6 +370,7 @@ impl Build<'_> {
                 target,
                 host,
                 cell.cell.cpu.as_deref(),
+                None,
                 self.interrupt,
             )?;
             self.reporter.info(Phase::Smoke, format!("{}: {}", artifact.bin.name, finding.message)).target(id).send();
@@ -430,6 +432,8 @@ impl Build<'_> {
             linker: inspection.linker.clone(),
             interpreter: inspection.interpreter().map(str::to_owned),
             needed: inspection.needed.clone(),
+            runtime_packages,
+            sonames,
             glibc: inspection.glibc().map(|seen| GlibcRow { floor: cell.cell.floor, seen: Some(seen) }),
             min_os: inspection.min_os().map(str::to_owned),
             verified: true,

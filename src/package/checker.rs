@@ -2,6 +2,7 @@
 //! again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,8 @@ use crate::files;
 use crate::host::{Stamp, this_program};
 use crate::link;
 use crate::package::Place;
-use crate::verify::{self, Expectation, Finding, Inspection, inspect, judge};
+use crate::sysroot::{Libraries, RuntimePackage, Soname, read_control, runtime_packages, sonames};
+use crate::verify::{self, Expectation, Facts, Finding, Inspection, Linkage, inspect, judge};
 
 /// What was found in one file.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -25,6 +27,10 @@ pub struct Checked {
     pub inspection: Option<Inspection>,
     /// What was judged.
     pub findings: Vec<Finding>,
+    /// The Debian packages that it needs at run time, where it was linked against a sysroot.
+    pub runtime_packages: Vec<RuntimePackage>,
+    /// The releases that have the libraries which it needs, where these are known.
+    pub sonames: Vec<Soname>,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -68,7 +74,8 @@ impl Checker {
         package_dirs: &dyn Fn() -> Vec<Utf8PathBuf>,
     ) -> Result<Checked> {
         expectation.link = link::record_for(path);
-        // A digest, because the link record may name thousands of symbols and every run reads the memory.
+        // A digest, because the link record may name thousands of symbols and every run reads the memory. The sysroot is in
+        // it by its own digest: its libraries are read below.
         let key = files::sha256(format!("{expectation:?}"));
         let stamp = Stamp::of(path);
         if let Some(known) = self.memory.checked.get(path)
@@ -85,6 +92,7 @@ impl Checker {
                 // The objects tell more than the file, of which lld writes the first one's level only.
                 let objects = expectation.link.as_ref().and_then(verify::cpu_of_objects);
                 inspection.cpu = objects.or(inspection.cpu);
+                let runtime_packages = against_sysroot(&inspection, &mut expectation)?;
                 let mut findings = judge(&inspection, &expectation);
                 if findings.iter().any(|finding| finding.code == "darwin-symbol-unaccounted") {
                     // Reading the sources costs, so only where something is unaccounted for without them.
@@ -92,9 +100,17 @@ impl Checker {
                         package_dirs().iter().flat_map(|dir| darwin::declared_in_package(dir)).collect();
                     findings = judge(&inspection, &expectation);
                 }
-                Checked { sha256, size, inspection: Some(inspection), findings }
+                let sonames = sonames::known(&inspection.needed);
+                Checked { sha256, size, inspection: Some(inspection), findings, runtime_packages, sonames }
             }
-            Err(unreadable) => Checked { sha256, size, inspection: None, findings: vec![unreadable.finding()] },
+            Err(unreadable) => Checked {
+                sha256,
+                size,
+                inspection: None,
+                findings: vec![unreadable.finding()],
+                runtime_packages: Vec::new(),
+                sonames: Vec::new(),
+            },
         };
         if let Some(stamp) = stamp {
             let known = Remembered { stamp, expectation: key, checked: checked.clone() };
@@ -136,4 +152,15 @@ impl Checker {
             let _ = files::replace(&self.file, text);
         }
     }
+}
+
+/// Reads what the sysroot has for a binary that was linked against it: its libraries, to be judged, and the packages that
+/// it needs.
+fn against_sysroot(inspection: &Inspection, expectation: &mut Expectation) -> Result<Vec<RuntimePackage>> {
+    let dynamic = matches!(inspection.facts, Facts::Elf(_)) && inspection.linkage == Linkage::Dynamic;
+    let Some(sysroot) = expectation.sysroot.as_ref().filter(|_| dynamic) else { return Ok(Vec::new()) };
+    let libraries = Libraries::load(sysroot, inspection.bits, &inspection.needed, inspection.interpreter())?;
+    expectation.libraries = Some(Arc::new(libraries));
+    let control = read_control(&sysroot.control());
+    Ok(runtime_packages(&inspection.needed, &inspection.used_symbols(), &control))
 }

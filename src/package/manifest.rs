@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Format, Glibc};
 use crate::plan::RouteKind;
+use crate::sysroot::{RuntimePackage, Soname};
 use crate::verify::{Finding, Linkage};
 
 /// What a run made, and what it could not make.
@@ -95,6 +96,13 @@ pub struct ArtifactRow {
     pub interpreter: Option<String>,
     /// The libraries that it loads at start.
     pub needed: Vec<String>,
+    /// The Debian packages that a machine must have installed for these, in the release of the sysroot that it was linked
+    /// against; empty without a sysroot.
+    #[serde(default)]
+    pub runtime_packages: Vec<RuntimePackage>,
+    /// The releases of Debian that have these libraries, for those that convoy knows.
+    #[serde(default)]
+    pub sonames: Vec<Soname>,
     /// glibc: the floor asked for and what the binary really needs.
     pub glibc: Option<GlibcRow>,
     /// The oldest macOS that it starts on.

@@ -15,13 +15,15 @@ use crate::verify::{Finding, Level};
 /// Long enough for wine to set itself up on a slow machine.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Starts a binary; says what came of it. No emulator is a violation, because the run was asked for.
+/// Starts a binary; says what came of it. No emulator is a violation, because the run was asked for. `root` is the folder
+/// of the sysroot that it was linked against: qemu takes its libraries from there.
 pub fn smoke(
     binary: &Utf8Path,
     triple: &str,
     target: Option<&Target>,
     host: &str,
     cpu: Option<&str>,
+    root: Option<&Utf8Path>,
     interrupt: &Interrupt,
 ) -> Result<Finding> {
     let found = |level, code: &str, message: String| Ok(Finding { level, code: code.to_owned(), message });
@@ -41,14 +43,14 @@ pub fn smoke(
             if let Some(cpu) = cpu.filter(|cpu| cpu.starts_with("cortex-")).or(target.smoke.cpu.as_deref()) {
                 command.arg("-cpu").arg(cpu);
             }
-            if !target.expect.r#static && target.debian_arch.is_none() {
+            if !target.expect.r#static && target.debian_arch.is_none() && root.is_none() {
                 // Debian's armhf libraries are ARMv7: on an ARMv6 CPU they, not the binary, end with SIGILL.
                 return not_run(format!("this machine has no libraries for {triple} to start it with"));
             }
             if !target.expect.r#static {
                 let multiarch = target.multiarch.as_deref().unwrap_or_default();
-                let root = Utf8PathBuf::from(format!("/usr/{multiarch}"));
-                if root.is_dir() {
+                let cross = Utf8PathBuf::from(format!("/usr/{multiarch}"));
+                if let Some(root) = root.or(cross.is_dir().then_some(&cross)) {
                     command.arg("-L").arg(root);
                 }
             }

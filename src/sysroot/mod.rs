@@ -1,6 +1,12 @@
 //! Sysroots: a target's own Debian packages, unpacked and never installed. Here is what names one and what is known of
 //! it; [`crate::plan`] decides for one, [`crate::provision`] brings it.
 
+mod debversion;
+mod libraries;
+mod library;
+mod runtime;
+mod shlibs;
+pub mod sonames;
 mod suites;
 
 use std::collections::BTreeSet;
@@ -10,6 +16,10 @@ use camino::Utf8PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use libraries::{Libraries, LinkedAgainst};
+pub use library::Library;
+pub use runtime::{Control, RuntimePackage, read_control, runtime_packages};
+pub use sonames::Soname;
 pub use suites::{Suite, Suites};
 
 /// Which sysroot. A project has one for each, which holds what all of its cells ask for.

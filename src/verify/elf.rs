@@ -5,16 +5,20 @@ use std::collections::BTreeMap;
 use object::elf::{self, DT_FLAGS_1, DT_NEEDED, DT_NULL, DT_SONAME, ET_CORE, ET_DYN, ET_EXEC, ET_REL, PT_LOAD};
 use object::endian::Endianness;
 use object::read::elf::{Dyn as _, ElfFile, FileHeader, ProgramHeader as _, SectionHeader as _, Sym as _};
-use object::{Object as _, SymbolIndex};
+use object::Object as _;
 
 use super::inspection::arch_name;
 use super::unreadable::inside;
-use super::{Elf, Facts, Inspection, Kind, Linkage, Unreadable, VersionNeed, arm};
+use super::{Elf, Facts, Inspection, Kind, Linkage, UndefinedSymbol, Unreadable, VersionNeed, arm};
 use crate::catalog::{FloatAbi, Glibc};
 use crate::link::ArmAttributes;
 
 /// No real program asks for more symbol versions; a damaged table can pretend to have billions.
 const MAX_VERSIONS: usize = 1 << 16;
+
+/// How often all names may be as long as the file: symbols share strings, but a damaged table can share one long string
+/// a million times.
+const SHARED_NAMES: usize = 16;
 
 pub(super) fn inspect<E: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Result<Inspection, Unreadable> {
     refuse_truncated::<E>(bytes)?;
@@ -36,7 +40,7 @@ pub(super) fn inspect<E: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Resul
         _ if dynamic.pie || (interpreter.is_some() && !dynamic.has_soname) => Kind::Pie,
         _ => Kind::SharedLibrary,
     };
-    let versions = versions(&file)?;
+    let (versions, undefined) = wanted(&file)?;
     let comment = comment(&file);
     let arch = file.architecture();
     let arm = match arch {
@@ -62,6 +66,7 @@ pub(super) fn inspect<E: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Resul
             interpreter,
             glibc: highest_glibc(&versions),
             versions,
+            undefined,
             load_alignment: load_alignment(&file),
             arm,
             float_abi,
@@ -194,38 +199,53 @@ fn float_abi(flags: u32) -> Option<FloatAbi> {
     }
 }
 
-fn versions<E: FileHeader<Endian = Endianness>>(file: &ElfFile<'_, E>) -> Result<Vec<VersionNeed>, Unreadable> {
+/// What the file asks of its libraries: symbol versions and symbols.
+fn wanted<E: FileHeader<Endian = Endianness>>(
+    file: &ElfFile<'_, E>,
+) -> Result<(Vec<VersionNeed>, Vec<UndefinedSymbol>), Unreadable> {
     let (endian, data, sections) = (file.endian(), file.data(), file.elf_section_table());
-    let Some((mut needs, strings)) = sections.gnu_verneed(endian, data)? else { return Ok(Vec::new()) };
-    let strings = sections.strings(endian, data, strings)?;
     // The loader demands every entry; the index only ties symbols to it.
-    let (mut found, mut by_index) = (Vec::new(), BTreeMap::new());
-    while let Some((need, mut versions)) = needs.next()? {
-        let library = String::from_utf8_lossy(need.file(endian, strings)?).into_owned();
-        while let Some(version) = versions.next()? {
-            if found.len() == MAX_VERSIONS {
-                return Err(Unreadable::Damaged("the table of symbol versions has no end".to_owned()));
-            }
-            by_index.insert(version.vna_other(endian).index(), found.len());
-            found.push(VersionNeed {
-                library: library.clone(),
-                version: String::from_utf8_lossy(version.name(endian, strings)?).into_owned(),
-                weak: version.vna_flags.get(endian).contains(elf::VER_FLG_WEAK),
-                symbols: Vec::new(),
-            });
-        }
-    }
-    if let Some((indices, _)) = sections.gnu_versym(endian, data)? {
-        let symbols = file.elf_dynamic_symbol_table();
-        for (position, index) in indices.iter().enumerate() {
-            if let Some(need) = by_index.get(&index.0.get(endian).index()) {
-                let symbol = symbols.symbol(SymbolIndex(position))?;
-                let name = String::from_utf8_lossy(symbol.name(endian, symbols.strings())?).into_owned();
-                found[*need].symbols.push(name);
+    let (mut versions, mut by_index) = (Vec::new(), BTreeMap::new());
+    if let Some((mut needs, strings)) = sections.gnu_verneed(endian, data)? {
+        let strings = sections.strings(endian, data, strings)?;
+        while let Some((need, mut names)) = needs.next()? {
+            let library = String::from_utf8_lossy(need.file(endian, strings)?).into_owned();
+            while let Some(version) = names.next()? {
+                if versions.len() == MAX_VERSIONS {
+                    return Err(Unreadable::Damaged("the table of symbol versions has no end".to_owned()));
+                }
+                by_index.insert(version.vna_other(endian).index(), versions.len());
+                versions.push(VersionNeed {
+                    library: library.clone(),
+                    version: String::from_utf8_lossy(version.name(endian, strings)?).into_owned(),
+                    weak: version.vna_flags.get(endian).contains(elf::VER_FLG_WEAK),
+                    symbols: Vec::new(),
+                });
             }
         }
     }
-    Ok(found)
+    let indices = sections.gnu_versym(endian, data)?.map(|(indices, _)| indices);
+    let symbols = file.elf_dynamic_symbol_table();
+    let mut undefined = Vec::new();
+    let mut budget = data.len().saturating_mul(SHARED_NAMES);
+    for (position, symbol) in symbols.iter().enumerate() {
+        let index = indices.and_then(|indices| indices.get(position)).map(|index| index.0.get(endian).index());
+        let version = index.and_then(|index| by_index.get(&index).copied());
+        // One with a library's version is that library's, even where the program holds a copy of it.
+        if symbol.is_local() || !(symbol.is_undefined(endian) || version.is_some()) {
+            continue;
+        }
+        let name = symbols.symbol_name(endian, symbol)?;
+        budget = budget
+            .checked_sub(name.len())
+            .ok_or_else(|| Unreadable::Damaged("the table of symbols has no end".to_owned()))?;
+        let name = String::from_utf8_lossy(name).into_owned();
+        if let Some(version) = version {
+            versions[version].symbols.push(name.clone());
+        }
+        undefined.push(UndefinedSymbol { name, version, weak: symbol.is_weak() });
+    }
+    Ok((versions, undefined))
 }
 
 fn highest_glibc(versions: &[VersionNeed]) -> Option<Glibc> {

@@ -72,6 +72,10 @@ pub struct Elf {
     pub interpreter: Option<String>,
     /// Every symbol version that it asks of its libraries.
     pub versions: Vec<VersionNeed>,
+    /// Every symbol that its libraries must have. Not in the JSON: there are hundreds, and `versions` names most.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub undefined: Vec<UndefinedSymbol>,
     /// The oldest glibc that has all of these.
     pub glibc: Option<Glibc>,
     /// The smallest alignment of its loaded segments: no kernel with larger pages loads it.
@@ -97,6 +101,17 @@ pub struct VersionNeed {
     pub weak: bool,
     /// The symbols that ask for it.
     pub symbols: Vec<String>,
+}
+
+/// A symbol that an ELF file leaves to its libraries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UndefinedSymbol {
+    /// The symbol.
+    pub name: String,
+    /// Its place in [`Elf::versions`]; none for one that asks for no version.
+    pub version: Option<usize>,
+    /// Whether the program starts without it.
+    pub weak: bool,
 }
 
 /// What a PE file says.
@@ -154,6 +169,18 @@ impl Inspection {
             Facts::Pe(_) => Format::Pe,
             Facts::MachO(_) => Format::MachO,
         }
+    }
+
+    /// The symbols that its libraries must have, each with its version; without those that it starts without.
+    pub fn used_symbols(&self) -> Vec<(&str, Option<&str>)> {
+        let Facts::Elf(elf) = &self.facts else { return Vec::new() };
+        elf.undefined
+            .iter()
+            .map(|symbol| (symbol, symbol.version.and_then(|place| elf.versions.get(place))))
+            // The loader demands the version of a weak symbol too, unless that is weak itself.
+            .filter(|(symbol, version)| !symbol.weak || version.is_some_and(|version| !version.weak))
+            .map(|(symbol, version)| (symbol.name.as_str(), version.map(|version| version.version.as_str())))
+            .collect()
     }
 
     /// The ELF interpreter.

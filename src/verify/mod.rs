@@ -16,17 +16,21 @@ mod triple;
 mod unreadable;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, Glibc, Target};
 use crate::link::LinkRecord;
+use crate::sysroot::{Libraries, LinkedAgainst};
 
 pub use arm::cpu_of_objects;
 pub use infer::{infer, not_checked};
 pub use inspect::inspect;
-pub use inspection::{DynamicSymbol, Elf, Facts, Inspection, Kind, Linkage, MachO, Pe, Signature, VersionNeed};
+pub use inspection::{
+    DynamicSymbol, Elf, Facts, Inspection, Kind, Linkage, MachO, Pe, Signature, UndefinedSymbol, VersionNeed,
+};
 pub use judge::judge;
 pub use unreadable::Unreadable;
 
@@ -82,6 +86,10 @@ pub struct Expectation {
     pub link: Option<LinkRecord>,
     /// Symbols that crates of the graph declare in `#[link(kind = "framework")]` blocks (darwin; with the leading `_`).
     pub declared_symbols: BTreeSet<String>,
+    /// The sysroot that it was linked against; none where its libraries are this machine's, or it has none.
+    pub sysroot: Option<LinkedAgainst>,
+    /// What that sysroot has of the libraries that the binary needs; none before these were read.
+    pub libraries: Option<Arc<Libraries>>,
 }
 
 impl Expectation {
@@ -94,6 +102,8 @@ impl Expectation {
             cpu: None,
             link: None,
             declared_symbols: BTreeSet::new(),
+            sysroot: None,
+            libraries: None,
         }
     }
 }

@@ -6,6 +6,7 @@ mod elf;
 mod hostile;
 mod pe;
 mod shim;
+mod sysroot;
 mod toolchain;
 
 use camino::Utf8Path;

@@ -2,11 +2,11 @@
 
 use super::super::elf::glibc_of;
 use super::super::{Elf, Expectation, Finding, Inspection, Linkage, name_some};
-use super::arm;
+use super::{arm, sysroot};
 use crate::catalog::Glibc;
 
 /// Libraries of glibc itself and of the compiler's runtime that every glibc system has.
-const BASE_SYSTEM: &[&str] = &[
+pub(super) const BASE_SYSTEM: &[&str] = &[
     "libc.so.",
     "libm.so.",
     "libpthread.so.",
@@ -31,6 +31,7 @@ pub(super) fn judge(inspection: &Inspection, elf: &Elf, expectation: &Expectatio
     findings.extend(interpreter(inspection, elf, expectation));
     findings.extend(glibc(inspection, elf, expectation));
     findings.extend(libraries(inspection));
+    findings.extend(sysroot::judge(inspection, elf, expectation));
     findings.extend(page_alignment(elf, expectation));
     if let Some(level) = expectation.target.as_ref().and_then(|target| target.expect.arm) {
         findings.extend(arm::judge(inspection, elf, &level, expectation));

@@ -4,6 +4,7 @@ mod arm;
 mod elf;
 mod macho;
 mod pe;
+mod sysroot;
 
 use super::triple::Implied;
 use super::{Expectation, Facts, Finding, Inspection, Kind};
