@@ -353,9 +353,14 @@ impl Build<'_> {
     ) -> Result<Exit> {
         let id = &cell.cell.id;
         let catalog = Catalog::embedded();
+        let sysroot = cell.sysroot.as_ref().and_then(|key| Some((key, prepared.host.sysroots.get(&key.to_string())?)));
         let expectation = Expectation {
             floor: cell.cell.floor,
             cpu: cell.cell.cpu.clone(),
+            sysroot: sysroot.and_then(|(key, sysroot)| {
+                let multiarch = catalog.target(&cell.cell.target)?.multiarch.as_deref()?;
+                Some(LinkedAgainst::new(key, sysroot, multiarch))
+            }),
             ..Expectation::of_triple(&cell.cell.target, catalog)
         };
         let dirs = || prepared.packages.get(id).cloned().unwrap_or_default();
@@ -370,7 +375,7 @@ impl Build<'_> {
                 target,
                 host,
                 cell.cell.cpu.as_deref(),
-                None,
+                sysroot.map(|(_, sysroot)| sysroot.root.as_path()),
                 self.interrupt,
             )?;
             self.reporter.info(Phase::Smoke, format!("{}: {}", artifact.bin.name, finding.message)).target(id).send();

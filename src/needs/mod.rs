@@ -12,6 +12,7 @@ mod table;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::sysroot::Soname;
 pub use circumstances::Circumstances;
 pub use judge::{Asked, Knowledge, asked, judge, unread, variables};
 pub use table::Table;
@@ -118,6 +119,9 @@ pub struct Supply {
     pub name: String,
     /// Its version, where known.
     pub version: Option<String>,
+    /// What the binary is bound to by it, where that is known, and the releases of Debian that have it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sonames: Vec<Soname>,
 }
 
 /// A kind of supply.

@@ -9,6 +9,7 @@ use crate::plan::route::{Refusal, Situation, blocking};
 use crate::plan::sysroot::{self, SysrootOffer};
 use crate::plan::{Cell, CellPlan};
 use crate::request::RouteKind;
+use crate::sysroot::sonames;
 
 /// What meets a need for a library, a framework or a DLL of the target's system; none where nothing does.
 pub(super) fn find(
@@ -18,7 +19,7 @@ pub(super) fn find(
     host: &HostFacts,
     sysroot: Option<&SysrootOffer>,
 ) -> Option<Supply> {
-    let supply = |kind, version| Some(Supply { kind, name: need.name.clone(), version });
+    let supply = |kind, version| Some(Supply { kind, name: need.name.clone(), version, sonames: Vec::new() });
     let triple = match need.side {
         Side::Target => &cell.target,
         Side::Host => &host.rustc.host,
@@ -29,7 +30,8 @@ pub(super) fn find(
         // What the table does not know is among the user's own packages.
         let known = library.map(|library| library.debian_in(&sysroot.suite.name)).unwrap_or_default();
         let name = if known.is_empty() { "supply.packages".to_owned() } else { known.join(" ") };
-        return Some(Supply { kind: SupplyKind::Sysroot, name, version: None });
+        let bound: Vec<String> = sonames::of(&need.name, &sysroot.suite.name).iter().map(|name| (*name).into()).collect();
+        return Some(Supply { kind: SupplyKind::Sysroot, name, version: None, sonames: sonames::known(&bound) });
     }
     let links = library.map(|library| library.link.as_slice()).unwrap_or_default();
     if triple.ends_with("-apple-darwin") && triple != &host.rustc.host {

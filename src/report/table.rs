@@ -2,6 +2,7 @@
 
 use anstyle::AnsiColor;
 
+use crate::needs::SupplyKind;
 use crate::package::{FailedStatus, Manifest};
 use crate::plan::{Plan, Status};
 use crate::report::VerifiedFile;
@@ -107,6 +108,12 @@ pub fn plan(plan: &Plan, style: Style) -> String {
         };
         text.push_str(&format!("{id}{about}: {route}\n"));
         text.push_str(&wrapped("because ", &cell.because));
+        for need in &cell.needs {
+            let Some(supply) = need.supply.as_ref().filter(|supply| supply.kind == SupplyKind::Sysroot) else { continue };
+            let sonames: Vec<&str> = supply.sonames.iter().map(|soname| soname.soname.as_str()).collect();
+            let sonames = if sonames.is_empty() { String::new() } else { format!(" ({})", sonames.join(", ")) };
+            text.push_str(&wrapped("takes ", &format!("{} from {}{sonames}", need.name, supply.name)));
+        }
         for brought in &cell.provision {
             let size = brought.bytes.map(|bytes| format!(", about {}", size_text(bytes))).unwrap_or_default();
             let version = brought.version.clone().map(|version| format!(" {version}")).unwrap_or_default();
