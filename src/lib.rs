@@ -17,6 +17,7 @@
 //! | [`remedy`] | a need that nothing meets → the ways out |
 //! | [`learned`] | which routes failed in this project, from one run to the next |
 //! | [`sysroot`] | what names a sysroot: suites, keys, facts |
+//! | [`lock`] | `Convoy.lock`: exactly which packages the sysroots hold |
 //! | [`provision`] | brings what the plan names: std, zig, sysroots |
 //! | [`diagnose`] | a failed build's words → the tool that is to blame; pure |
 //! | [`run`] | lanes, cargo's messages, signals |
@@ -43,6 +44,7 @@ pub mod host;
 pub mod interrupt;
 pub mod learned;
 pub mod link;
+pub mod lock;
 pub mod needs;
 pub mod package;
 pub mod plan;

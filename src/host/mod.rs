@@ -1,6 +1,7 @@
 //! What this machine offers: the Rust toolchain, compilers, linkers, zig. Probing is an effect; the facts are data, so
 //! that planning can be tested with any machine's.
 
+mod apt;
 mod ask;
 mod cache;
 mod libraries;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::Glibc;
 use crate::sysroot::{RefusedSysroot, Sysroot};
+pub use apt::apt;
 pub use cache::CacheDir;
 pub use libraries::find_libraries;
 pub use probe::{foreign_gcc, probe, rustc_targets};

@@ -1,5 +1,6 @@
-//! Brings what a plan names: rustup's std for a target, std's source, zig. Each is announced in one line, written
+//! Brings what a plan names: rustup's std for a target, std's source, zig, sysroots. Each is announced in one line, written
 //! beside and renamed.
 
 pub mod std;
+pub mod sysroot;
 pub mod zig;

@@ -1,0 +1,160 @@
+//! The text of a lock → the lock. Nothing of it is taken on trust: paths become files and addresses, digests become
+//! names in the cache.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use camino::{Utf8Component, Utf8PathBuf};
+use serde::{Deserialize, Deserializer, de};
+
+use super::{ConvoyLock, LockedPackage, LockedSysroot, VERSION, damaged};
+use crate::error::{Error, Result};
+use crate::sysroot::SysrootKey;
+
+pub(super) fn parse(text: &str, name: &str) -> Result<ConvoyLock> {
+    let at = |span: Option<Range<usize>>| {
+        let line = span.map(|span| text[..text.floor_char_boundary(span.start)].matches('\n').count() + 1);
+        line.map(|line| format!("{name}:{line}")).unwrap_or_else(|| name.to_owned())
+    };
+    let refused = |error: toml::de::Error| damaged(format!("{}: {}", at(error.span()), error.message()));
+    // Another version may have any other form, so it is looked at before all else.
+    let Versioned { version } = toml::from_str(text).map_err(refused)?;
+    if version != i64::from(VERSION) {
+        let newer = version > i64::from(VERSION);
+        let error = Error::usage(format!("{name} has version {version}; this convoy knows version {VERSION}"));
+        return Err(if newer {
+            error.hint("update cargo-convoy")
+        } else {
+            error.hint("remove the file, and let convoy choose packages anew")
+        });
+    }
+    let file: File = toml::from_str(text).map_err(refused)?;
+    let mut lock = ConvoyLock::default();
+    for raw in file.sysroot {
+        let span = raw.span();
+        let locked = sysroot(raw.into_inner()).map_err(|message| damaged(format!("{}: {message}", at(Some(span)))))?;
+        if lock.get(&locked.key).is_some() {
+            return Err(damaged(format!("{name}: sysroot {} stands in it twice", locked.key)));
+        }
+        lock.set(locked);
+    }
+    Ok(lock)
+}
+
+fn sysroot(raw: Sysroot) -> Result<LockedSysroot, String> {
+    let Sysroot { suite, architecture, of, requested, origin, date, package } = raw;
+    let key = SysrootKey { suite, architecture, of };
+    let mut names = BTreeSet::new();
+    for package in &package {
+        if package.architecture != "all" && package.architecture != key.architecture {
+            return Err(format!("package `{}` of sysroot {key} is of {}", package.name, package.architecture));
+        }
+        if !names.insert(&package.name) {
+            return Err(format!("package `{}` stands twice in sysroot {key}", package.name));
+        }
+    }
+    if package.is_empty() {
+        return Err(format!("sysroot {key} has no packages"));
+    }
+    let packages = package.into_iter().map(LockedPackage::from).collect();
+    Ok(LockedSysroot { key, requested, origin, date, packages })
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    version: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(rename = "version")]
+    _version: i64,
+    #[serde(default)]
+    sysroot: Vec<toml::Spanned<Sysroot>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sysroot {
+    #[serde(deserialize_with = "word")]
+    suite: String,
+    #[serde(deserialize_with = "word")]
+    architecture: String,
+    #[serde(default, deserialize_with = "some_word")]
+    of: Option<String>,
+    requested: BTreeSet<String>,
+    origin: String,
+    date: jiff::Timestamp,
+    #[serde(default)]
+    package: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Package {
+    #[serde(deserialize_with = "word")]
+    name: String,
+    version: String,
+    #[serde(deserialize_with = "word")]
+    architecture: String,
+    #[serde(deserialize_with = "path")]
+    path: Utf8PathBuf,
+    size: u64,
+    #[serde(deserialize_with = "digest")]
+    sha256: String,
+}
+
+impl From<Package> for LockedPackage {
+    fn from(raw: Package) -> Self {
+        let Package { name, version, architecture, path, size, sha256 } = raw;
+        Self { name, version, architecture, path, size, sha256 }
+    }
+}
+
+/// A name of a package, an architecture, a suite or a triple; each becomes a file's name somewhere.
+pub(crate) fn is_word(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte);
+    text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric()) && text.bytes().all(inner)
+}
+
+/// Whether a path leads from an archive's root to a package file, and nowhere else.
+pub(crate) fn is_pool_path(path: &str) -> bool {
+    let plain = |part| matches!(part, Utf8Component::Normal(_));
+    let written = path.split('/').all(|part| !["", ".", ".."].contains(&part));
+    written
+        && Utf8PathBuf::from(path).components().all(plain)
+        && path.ends_with(".deb")
+        && !path.contains(|c: char| c.is_control() || c == '\\')
+}
+
+pub(crate) fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if is_word(&text) { Ok(text) } else { Err(de::Error::custom(format!("`{text}` is no name of Debian's"))) }
+}
+
+fn some_word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    word(deserializer).map(Some)
+}
+
+fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Utf8PathBuf, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if is_pool_path(&text) {
+        Ok(text.into())
+    } else {
+        Err(de::Error::custom(format!("`{text}` is no path of a package below an archive's root")))
+    }
+}
+
+fn digest<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if is_digest(&text) {
+        Ok(text)
+    } else {
+        Err(de::Error::custom(format!("`{text}` is no SHA-256 in 64 lowercase hexadecimal digits")))
+    }
+}

@@ -1,0 +1,219 @@
+//! Reading a package file: an `ar` archive of `debian-binary`, `control.tar.*` and `data.tar.*`.
+
+use std::io::{self, Read};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use object::read::archive::ArchiveFile;
+
+use super::fault::Fault;
+
+/// A member of a package's tree.
+pub(super) enum Member<'a> {
+    /// A file.
+    File(File<'a>),
+    /// A symbolic link.
+    Link(Utf8PathBuf),
+    /// Another name of a file that came before.
+    Hard(Utf8PathBuf),
+    /// A folder, a device, a pipe: nothing that is unpacked for its own sake.
+    Other,
+}
+
+/// A file of a package's tree.
+pub(super) struct File<'a> {
+    pub(super) executable: bool,
+    /// Seconds since 1970.
+    pub(super) modified: u64,
+    pub(super) size: u64,
+    pub(super) contents: &'a mut dyn Read,
+}
+
+/// Hands on every member of a package: first those of its control archive, then its tree.
+pub(super) fn read(
+    deb: &[u8],
+    mut control: impl FnMut(&Utf8Path, Member<'_>) -> Result<(), Fault>,
+    mut data: impl FnMut(&Utf8Path, Member<'_>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let no_package = |error: object::read::Error| Fault::broken(format!("is no whole package file: {error}"));
+    let archive = ArchiveFile::parse(deb).map_err(no_package)?;
+    let mut seen = Vec::new();
+    for member in archive.members() {
+        let member = member.map_err(no_package)?;
+        let name = String::from_utf8_lossy(member.name()).trim_end_matches('/').to_owned();
+        let bytes = member.data(deb).map_err(no_package)?;
+        match name.split_once('.') {
+            _ if name == "debian-binary" && seen.is_empty() => {
+                if !bytes.starts_with(b"2.") {
+                    return Err(Fault::broken("is a package of a format that convoy does not know"));
+                }
+            }
+            Some(("control", packed)) if seen == ["debian-binary"] => tree(bytes, packed, &mut control)?,
+            Some(("data", packed)) if seen.len() == 2 => tree(bytes, packed, &mut data)?,
+            // Debian keeps such names for what others may add.
+            _ if name.starts_with('_') && seen.len() == 3 => continue,
+            _ => return Err(Fault::broken(format!("is no package file: member `{name}` is out of place"))),
+        }
+        seen.push(if name.starts_with("debian") { "debian-binary" } else { "tar" });
+    }
+    if seen.len() < 3 {
+        return Err(Fault::broken("is no whole package file: its end is missing"));
+    }
+    Ok(())
+}
+
+/// Reads one packed tar to its very end, so that every checksum in it is looked at.
+fn tree(
+    mut bytes: &[u8],
+    packed: &str,
+    take: &mut dyn FnMut(&Utf8Path, Member<'_>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let rest = &mut bytes;
+    match packed {
+        "tar" => untar(rest, take)?,
+        "tar.gz" => untar(&mut flate2::bufread::GzDecoder::new(&mut *rest), take)?,
+        "tar.xz" => untar(&mut lzma_rust2::XzReader::new(&mut *rest, false), take)?,
+        "tar.zst" => {
+            let unpacked = ruzstd::decoding::StreamingDecoder::new(&mut *rest);
+            untar(&mut unpacked.map_err(|error| Fault::broken(format!("is damaged: {error}")))?, take)?;
+        }
+        _ => return Err(Fault::broken(format!("is packed in a way that convoy does not know: {packed}"))),
+    }
+    if rest.is_empty() { Ok(()) } else { Err(Fault::broken("is damaged: something follows its packed tree")) }
+}
+
+fn untar(
+    unpacked: &mut dyn Read,
+    take: &mut dyn FnMut(&Utf8Path, Member<'_>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let damaged = |error: io::Error| Fault::broken(format!("is cut or damaged: {error}"));
+    let mut archive = tar::Archive::new(&mut *unpacked);
+    for entry in archive.entries().map_err(damaged)? {
+        let mut entry = entry.map_err(damaged)?;
+        let path = text(entry.path().map_err(damaged)?.into_owned())?;
+        let kind = entry.header().entry_type();
+        let target = |entry: &tar::Entry<'_, _>| {
+            let target = entry.link_name().map_err(damaged)?;
+            text(target.map(std::borrow::Cow::into_owned).unwrap_or_default())
+        };
+        if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
+            let header = entry.header();
+            let executable = header.mode().map_err(damaged)? & 0o111 != 0;
+            let (modified, size) = (header.mtime().map_err(damaged)?, entry.size());
+            take(&path, Member::File(File { executable, modified, size, contents: &mut entry }))?;
+        } else if kind.is_symlink() {
+            let target = target(&entry)?;
+            take(&path, Member::Link(target))?;
+        } else if kind.is_hard_link() {
+            let target = target(&entry)?;
+            take(&path, Member::Hard(target))?;
+        } else {
+            take(&path, Member::Other)?;
+        }
+    }
+    io::copy(unpacked, &mut io::sink()).map_err(damaged)?;
+    Ok(())
+}
+
+fn text(path: std::path::PathBuf) -> Result<Utf8PathBuf, Fault> {
+    Utf8PathBuf::from_path_buf(path).map_err(|path| {
+        Fault::broken(format!("holds `{}`, whose name is not UTF-8", path.display()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    /// A tar with one file.
+    fn tar_of(path: &str, contents: &[u8]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(contents.len() as u64);
+        header.set_mode(0o4755);
+        header.set_mtime(1_000_000);
+        builder.append_data(&mut header, path, contents).unwrap();
+        builder.into_inner().unwrap()
+    }
+
+    fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut bytes = b"!<arch>\n".to_vec();
+        for (name, data) in members {
+            bytes.extend(format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, data.len()).into_bytes());
+            bytes.extend_from_slice(data);
+            if data.len() % 2 == 1 {
+                bytes.push(b'\n');
+            }
+        }
+        bytes
+    }
+
+    fn gz(data: &[u8]) -> Vec<u8> {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(data).unwrap();
+        packed.finish().unwrap()
+    }
+
+    fn zst(data: &[u8]) -> Vec<u8> {
+        ruzstd::encoding::compress_to_vec(data, ruzstd::encoding::CompressionLevel::Fastest)
+    }
+
+    /// The paths and contents of a package's tree.
+    fn files(deb: &[u8]) -> Result<Vec<(String, String)>, String> {
+        let mut found = Vec::new();
+        let data = |path: &Utf8Path, member: Member<'_>| {
+            let mut text = String::new();
+            if let Member::File(file) = member {
+                assert!(file.executable);
+                assert_eq!((file.modified, file.size), (1_000_000, 5));
+                file.contents.read_to_string(&mut text).unwrap();
+            }
+            found.push((path.to_string(), text));
+            Ok(())
+        };
+        read(deb, |_, _| Ok(()), data).map_err(|fault| fault.reason)?;
+        Ok(found)
+    }
+
+    #[test]
+    fn trees_are_read_however_they_are_packed() {
+        let control = gz(&tar_of("./control", b"Package: x\n"));
+        let tree = tar_of("./usr/bin/x", b"hello");
+        let packed = [("data.tar", tree.clone()), ("data.tar.gz", gz(&tree)), ("data.tar.zst", zst(&tree))];
+        for (name, data) in packed {
+            let deb = ar(&[("debian-binary", b"2.0\n"), ("control.tar.gz", &control), (name, &data), ("_sig", b"x")]);
+            assert_eq!(files(&deb), Ok(vec![("./usr/bin/x".to_owned(), "hello".to_owned())]), "{name}");
+            // Wherever it is cut before its last member, it is no package.
+            for cut in [0, 4, 30, 68, 80, 132, 200, deb.len() - 70] {
+                files(&deb[..cut]).unwrap_err();
+            }
+            let mut damaged = deb.clone();
+            let middle = deb.len() - 62 - data.len() / 2;
+            damaged[middle] ^= 0xff;
+            assert!(name == "data.tar" || files(&damaged).is_err(), "{name}");
+            files(&[deb, b"junk".to_vec()].concat()).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn what_is_no_package_is_told() {
+        let tree = tar_of("./usr/bin/x", b"hello");
+        let mut told = String::new();
+        let trailing = [gz(&tree), b"junk".to_vec()].concat();
+        for members in [
+            vec![],
+            vec![("debian-binary", &b"3.0\n"[..])],
+            vec![("debian-binary", b"2.0\n"), ("control.tar", &tree)],
+            vec![("debian-binary", b"2.0\n"), ("data.tar", &tree), ("control.tar", &tree)],
+            vec![("debian-binary", b"2.0\n"), ("control.tar", &tree), ("data.tar.lz4", &tree)],
+            vec![("debian-binary", b"2.0\n"), ("control.tar", &tree), ("data.tar.gz", &trailing)],
+            vec![("debian-binary", b"2.0\n"), ("control.tar", &tree), ("data.tar.xz", &tree)],
+            vec![("debian-binary", b"2.0\n"), ("control.tar", &tree), ("data.tar", &tree), ("data.tar", &tree)],
+        ] {
+            told.push_str(&files(&ar(&members)).unwrap_err());
+            told.push('\n');
+        }
+        told.push_str(&files(b"<html>").unwrap_err());
+        insta::assert_snapshot!(told);
+    }
+}

@@ -1,0 +1,298 @@
+//! Sysroots: Debian packages of a target, resolved and fetched by apt with folders of its own, and unpacked here.
+//!
+//! [`Sysroots::resolve`] chooses the packages, which `Convoy.lock` then keeps; [`Sysroots::bring`] makes the tree from
+//! them, always the same one. Both end in a reason where they cannot: other targets still finish.
+
+mod apt;
+mod deb;
+mod fault;
+mod fetch;
+mod packed;
+mod place;
+mod resolve;
+mod script;
+mod told;
+mod tree;
+
+use std::io;
+use std::time::SystemTime;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+pub use apt::Limits;
+pub use packed::{Packed, unpack};
+
+use crate::error::{Error, Result};
+use crate::host::{AptFacts, CacheDir};
+use crate::interrupt::Interrupt;
+use crate::lock::{ConvoyLock, LockedSysroot};
+use crate::sysroot::{Archive, RefusedSysroot, Sysroot, SysrootKey};
+
+const ROOM: &str = "sysroots";
+/// What a sysroot was made from: written last, so that a sysroot with it is whole.
+const MADE_FROM: &str = "sysroot.toml";
+/// Its modification time is the last use.
+const USED: &str = "used";
+/// Work that a run began; the rename at its end takes the name away.
+const BEGUN: &str = ".bringing-";
+
+/// What goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Another run does the same work: this one waits for it.
+    Waiting,
+    /// Packages are fetched.
+    Fetching {
+        /// Bytes that are there.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// Packages are unpacked.
+    Unpacking {
+        /// Packages that are unpacked.
+        done: usize,
+        /// Packages in all.
+        total: usize,
+    },
+}
+
+/// All that it takes to bring sysroots to this machine.
+#[derive(Clone, Copy)]
+pub struct Sysroots<'a> {
+    /// apt, where there is one.
+    pub apt: Option<&'a AptFacts>,
+    /// Where sysroots are kept.
+    pub cache: &'a CacheDir,
+    /// Whether only what is in the cache may be used.
+    pub offline: bool,
+    /// How long servers may take.
+    pub limits: Limits,
+    /// Ends apt when a signal comes.
+    pub interrupt: &'a Interrupt,
+    /// Hears what goes on.
+    pub progress: &'a dyn Fn(Progress),
+}
+
+impl std::fmt::Debug for Sysroots<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sysroots").field("apt", &self.apt).field("cache", &self.cache).finish_non_exhaustive()
+    }
+}
+
+/// Why work stopped: an error ends the command, a refusal only the cells that want the sysroot.
+#[derive(Debug)]
+enum Stop {
+    Error(Error),
+    Refused(RefusedSysroot),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// The cache's disk refuses.
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        let hint = fault::disk_hint(&error);
+        Self::Refused(RefusedSysroot { reason: format!("the cache could not be used: {error}"), hint, work: true })
+    }
+}
+
+impl Stop {
+    /// Something that was chosen already and could not be had.
+    fn work(reason: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Refused(RefusedSysroot { reason: reason.into(), hint: Some(hint.into()), work: true })
+    }
+
+    /// Something that cannot be chosen.
+    fn choice(reason: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Refused(RefusedSysroot { reason: reason.into(), hint: Some(hint.into()), work: false })
+    }
+}
+
+fn told<T>(result: std::result::Result<T, Stop>) -> Result<std::result::Result<T, RefusedSysroot>> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
+        Err(Stop::Refused(refused)) => Ok(Err(refused)),
+        Err(Stop::Error(error)) => Err(error),
+    }
+}
+
+/// The sysroot of these packages, when an earlier run has brought it.
+pub fn in_cache(cache: &CacheDir, locked: &LockedSysroot) -> Option<Sysroot> {
+    let digest = locked.digest();
+    let dir = home(&cache.root().join(ROOM), &locked.key, &digest);
+    let root = dir.join("root");
+    (dir.join(MADE_FROM).is_file() && root.is_dir()).then(|| Sysroot {
+        root,
+        digest,
+        requested: locked.requested.clone(),
+    })
+}
+
+/// The kept parts of a package's control archive (`control`, `shlibs`, `symbols`): a folder for each package.
+pub fn control_dir(sysroot: &Sysroot) -> Utf8PathBuf {
+    sysroot.root.with_file_name("control")
+}
+
+/// Marks a sysroot as used now.
+pub fn touch(sysroot: &Sysroot) {
+    let stamp = sysroot.root.with_file_name(USED);
+    // A cache that cannot be written only lacks the date.
+    let _ = fs_err::write(stamp, "");
+}
+
+fn home(room: &Utf8Path, key: &SysrootKey, digest: &str) -> Utf8PathBuf {
+    room.join(format!("{}-{}-{}", key.suite, key.architecture, &digest[..16]))
+}
+
+/// A sysroot in the cache, as `cargo convoy supply list` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptSysroot {
+    /// What it was made from.
+    pub locked: LockedSysroot,
+    /// Its folder.
+    pub dir: Utf8PathBuf,
+    /// Bytes of all files in it.
+    pub bytes: u64,
+    /// When a build last used it.
+    pub used: Option<SystemTime>,
+}
+
+/// All sysroots in the cache, sorted by folder.
+pub fn list(cache: &CacheDir) -> Result<Vec<KeptSysroot>> {
+    let room = cache.root().join(ROOM);
+    let entries = match room.read_dir_utf8() {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut kept = Vec::new();
+    for entry in entries {
+        let dir = entry?.into_path();
+        // What is begun, damaged or not ours has no such file, or not in this form.
+        let Ok(Some(made)) = ConvoyLock::read(&dir.join(MADE_FROM)) else { continue };
+        let [locked] = made.sysroots() else { continue };
+        let used = dir.join(USED).metadata().and_then(|metadata| metadata.modified()).ok();
+        kept.push(KeptSysroot { locked: locked.clone(), bytes: size(&dir), used, dir });
+    }
+    kept.sort_by(|a, b| a.dir.cmp(&b.dir));
+    Ok(kept)
+}
+
+fn size(dir: &Utf8Path) -> u64 {
+    let entries = dir.read_dir_utf8().into_iter().flatten().flatten();
+    let sizes = entries.filter_map(|entry| {
+        let metadata = entry.path().symlink_metadata().ok()?;
+        Some(if metadata.is_dir() { size(entry.path()) } else { metadata.len() })
+    });
+    sizes.sum()
+}
+
+impl Sysroots<'_> {
+    /// Chooses the packages of a sysroot: what is asked for and what that depends on, as the archive is now.
+    pub fn resolve(
+        &self,
+        plan: &crate::sysroot::SysrootPlan,
+    ) -> Result<std::result::Result<LockedSysroot, RefusedSysroot>> {
+        told(self.choose(plan))
+    }
+
+    /// Makes a sysroot of exactly these packages, or finds it in the cache.
+    pub fn bring(
+        &self,
+        locked: &LockedSysroot,
+        archive: &Archive,
+    ) -> Result<std::result::Result<Sysroot, RefusedSysroot>> {
+        told(self.make(locked, archive))
+    }
+
+    /// Writes one file with a lock and all of its packages, for a machine that cannot fetch them. `archive` gives where
+    /// the packages of a key come from.
+    pub fn pack(
+        &self,
+        lock: &ConvoyLock,
+        archive: &dyn Fn(&SysrootKey) -> Archive,
+        file: &Utf8Path,
+    ) -> Result<std::result::Result<Packed, RefusedSysroot>> {
+        told(self.pack_all(lock, archive, file))
+    }
+
+    fn make(&self, locked: &LockedSysroot, archive: &Archive) -> std::result::Result<Sysroot, Stop> {
+        if let Some(found) = in_cache(self.cache, locked) {
+            touch(&found);
+            return Ok(found);
+        }
+        self.fetch(locked, archive)?;
+        let room = self.cache.room(ROOM)?;
+        let _lock = self.lock(&room)?;
+        if let Some(found) = in_cache(self.cache, locked) {
+            touch(&found);
+            return Ok(found);
+        }
+        remove_begun(&room)?;
+        let (_guard, tree) = begin(&room)?;
+        self.unpack(locked, &tree)?;
+        fs_err::write(tree.join(USED), "")?;
+        let mut made = ConvoyLock::default();
+        made.set(locked.clone());
+        fs_err::write(tree.join(MADE_FROM), made.text()?)?;
+        let target = home(&room, &locked.key, &locked.digest());
+        if target.exists() {
+            // Damaged: the look above did not find a sysroot in it.
+            fs_err::remove_dir_all(&target)?;
+        }
+        fs_err::rename(&tree, &target)?;
+        let damaged = || Stop::work(format!("the cache lost sysroot {} at once", locked.key), "start again");
+        in_cache(self.cache, locked).ok_or_else(damaged)
+    }
+
+    fn unpack(&self, locked: &LockedSysroot, into: &Utf8Path) -> std::result::Result<(), Stop> {
+        let debs = fetch::Debs::of(self.cache);
+        let packages: Vec<tree::Package> = locked
+            .packages
+            .iter()
+            .map(|package| tree::Package { name: package.name.clone(), deb: debs.path(&package.sha256) })
+            .collect();
+        let total = packages.len();
+        let mut done = |done| (self.progress)(Progress::Unpacking { done, total });
+        done(0);
+        let unpacked = tree::unpack(&packages, &into.join("root"), &into.join("control"), self.interrupt, &mut done)?;
+        unpacked.map_err(|(name, fault)| {
+            let package = locked.packages.iter().find(|package| package.name == name);
+            let package = package.map(|package| format!("package `{name}` {} ", package.version)).unwrap_or_default();
+            let reason = format!("{package}{} (sysroot {})", fault.reason, locked.key);
+            Stop::Refused(RefusedSysroot { reason, hint: fault.hint, work: true })
+        })
+    }
+
+    /// One run at a time in a room of the cache; the others wait and then find what it made.
+    fn lock(&self, room: &Utf8Path) -> std::result::Result<fs_err::File, Stop> {
+        let lock = fs_err::File::create(room.join(".lock"))?;
+        self.interrupt.lock(lock.file(), || (self.progress)(Progress::Waiting))?;
+        Ok(lock)
+    }
+}
+
+/// A folder in a room for work that has begun, which goes with the guard unless it is renamed.
+fn begin(room: &Utf8Path) -> std::result::Result<(tempfile::TempDir, Utf8PathBuf), Stop> {
+    let guard = tempfile::Builder::new().prefix(BEGUN).tempdir_in(room)?;
+    let name = guard.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let tree = room.join(name).join("tree");
+    fs_err::create_dir(&tree)?;
+    Ok((guard, tree))
+}
+
+/// What runs that were killed left behind; only for whoever holds the room's lock.
+fn remove_begun(room: &Utf8Path) -> std::result::Result<(), Stop> {
+    for entry in room.read_dir_utf8()? {
+        let entry = entry?;
+        if entry.file_name().starts_with(BEGUN) {
+            fs_err::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
