@@ -22,6 +22,7 @@ use crate::provision::{std as rust_std, std::Added, zig};
 use crate::report::{Phase, Reporter, Style, table};
 use crate::request::{BuildOptions, Selection};
 use crate::run::{self, Artifact, CellOutcome, CellResult, Failure, Job, Told, smoke};
+use crate::sysroot::LinkedAgainst;
 use crate::verify::{Expectation, Level};
 
 /// `cargo convoy plan`.
@@ -116,14 +117,7 @@ impl Build<'_> {
             exit = exit.worst(own);
             self.reporter.error(Phase::Plan, cell.because.clone()).target(&cell.cell.id).code(code).send();
             self.tell_hint(cell.hint.as_deref());
-            manifest.failed.push(failed(
-                cell,
-                &project,
-                status,
-                code,
-                &cell.because,
-                cell.hint.clone(),
-            ));
+            manifest.failed.push(failed(cell, &project, status, code, &cell.because, cell.hint.clone()));
         }
 
         let mut outcomes = run::run_lanes(&self.job(&project, &cache, convoy_dir.clone())?)?;

@@ -223,8 +223,18 @@ pub(super) fn prepare(
         project.host.apt = host::apt(cache);
         locked.look_up(cache, &mut project.host);
     }
-    let mut prepared =
-        Prepared { locked, project, settings, cells, needs, forced, failed: BTreeMap::new(), slices, evidence, metadata };
+    let mut prepared = Prepared {
+        locked,
+        project,
+        settings,
+        cells,
+        needs,
+        forced,
+        failed: BTreeMap::new(),
+        slices,
+        evidence,
+        metadata,
+    };
     prepared.recall();
     prepared.decide();
     // Taking a graph of many hundred packages apart costs as much as judging it, and the process gives it back anyway.
@@ -313,12 +323,7 @@ fn wanted(needs: &BTreeMap<String, Vec<Need>>, cells: &[Cell], host: &HostFacts)
 }
 
 /// Whether a sysroot may come into question: a library that this machine does not have, or a word of the user's.
-fn wants_sysroots(
-    needs: &BTreeMap<String, Vec<Need>>,
-    cells: &[Cell],
-    settings: &Settings,
-    host: &HostFacts,
-) -> bool {
+fn wants_sysroots(needs: &BTreeMap<String, Vec<Need>>, cells: &[Cell], settings: &Settings, host: &HostFacts) -> bool {
     cells.iter().filter(|cell| cell.target.contains("-linux-gnu")).any(|cell| {
         let supply = settings.for_names(matrix::names_of(cell)).supply;
         let here = host.libraries.get(&cell.target);

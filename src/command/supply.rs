@@ -38,13 +38,7 @@ fn list(json: bool) -> Result<Exit> {
     let mut text = String::new();
     for row in &sysroots {
         let used = row.last_used.map(|used| format!(", last used {}", used.strftime("%Y-%m-%d"))).unwrap_or_default();
-        text += &format!(
-            "{}  {}, {} packages{used}\n    {}\n",
-            row.key,
-            size_text(row.bytes),
-            row.packages,
-            row.root
-        );
+        text += &format!("{}  {}, {} packages{used}\n    {}\n", row.key, size_text(row.bytes), row.packages, row.root);
     }
     if sysroots.is_empty() {
         text += "no sysroot is unpacked on this machine\n";
@@ -69,7 +63,9 @@ fn update(selection: &Selection, style: Style) -> Result<Exit> {
     let interrupt = Interrupt::listen()?;
     let cache = CacheDir::find()?;
     if selection.locked || selection.offline {
-        return Err(Error::usage("`supply update` asks the archive what it has now, and `--locked` or `--offline` forbids it"));
+        return Err(Error::usage(
+            "`supply update` asks the archive what it has now, and `--locked` or `--offline` forbids it",
+        ));
     }
     let reporter = Reporter::new(run_id(), style, None)?;
     let mut prepared = prepare(selection, Network::Allowed, &cache, &reporter, &interrupt)?;
@@ -145,8 +141,9 @@ fn pack(file: &Utf8Path, manifest_path: Option<&Utf8Path>) -> Result<Exit> {
 }
 
 fn unpack(file: &Utf8Path) -> Result<Exit> {
+    let interrupt = Interrupt::listen()?;
     let cache = CacheDir::find()?;
-    let unpacked = sysroot::unpack(&current_dir()?.join(file), &cache)?;
+    let unpacked = sysroot::unpack(&current_dir()?.join(file), &cache, &interrupt)?;
     say(&format!("took {} packages, {}, into convoy's cache\n", unpacked.packages, size_text(unpacked.bytes)));
     Ok(Exit::Success)
 }

@@ -72,7 +72,8 @@ impl Bringer<'_> {
         let started = Instant::now();
         let bytes = locked.size();
         let count = locked.packages.len();
-        let message = format!("the sysroot {name} ({count} Debian packages, {}, unpacked for convoy alone)", size_text(bytes));
+        let message =
+            format!("the sysroot {name} ({count} Debian packages, {}, unpacked for convoy alone)", size_text(bytes));
         self.reporter.info(Phase::Provision, message).send();
         let progress = |progress: Progress| self.tell(name, progress);
         let apt = prepared.project.host.apt.clone();
@@ -101,7 +102,7 @@ impl Bringer<'_> {
         let mut plan = plan.clone();
         plan.packages.extend(prepared.locked.lock.get(&plan.key).into_iter().flat_map(|old| old.requested.clone()));
         let names: Vec<&str> = plan.packages.iter().map(String::as_str).collect();
-        let message = format!("resolving {} (apt): {}", plan.key, names.join(", "));
+        let message = format!("the packages of {} (apt): {}", plan.key, names.join(", "));
         self.reporter.info(Phase::Provision, message).send();
         let name = plan.key.to_string();
         self.sysroots(Some(apt), &|progress| self.tell(&name, progress)).resolve(&plan)
@@ -109,7 +110,14 @@ impl Bringer<'_> {
 
     fn sysroots<'b>(&'b self, apt: Option<&'b AptFacts>, progress: &'b dyn Fn(Progress)) -> Sysroots<'b> {
         let limits = Limits::default();
-        Sysroots { apt, cache: self.cache, offline: self.selection.offline, limits, interrupt: self.interrupt, progress }
+        Sysroots {
+            apt,
+            cache: self.cache,
+            offline: self.selection.offline,
+            limits,
+            interrupt: self.interrupt,
+            progress,
+        }
     }
 
     fn tell(&self, name: &str, progress: Progress) {
@@ -138,7 +146,8 @@ impl Bringer<'_> {
         match prepared.locked.lock.write(&prepared.locked.path) {
             Ok(_) => prepared.locked.exists = true,
             Err(error) => {
-                let message = format!("Convoy.lock could not be written, so another build may take other packages: {error}");
+                let message =
+                    format!("Convoy.lock could not be written, so another build may take other packages: {error}");
                 self.reporter.warning(Phase::Provision, message).code("lock-not-written").send();
             }
         }
@@ -152,7 +161,10 @@ impl Bringer<'_> {
         let told = if prepared.locked.exists {
             format!("Convoy.lock does not hold all that {} is to have, and `--locked` forbids to change it", plan.key)
         } else {
-            format!("there is no Convoy.lock to take the packages of {} from, and `--locked` forbids to write one", plan.key)
+            format!(
+                "there is no Convoy.lock to take the packages of {} from, and `--locked` forbids to write one",
+                plan.key
+            )
         };
         Err(Error::usage(told).hint("run `cargo convoy supply update`, and commit Convoy.lock"))
     }

@@ -116,8 +116,11 @@ impl Places {
                 Some(runtime) if self.own => self.first(std::slice::from_ref(runtime))?,
                 _ if library.pkg_config.is_some() => return None,
                 _ => {
-                    let files: Option<Vec<_>> =
-                        library.link.iter().map(|link| self.first(&[format!("lib{link}.so"), format!("lib{link}.a")])).collect();
+                    let files: Option<Vec<_>> = library
+                        .link
+                        .iter()
+                        .map(|link| self.first(&[format!("lib{link}.so"), format!("lib{link}.a")]))
+                        .collect();
                     files?.into_iter().next()?
                 }
             };

@@ -222,11 +222,13 @@ fn script(package: &Package, circumstances: Circumstances<'_>, evidence: &Eviden
                 }
             }
             What::LinkLib { kind, name } => {
-                if kind == "static" || compiles_own || of_the_system(name, os) {
+                let key = link_key(name);
+                // What a script compiles it links statically; a shared library that it names so is another's.
+                let compiled = compiles_own && !(kind == "dylib" && table.libraries.contains_key(key));
+                if kind == "static" || compiled || of_the_system(name, os) {
                     continue;
                 }
                 // A name that convoy knows no library by may come with a compiler, or be made by the script itself.
-                let key = link_key(name);
                 let sureness = if table.libraries.contains_key(key) { sureness } else { Confidence::Unknown };
                 asks.add(NeedKind::SystemLibrary, key, &format!("{}: links -l{name}", call.place), sureness);
             }
@@ -443,6 +445,16 @@ mod tests {
         assert_eq!(told(&package, ARM, read(vec![call(probe(true), &[])])), [""; 0]);
         let both = vec![call(probe(false), &[]), call(helper("cc"), &[])];
         assert_eq!(told(&package, ARM, read(both)), ["c-compiler likely"]);
+    }
+
+    #[test]
+    fn a_shared_library_beside_what_is_compiled_is_a_need() {
+        let link = |kind: &str, name: &str| What::LinkLib { kind: kind.to_owned(), name: name.to_owned() };
+        let package = scripted("squeeze", &["cmake"]);
+        let calls = |kind: &str, name: &str| vec![call(helper("cc"), &[]), call(link(kind, name), &[])];
+        assert_eq!(told(&package, ARM, read(calls("dylib", "snappy"))), ["c-compiler likely", "snappy likely"]);
+        assert_eq!(told(&package, ARM, read(calls("", "snappy"))), ["c-compiler likely"]);
+        assert_eq!(told(&package, ARM, read(calls("dylib", "squeeze"))), ["c-compiler likely"]);
     }
 
     #[test]

@@ -30,7 +30,8 @@ pub(super) fn find(
         // What the table does not know is among the user's own packages.
         let known = library.map(|library| library.debian_in(&sysroot.suite.name)).unwrap_or_default();
         let name = if known.is_empty() { "supply.packages".to_owned() } else { known.join(" ") };
-        let bound: Vec<String> = sonames::of(&need.name, &sysroot.suite.name).iter().map(|name| (*name).into()).collect();
+        let bound: Vec<String> =
+            sonames::of(&need.name, &sysroot.suite.name).iter().map(|name| (*name).into()).collect();
         return Some(Supply { kind: SupplyKind::Sysroot, name, version: None, sonames: sonames::known(&bound) });
     }
     let links = library.map(|library| library.link.as_slice()).unwrap_or_default();

@@ -7,6 +7,7 @@ use crate::needs::{Confidence, NeedKind, Side};
 use crate::plan::Status;
 use crate::remedy::Remedy;
 use crate::request::RouteKind;
+use crate::sysroot::SysrootKey;
 use crate::verify::{Finding, Inspection};
 
 /// What `targets --json` prints.

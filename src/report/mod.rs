@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 pub use human::{Human, Style};
 pub use json::{
-    CacheEntry, CacheReport, ListedSysroot, SupplyReport, DoctorCell, DoctorReport, Lack, OfferRow, TargetRow, TargetsReport, VerifiedFile,
-    VerifyReport, WhyCell, WhyNeed, WhyReport, WhyStep,
+    CacheEntry, CacheReport, DoctorCell, DoctorReport, Lack, ListedSysroot, OfferRow, SupplyReport, TargetRow,
+    TargetsReport, VerifiedFile, VerifyReport, WhyCell, WhyNeed, WhyReport, WhyStep,
 };
 
 /// How serious an event is.

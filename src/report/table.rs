@@ -4,7 +4,7 @@ use anstyle::AnsiColor;
 
 use crate::needs::SupplyKind;
 use crate::package::{FailedStatus, Manifest};
-use crate::plan::{Plan, Status};
+use crate::plan::{Plan, ProvisionKind, Status};
 use crate::report::VerifiedFile;
 use crate::report::human::{Style, bold, seconds_text};
 use crate::verify::Level;
@@ -109,7 +109,9 @@ pub fn plan(plan: &Plan, style: Style) -> String {
         text.push_str(&format!("{id}{about}: {route}\n"));
         text.push_str(&wrapped("because ", &cell.because));
         for need in &cell.needs {
-            let Some(supply) = need.supply.as_ref().filter(|supply| supply.kind == SupplyKind::Sysroot) else { continue };
+            let Some(supply) = need.supply.as_ref().filter(|supply| supply.kind == SupplyKind::Sysroot) else {
+                continue;
+            };
             let sonames: Vec<&str> = supply.sonames.iter().map(|soname| soname.soname.as_str()).collect();
             let sonames = if sonames.is_empty() { String::new() } else { format!(" ({})", sonames.join(", ")) };
             text.push_str(&wrapped("takes ", &format!("{} from {}{sonames}", need.name, supply.name)));
@@ -117,7 +119,8 @@ pub fn plan(plan: &Plan, style: Style) -> String {
         for brought in &cell.provision {
             let size = brought.bytes.map(|bytes| format!(", about {}", size_text(bytes))).unwrap_or_default();
             let version = brought.version.clone().map(|version| format!(" {version}")).unwrap_or_default();
-            text.push_str(&wrapped("brings ", &format!("{}{version}{size}", brought.name)));
+            let what = if brought.kind == ProvisionKind::Sysroot { "the sysroot " } else { "" };
+            text.push_str(&wrapped("brings ", &format!("{what}{}{version}{size}", brought.name)));
         }
         if style.verbose > 0 {
             for need in &cell.needs {

@@ -98,7 +98,10 @@ impl Made {
         let (source, out) = (self.dir.join("main.c"), self.dir.join("program"));
         let declared: String = calls.iter().map(|name| format!("int {name}(void);\n")).collect();
         let called: Vec<String> = calls.iter().map(|name| format!("{name}()")).collect();
-        let text = format!("#include <stdio.h>\n{declared}int main(void) {{ return puts(\"hi\") + {}; }}\n", called.join(" + "));
+        let text = format!(
+            "#include <stdio.h>\n{declared}int main(void) {{ return puts(\"hi\") + {}; }}\n",
+            called.join(" + ")
+        );
         fs_err::write(&source, text).unwrap();
         let search = format!("-L{folder}");
         let page = "-Wl,-z,max-page-size=65536";

@@ -136,9 +136,8 @@ impl<'a> PrivateApt<'a> {
 
     /// apt tells armoured keys by the file's name.
     fn trust(&self, keyring: &Utf8Path) -> Result<()> {
-        let keys = fs_err::read(keyring).map_err(|error| {
-            Error::usage(format!("the keyring {keyring} cannot be read")).because(error)
-        })?;
+        let keys = fs_err::read(keyring)
+            .map_err(|error| Error::usage(format!("the keyring {keyring} cannot be read")).because(error))?;
         let (name, other) = if keys.starts_with(b"-----BEGIN") {
             ("keyring.asc", "keyring.gpg")
         } else {

@@ -133,6 +133,16 @@ pub fn in_cache(cache: &CacheDir, locked: &LockedSysroot) -> Option<Sysroot> {
     })
 }
 
+/// Whether every package file of a sysroot is in the cache, so that neither apt nor network is needed for it.
+pub fn is_fetched(cache: &CacheDir, locked: &LockedSysroot) -> bool {
+    let debs = fetch::Debs::of(cache);
+    // Their digests are looked at when they are unpacked.
+    let here = |package: &crate::lock::LockedPackage| {
+        debs.path(&package.sha256).metadata().is_ok_and(|metadata| metadata.len() == package.size)
+    };
+    locked.packages.iter().all(here)
+}
+
 /// The kept parts of a package's control archive (`control`, `shlibs`, `symbols`): a folder for each package.
 pub fn control_dir(sysroot: &Sysroot) -> Utf8PathBuf {
     sysroot.root.with_file_name("control")

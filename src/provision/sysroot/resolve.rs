@@ -71,11 +71,19 @@ impl Sysroots<'_> {
         };
         if !release.names.contains(&key.suite) {
             let shown = told::shown(root);
-            return Ok(Err(format!("the archive {shown} gives `{}` in place of `{}`", release.names.join(" or "), key.suite)));
+            return Ok(Err(format!(
+                "the archive {shown} gives `{}` in place of `{}`",
+                release.names.join(" or "),
+                key.suite
+            )));
         }
         if release.origin == DEBIAN && key.of.as_deref().is_some_and(is_armv6) {
-            let reason = format!("the archive {} is Debian's, whose armhf is ARMv7: an ARMv6 machine stops at it", told::shown(root));
-            let hint = "name an archive for ARMv6, such as Raspbian's, by `mirrors` and `keyring` in `[target.X.supply]`";
+            let reason = format!(
+                "the archive {} is Debian's, whose armhf is ARMv7: an ARMv6 machine stops at it",
+                told::shown(root)
+            );
+            let hint =
+                "name an archive for ARMv6, such as Raspbian's, by `mirrors` and `keyring` in `[target.X.supply]`";
             return Err(Stop::choice(reason, hint));
         }
         let said = private.print_uris(packages, self.interrupt)?;
@@ -94,12 +102,7 @@ impl Sysroots<'_> {
     }
 
     /// apt's own folders for a key, a mirror and a keyring: what one trusts, another need not.
-    fn apt_room(
-        &self,
-        key: &SysrootKey,
-        root: &str,
-        keyring: Option<&Utf8Path>,
-    ) -> Result<Utf8PathBuf, Stop> {
+    fn apt_room(&self, key: &SysrootKey, root: &str, keyring: Option<&Utf8Path>) -> Result<Utf8PathBuf, Stop> {
         let digest = files::sha256(format!("{key}\0{root}\0{keyring:?}"));
         let dir = self.cache.room(ROOM)?.join(format!("{}-{}-{}", key.suite, key.architecture, &digest[..16]));
         fs_err::create_dir_all(&dir)?;
@@ -156,8 +159,7 @@ fn is_pattern(note: &str) -> bool {
 
 /// The Release file that apt has fetched.
 fn release_of(lists: &Utf8Path) -> Option<told::Release> {
-    let mut files: Vec<Utf8PathBuf> =
-        lists.read_dir_utf8().ok()?.flatten().map(|entry| entry.into_path()).collect();
+    let mut files: Vec<Utf8PathBuf> = lists.read_dir_utf8().ok()?.flatten().map(|entry| entry.into_path()).collect();
     files.sort();
     let file = files.iter().find(|file| file.as_str().ends_with("_InRelease"));
     let file = file.or_else(|| files.iter().find(|file| file.as_str().ends_with("_Release")))?;

@@ -57,7 +57,9 @@ pub(super) fn index_fault(told: &str, root: &str, suite: &str, architecture: &st
         return Some(format!("{index} is not valid yet: is this machine's clock right?"));
     }
     if says(&["Hash Sum mismatch", "unexpected size"]) {
-        return Some(format!("a file of {index} has a wrong hash or size: it is damaged, or the mirror is being updated"));
+        return Some(format!(
+            "a file of {index} has a wrong hash or size: it is damaged, or the mirror is being updated"
+        ));
     }
     if let Some(reason) = unreachable(told) {
         return Some(format!("the archive {root} {reason}"));
@@ -76,7 +78,8 @@ pub(super) fn unreachable(told: &str) -> Option<&'static str> {
         Some("is unknown: its host has no address")
     } else if says(&["timed out", "Connection failed"]) {
         Some("did not answer in time")
-    } else if says(&["Connection refused", "Could not connect", "Cannot initiate the connection", "Unable to connect"]) {
+    } else if says(&["Connection refused", "Could not connect", "Cannot initiate the connection", "Unable to connect"])
+    {
         Some("cannot be reached")
     } else if says(&["Certificate verification failed", "certificate"]) {
         Some("has a certificate that this machine does not trust")
@@ -102,9 +105,9 @@ pub(super) enum Unresolved {
 pub(super) fn unresolved(told: &str) -> Unresolved {
     let mut unknown = BTreeSet::new();
     for line in told.lines() {
-        let name = line
-            .strip_prefix("E: Unable to locate package ")
-            .or_else(|| line.strip_prefix("E: Package '").filter(|line| line.contains("has no installation candidate")));
+        let name = line.strip_prefix("E: Unable to locate package ").or_else(|| {
+            line.strip_prefix("E: Package '").filter(|line| line.contains("has no installation candidate"))
+        });
         let name = name.and_then(|rest| rest.split(['\'', ' ']).next());
         unknown.extend(name.map(str::to_owned));
     }
