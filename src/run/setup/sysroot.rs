@@ -175,11 +175,12 @@ pub(super) fn gcc_script(compiler: &Utf8Path, tree: &Tree, builtin: &Builtin) ->
         .chain([format!("-L{}", tree.libraries())])
         .map(|word| quote(&word))
         .collect();
+    // A gcc would mention the word whenever it warns of something else.
+    let quiet = if builtin.headers.as_str().contains("/clang/") { format!("{QUIET} ") } else { String::new() };
     format!(
-        "#!/bin/sh\n# Written by cargo-convoy: a compiler for an unpacked sysroot.\n{}{set_cxx}\
+        "#!/bin/sh\n# Written by cargo-convoy: a compiler for an unpacked sysroot.\n{WANTED}{set_cxx}\
          [ -z \"$c\" ] || set -- \"$@\" {}\n\
-         exec {} {} -nostdinc {} \"$@\" {} {}\n",
-        WANTED,
+         exec {} {quiet}{} -nostdinc {} \"$@\" {} {}\n",
         headers.join(" "),
         quote(compiler.as_str()),
         quote(&format!("--sysroot={}", tree.root)),
@@ -198,6 +199,9 @@ const WANTED: &str = "c=y cxx=y\n\
     \x20   esac\n\
     done\n";
 
+/// clang warns of words that a call has no use for (folders of headers, for assembly), and `-Werror` would end the call.
+const QUIET: &str = "-Wno-unused-command-line-argument";
+
 /// For zig, whose libc and its headers stay: lines that arrange the arguments, words before them, words after them.
 ///
 /// zig's libc keeps the floor by itself. A shared library of the sysroot may ask for a newer one, which lld would call an
@@ -206,7 +210,7 @@ pub(super) fn zig_words(tree: &Tree) -> (String, Vec<String>, Vec<String>) {
     let headers: Vec<String> =
         tree.headers().iter().map(|dir| format!("-idirafter {}", quote(dir.as_str()))).collect();
     let arrange = format!("{WANTED}[ -z \"$c\" ] || set -- \"$@\" {}\n", headers.join(" "));
-    let before = vec![quote(&tree.prefix_map()), "-Wl,--allow-shlib-undefined".to_owned()];
+    let before = [&quote(&tree.prefix_map()), "-Wl,--allow-shlib-undefined", QUIET].map(str::to_owned).to_vec();
     (arrange, before, zig_library_dirs(tree))
 }
 
