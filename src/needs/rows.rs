@@ -44,6 +44,12 @@ pub struct Row {
     pub read: String,
     /// What it asks for; the rules whose conditions hold add up.
     pub needs: Vec<Rule>,
+    /// Variables that lead its build script to libraries in a sysroot, for a crate that asks neither pkg-config nor the
+    /// linker. Names and values may hold `{TARGET}` and `{target}` (the triple with underscores, in capitals or not),
+    /// `{root}`, `{lib}`, `{include}` and `{multiarch-include}`; a name must hold the target, as several targets share
+    /// one environment.
+    #[serde(default)]
+    pub sysroot_env: BTreeMap<String, String>,
 }
 
 /// Something asked for under conditions, all of which must hold.

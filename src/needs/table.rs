@@ -88,6 +88,11 @@ impl Table {
         rows.into_iter()
     }
 
+    /// The row of a crate.
+    pub fn row(&self, name: &str) -> Option<&Row> {
+        self.crates.get(name).map(|entry| &entry.row)
+    }
+
     /// Whether a crate has a row.
     pub fn has(&self, name: &str) -> bool {
         self.crates.contains_key(name)
@@ -167,6 +172,13 @@ mod tests {
                 if let Some(range) = &rule.versions {
                     semver::VersionReq::parse(range).unwrap();
                 }
+            }
+            for (name, value) in &row.sysroot_env {
+                assert!(name.contains("{TARGET}") || name.contains("{target}"), "row `{}`: {name}", row.name);
+                let filled = ["{TARGET}", "{target}", "{root}", "{lib}", "{include}", "{multiarch-include}"]
+                    .iter()
+                    .fold(format!("{name}{value}"), |text, place| text.replace(place, ""));
+                assert!(!filled.contains(['{', '}']), "row `{}`: `{name}` = `{value}`", row.name);
             }
         }
         assert!(table.crates.len() >= 120, "{} rows", table.crates.len());

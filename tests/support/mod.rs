@@ -6,6 +6,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub mod schema;
+pub mod sysroots;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

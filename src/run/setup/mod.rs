@@ -1,16 +1,23 @@
 //! A plan's setups → wrapper scripts, environment and cargo arguments of a lane.
 
+mod cmake;
+mod scripts;
+mod sysroot;
+mod variables;
+
 use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::darwin::{self, Language};
+use crate::darwin::Language;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::plan::route::CTools;
-use crate::plan::{CellPlan, Linker, ZigTool};
-use crate::report::Phase;
+use crate::plan::{CellPlan, Linker};
 use crate::run::Job;
+use cmake::{Toolchain, Tools};
+use scripts::Scripts;
+use sysroot::{Builtin, Tree};
 
 /// What a lane's cargo is started with.
 #[derive(Clone, Debug, Default)]
@@ -49,7 +56,7 @@ pub(super) fn prepare(job: &Job<'_>, cells: &[&CellPlan]) -> Result<(LaneEnviron
     }
     if let Some(tool) = &job.plan.host_linker {
         let dir = job.convoy_dir.join("tools").join("host");
-        let scripts = Scripts::new(job, &dir)?;
+        let scripts = Scripts::new(job, &dir, None)?;
         let host = &job.host.rustc.host;
         let variable = format!("CARGO_TARGET_{}_LINKER", upper(host));
         let linker = scripts.zig_linker("host-gcc", tool)?;
@@ -81,11 +88,22 @@ fn lower(triple: &str) -> String {
     triple.replace('-', "_")
 }
 
+impl LaneEnvironment {
+    /// Sets a variable for one target. The other spelling of the triple, which helper crates look at first, is the
+    /// user's and was taken into account by who calls this.
+    fn set_for(&mut self, name: &str, triple: &str, value: impl Into<String>) {
+        self.remove.push(format!("{name}_{triple}"));
+        self.set.insert(format!("{name}_{}", lower(triple)), value.into());
+    }
+}
+
 fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> Result<()> {
     let triple = &cell.cell.target;
     let setup = &cell.setup;
     let dir = job.convoy_dir.join("tools").join(&cell.cell.id);
-    let scripts = Scripts::new(job, &dir)?;
+    let tree = Tree::of(job, cell)?;
+    let tree = tree.as_ref();
+    let scripts = Scripts::new(job, &dir, tree)?;
     let mut rustflags = setup.rustflags.clone();
     let mut key = vec![format!("{:?} {:?}", cell.route, setup), job.host.rustc.version.clone()];
 
@@ -94,12 +112,26 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
     match &setup.c {
         CTools::Inherit => {}
         CTools::Gcc { cc, cxx, ar } if !user_cc => {
+            let (cc, cxx) = match tree {
+                None => (cc.clone(), cxx.clone()),
+                Some(tree) => {
+                    let builtin = Builtin::ask(cc, cxx.as_deref(), tree, job.interrupt)?;
+                    key.push(builtin.headers.to_string());
+                    let wrap = |compiler: &Utf8Path, name: &str| scripts.compiler(compiler, name, tree, &builtin);
+                    let cxx = cxx.as_ref().map(|cxx| wrap(cxx, "g++")).transpose()?;
+                    (wrap(cc, "gcc")?, cxx)
+                }
+            };
             lane.set.insert(format!("CC_{}", lower(triple)), cc.to_string());
-            if let Some(cxx) = cxx {
+            if let Some(cxx) = &cxx {
                 lane.set.insert(format!("CXX_{}", lower(triple)), cxx.to_string());
             }
             if let Some(ar) = ar {
                 lane.set.insert(format!("AR_{}", lower(triple)), ar.to_string());
+            }
+            if tree.is_some() {
+                let tools = Tools { cc, cxx, ar: ar.clone(), ranlib: None, zig: false };
+                set_toolchain(&scripts, triple, &tools, lane)?;
             }
         }
         CTools::Zig(tool) if !user_cc => {
@@ -116,12 +148,11 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
             };
             let ar = scripts.zig_tool(&format!("{triple}-ar"), "ar")?;
             let ranlib = scripts.zig_tool(&format!("{triple}-ranlib"), "ranlib")?;
-            let cmake = scripts.cmake_toolchain(triple, &cc, &cxx, &ar, &ranlib)?;
-            for (name, value) in
-                [("CC", cc), ("CXX", cxx), ("AR", ar), ("RANLIB", ranlib), ("CMAKE_TOOLCHAIN_FILE", cmake)]
-            {
+            for (name, value) in [("CC", &cc), ("CXX", &cxx), ("AR", &ar), ("RANLIB", &ranlib)] {
                 lane.set.insert(format!("{name}_{}", lower(triple)), value.to_string());
             }
+            let tools = Tools { cc, cxx: Some(cxx), ar: Some(ar), ranlib: Some(ranlib), zig: true };
+            set_toolchain(&scripts, triple, &tools, lane)?;
             key.push(scripts.zig_version.clone());
             if triple.contains("-windows-") {
                 // winapi's bundled import libraries are GNU ld's and clash with zig's.
@@ -130,6 +161,11 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
             }
         }
         CTools::Gcc { .. } | CTools::Zig(_) => {}
+    }
+    if let Some(tree) = tree {
+        // Build scripts remember where they found things, and not all look again when a variable changes.
+        key.extend([tree.digest.clone(), tree.root.to_string()]);
+        set_variables(tree, cell, lane);
     }
     if let Some(libdir) = &setup.pkg_config_libdir {
         for (name, value) in [("PKG_CONFIG_LIBDIR", libdir.as_str()), ("PKG_CONFIG_ALLOW_CROSS", "1")] {
@@ -150,7 +186,17 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
         Linker::Driver(path) => {
             let version = job.host.gcc.get(triple).map(|gcc| gcc.version.clone());
             key.extend(version);
-            Some(path.clone())
+            match tree {
+                None => Some(path.clone()),
+                Some(tree) => {
+                    let cxx = match &setup.c {
+                        CTools::Gcc { cxx, .. } => cxx.as_deref(),
+                        _ => None,
+                    };
+                    let builtin = Builtin::ask(path, cxx, tree, job.interrupt)?;
+                    Some(scripts.compiler(path, "gcc", tree, &builtin)?)
+                }
+            }
         }
         Linker::Zig(tool) => {
             key.push(scripts.zig_version.clone());
@@ -195,171 +241,50 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
     Ok(())
 }
 
-/// Wrapper scripts of one cell, in a folder of their own.
-struct Scripts<'a> {
-    job: &'a Job<'a>,
-    dir: &'a Utf8Path,
-    zig_version: String,
+/// The file that tells cmake of the cell's compilers.
+fn set_toolchain(scripts: &Scripts<'_>, triple: &str, tools: &Tools, lane: &mut LaneEnvironment) -> Result<()> {
+    let nothing = scripts.dir.join("nothing");
+    fs_err::create_dir_all(&nothing)?;
+    let toolchain = Toolchain {
+        triple,
+        native: !tools.zig && triple == scripts.job.host.rustc.host,
+        cc: &tools.cc,
+        cxx: tools.cxx.as_deref(),
+        ar: tools.ar.as_deref(),
+        ranlib: tools.ranlib.as_deref(),
+        zig: tools.zig,
+        tree: scripts.tree,
+        nothing: &nothing,
+        built: &scripts.job.convoy_dir,
+    };
+    let file = scripts.write(&format!("{triple}.cmake"), &toolchain.text())?;
+    lane.set.insert(format!("CMAKE_TOOLCHAIN_FILE_{}", lower(triple)), file.to_string());
+    Ok(())
 }
 
-impl<'a> Scripts<'a> {
-    fn new(job: &'a Job<'a>, dir: &'a Utf8Path) -> Result<Self> {
-        fs_err::create_dir_all(dir)?;
-        let zig_version = job.host.zig.as_ref().map(|zig| zig.version.clone()).unwrap_or_default();
-        Ok(Self { job, dir, zig_version })
+/// What leads pkg-config, bindgen and crates with variables of their own to a sysroot. Several targets share one cargo,
+/// so every variable names its target.
+fn set_variables(tree: &Tree, cell: &CellPlan, lane: &mut LaneEnvironment) {
+    let triple = &cell.cell.target;
+    for (name, value) in [
+        ("PKG_CONFIG_LIBDIR", tree.pkg_config_libdir()),
+        ("PKG_CONFIG_SYSROOT_DIR", tree.root.to_string()),
+        ("PKG_CONFIG_ALLOW_CROSS", "1".to_owned()),
+        // Where the user has one for this machine, it would be looked into first.
+        ("PKG_CONFIG_PATH", String::new()),
+    ] {
+        lane.set_for(name, triple, value);
     }
-
-    fn zig(&self) -> Result<&'a Utf8Path> {
-        // Provisioning ends the run before a lane starts when zig could not be brought.
-        let zig = self.job.host.zig.as_ref().ok_or_else(|| Error::work("zig is planned for and not there"))?;
-        Ok(&zig.path)
-    }
-
-    /// Written only when it differs: build tools look at a compiler's modification time.
-    fn write(&self, name: &str, text: &str) -> Result<Utf8PathBuf> {
-        let path = self.dir.join(name);
-        if fs_err::read_to_string(&path).is_ok_and(|old| old == text) {
-            return Ok(path);
+    let name = "BINDGEN_EXTRA_CLANG_ARGS";
+    // As bindgen looks it up. The user's words come last, so that theirs win.
+    let own = [format!("{name}_{triple}"), format!("{name}_{}", lower(triple)), name.to_owned()];
+    let own = own.iter().find_map(|name| std::env::var(name).ok());
+    let own = own.map(|own| format!(" {own}")).unwrap_or_default();
+    lane.set_for(name, triple, format!("{}{own}", sysroot::clang_words(tree)));
+    for (name, value) in variables::of_crates(tree, cell) {
+        if std::env::var_os(&name).is_none() {
+            lane.set.insert(name, value);
         }
-        let file = tempfile::NamedTempFile::new_in(self.dir)?;
-        fs_err::write(file.path(), text)?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            fs_err::set_permissions(file.path(), std::fs::Permissions::from_mode(0o755))?;
-        }
-        file.persist(&path).map_err(|error| error.error)?;
-        Ok(path)
-    }
-
-    fn zig_call(&self, subcommand: &str, tool: &ZigTool, extra: &[&str]) -> Result<String> {
-        let mut words = vec![quote(self.job.exe.as_str()), "zig".to_owned(), subcommand.to_owned(), "--".to_owned()];
-        words.extend(extra.iter().map(|word| (*word).to_owned()));
-        // zig turns on a sanitizer by itself, whose runtime is nowhere.
-        words.push("-fno-sanitize=all".to_owned());
-        words.extend(tool.mcpu.iter().map(|mcpu| format!("-mcpu={mcpu}")));
-        words.extend(["-target".to_owned(), tool.target.clone()]);
-        let version = self.job.host.rustc.version.split(' ').next().unwrap_or_default();
-        Ok(format!(
-            "#!/bin/sh\nexport CARGO_ZIGBUILD_ZIG_COMMAND={}\nexport CARGO_ZIGBUILD_ZIG_VERSION={}\n\
-             export CARGO_ZIGBUILD_RUSTC_VERSION={version}\nexport CARGO_ZIGBUILD_CACHE_DIR={}\n\
-             exec {} \"$@\"\n",
-            quote(self.zig()?.as_str()),
-            self.zig_version,
-            quote(self.job.cache.room("zig")?.as_str()),
-            words.join(" "),
-        ))
-    }
-
-    fn zig_compiler(&self, name: &str, subcommand: &str, tool: &ZigTool) -> Result<Utf8PathBuf> {
-        self.write(name, &self.zig_call(subcommand, tool, &[])?)
-    }
-
-    /// The name ends in `-gcc`: rustc infers from it how to speak to the linker.
-    fn zig_linker(&self, name: &str, tool: &ZigTool) -> Result<Utf8PathBuf> {
-        // Without `-g` zig strips what it links.
-        self.write(name, &self.zig_call("cc", tool, &["-g"])?)
-    }
-
-    fn zig_tool(&self, name: &str, tool: &str) -> Result<Utf8PathBuf> {
-        self.write(name, &format!("#!/bin/sh\nexec {} {tool} \"$@\"\n", quote(self.zig()?.as_str())))
-    }
-
-    /// rustc looks for mingw's dlltool on PATH to make import libraries; zig's stands in where there is none.
-    fn dlltool(&self, triple: &str) -> Result<Option<Utf8PathBuf>> {
-        let arch = triple.split('-').next().unwrap_or_default();
-        let name = format!("{arch}-w64-mingw32-dlltool");
-        if which::which(&name).is_ok() {
-            return Ok(None);
-        }
-        self.zig_tool(&name, "dlltool")?;
-        Ok(Some(self.dir.to_owned()))
-    }
-
-    /// A folder with links to libraries, for the linker to look into first.
-    fn first_libraries(&self, libraries: &[Utf8PathBuf]) -> Result<Utf8PathBuf> {
-        let dir = self.dir.join("first");
-        fs_err::create_dir_all(&dir)?;
-        for library in libraries {
-            let link = dir.join(library.file_name().unwrap_or_default());
-            if fs_err::read_link(&link).is_ok_and(|old| old == *library) {
-                continue;
-            }
-            match fs_err::remove_file(&link) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-                _ => {}
-            }
-            #[cfg(unix)]
-            fs_err::os::unix::fs::symlink(library, &link)?;
-        }
-        Ok(dir)
-    }
-
-    /// A linker that writes down what it linked.
-    fn recording(&self, triple: &str, name: &str, linker: &Utf8Path) -> Result<Utf8PathBuf> {
-        let script = format!(
-            "#!/bin/sh\nexec {} link --target {triple} --linker {} -- \"$@\"\n",
-            quote(self.job.exe.as_str()),
-            quote(linker.as_str())
-        );
-        self.write(name, &script)
-    }
-
-    /// cmake must not look at this machine's own headers and libraries.
-    fn cmake_toolchain(
-        &self,
-        triple: &str,
-        cc: &Utf8Path,
-        cxx: &Utf8Path,
-        ar: &Utf8Path,
-        ranlib: &Utf8Path,
-    ) -> Result<Utf8PathBuf> {
-        let arch = triple.split('-').next().unwrap_or_default();
-        let (system, processor) = match triple {
-            t if t.contains("-windows-") => ("Windows", "AMD64"),
-            t if t.contains("-darwin") => ("Darwin", if arch == "aarch64" { "arm64" } else { arch }),
-            _ => ("Linux", arch),
-        };
-        let mut text = format!(
-            "set(CMAKE_SYSTEM_NAME {system})\nset(CMAKE_SYSTEM_PROCESSOR {processor})\n\
-             set(CMAKE_C_COMPILER \"{cc}\")\nset(CMAKE_CXX_COMPILER \"{cxx}\")\nset(CMAKE_AR \"{ar}\")\n\
-             set(CMAKE_RANLIB \"{ranlib}\")\n\
-             set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)\nset(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)\n\
-             set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)\nset(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)\n\
-             # zig cannot write the dependency file that newer cmake asks its linker for.\n\
-             set(CMAKE_C_LINKER_DEPFILE_SUPPORTED FALSE)\nset(CMAKE_CXX_LINKER_DEPFILE_SUPPORTED FALSE)\n"
-        );
-        if system == "Darwin" {
-            // Only asked for by shared libraries, which a Rust binary does not take.
-            text.push_str("set(CMAKE_INSTALL_NAME_TOOL \"/bin/true\")\nset(CMAKE_OTOOL \"/bin/true\")\n");
-        }
-        self.write(&format!("{triple}.cmake"), &text)
-    }
-
-    fn darwin_compiler(&self, triple: &str, language: Language, tool: &ZigTool) -> Result<Utf8PathBuf> {
-        let name = match language {
-            Language::C => format!("{triple}-cc"),
-            Language::Cxx => format!("{triple}-c++"),
-        };
-        self.write(&name, &darwin::compiler_script(self.zig()?, language, &tool.target))
-    }
-
-    /// The stub folder and, for C++, zig's own libc++.
-    fn darwin(&self, triple: &str, libcxx: Option<&ZigTool>) -> Result<darwin::Settings> {
-        let stubs = darwin::write_stubs(&self.job.cache.room("darwin")?)?;
-        let libcxx = match libcxx {
-            None => None,
-            Some(tool) => {
-                let dest = self.job.cache.room("libcxx")?.join(format!("{}-zig-{}", tool.target, self.zig_version));
-                if !dest.is_dir() {
-                    let message = format!("libc++ for {triple} (built once by zig, a minute or two)");
-                    self.job.reporter.info(Phase::Provision, message).send();
-                    darwin::provision_libcxx(self.zig()?, &tool.target, &dest, self.job.interrupt)?;
-                }
-                Some(dest)
-            }
-        };
-        Ok(darwin::link_settings(&stubs, libcxx.as_deref()))
     }
 }
 
@@ -377,7 +302,3 @@ fn empty_libraries(dir: &Utf8Path) -> Result<Utf8PathBuf> {
     Ok(dir)
 }
 
-/// A word for the shell.
-fn quote(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
