@@ -4,6 +4,7 @@
 //! them, always the same one. Both end in a reason where they cannot: other targets still finish.
 
 mod apt;
+mod cmake;
 mod deb;
 mod fault;
 mod fetch;

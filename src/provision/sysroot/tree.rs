@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::cmake;
 use super::deb::{self, File, Member};
 use super::fault::Fault;
 use super::place::{self, Outside};
@@ -165,14 +166,14 @@ impl Tree<'_> {
         Ok(())
     }
 
-    /// Writes a file; says whether it may be a linker script.
+    /// Writes a file; says whether it may be a script that names files by absolute paths.
     fn file(&self, index: usize, place: &Utf8Path, file: &mut File<'_>) -> std::result::Result<bool, Fault> {
         let Some(mut new) = self.open(index, place, file.executable)? else { return Ok(false) };
-        let may_be = if file.size <= script::LONGEST {
+        let may_be = if file.size <= script::LONGEST || cmake::may_be(place) {
             let mut contents = Vec::new();
             file.contents.read_to_end(&mut contents).map_err(cut)?;
             new.write_all(&contents)?;
-            script::may_be(place, &contents)
+            script::may_be(place, &contents) || cmake::may_be(place)
         } else {
             copy(file, &mut new)?;
             false
@@ -280,7 +281,11 @@ impl Tree<'_> {
             let Some(metadata) = path.symlink_metadata().ok().filter(std::fs::Metadata::is_file) else { continue };
             let Ok(text) = String::from_utf8(fs_err::read(&path)?) else { continue };
             let exists = |place: &Utf8Path| self.root.join(place).symlink_metadata().is_ok();
-            if let Some(new) = script::rewritten(place, &text, exists) {
+            let new = match cmake::may_be(place) {
+                true => cmake::rewritten(place, &text),
+                false => script::rewritten(place, &text, exists),
+            };
+            if let Some(new) = new {
                 let mut file = fs_err::File::create(&path)?;
                 file.write_all(new.as_bytes())?;
                 file.file().set_modified(metadata.modified()?)?;

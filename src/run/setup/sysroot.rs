@@ -207,8 +207,7 @@ const QUIET: &str = "-Wno-unused-command-line-argument";
 /// zig's libc keeps the floor by itself. A shared library of the sysroot may ask for a newer one, which lld would call an
 /// error, though nothing of that ends in what is linked.
 pub(super) fn zig_words(tree: &Tree) -> (String, Vec<String>, Vec<String>) {
-    let headers: Vec<String> =
-        tree.headers().iter().map(|dir| format!("-idirafter {}", quote(dir.as_str()))).collect();
+    let headers: Vec<String> = tree.headers().iter().map(|dir| format!("-idirafter {}", quote(dir.as_str()))).collect();
     let arrange = format!("{WANTED}[ -z \"$c\" ] || set -- \"$@\" {}\n", headers.join(" "));
     let before = [&quote(&tree.prefix_map()), "-Wl,--allow-shlib-undefined", QUIET].map(str::to_owned).to_vec();
     (arrange, before, zig_library_dirs(tree))
