@@ -1,5 +1,7 @@
 //! The closing table and the plan, for people.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use anstyle::AnsiColor;
 
 use crate::needs::SupplyKind;
@@ -86,8 +88,35 @@ pub fn closing(manifest: &Manifest, took: &dyn Fn(&str) -> Option<f64>, style: S
         index if index >= good => style.paint(bold(AnsiColor::Red), &line),
         _ => line,
     });
-    painted.collect::<Vec<_>>().join("\n")
+    painted.collect::<Vec<_>>().join("\n") + &runtime(manifest)
 }
+
+/// What machines must have installed for binaries that take libraries from a sysroot; without what every system has.
+fn runtime(manifest: &Manifest) -> String {
+    let mut cells: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for row in &manifest.artifacts {
+        let packages = row.runtime_packages.iter().map(|package| package.package.as_str());
+        let extra: Vec<&str> = packages.filter(|package| !BASE_PACKAGES.contains(package)).collect();
+        if !extra.is_empty() {
+            cells.entry(&row.id).or_default().extend(extra);
+        }
+    }
+    // Cells of one release mostly need the same.
+    let mut shared: BTreeMap<&BTreeSet<&str>, Vec<&str>> = BTreeMap::new();
+    for (id, packages) in &cells {
+        shared.entry(packages).or_default().push(id);
+    }
+    let mut text = String::new();
+    for (packages, ids) in shared {
+        let packages: Vec<&str> = packages.iter().copied().collect();
+        text.push_str(&format!("\n\n{} need at run time, by their Debian packages:\n", ids.join(", ")));
+        text.push_str(wrapped("", &packages.join(", ")).trim_end());
+    }
+    text
+}
+
+/// What every Debian system has.
+const BASE_PACKAGES: [&str; 2] = ["libc6", "libgcc-s1"];
 
 /// The plan, a paragraph a cell; with `verbose` the needs and every rejected route too.
 pub fn plan(plan: &Plan, style: Style) -> String {

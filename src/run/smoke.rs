@@ -29,7 +29,16 @@ pub fn smoke(
     let found = |level, code: &str, message: String| Ok(Finding { level, code: code.to_owned(), message });
     let not_run = |why: String| found(Level::Violation, "smoke-not-run", why);
     let mut command = if triple == host {
-        Command::new(binary)
+        match (root, target.and_then(|target| target.expect.interpreter.as_deref())) {
+            // By the sysroot's own loader: this machine need not have the libraries, nor an older release's.
+            (Some(root), Some(interpreter)) => {
+                let mut command = Command::new(root.join(interpreter.trim_start_matches('/')));
+                let multiarch = target.and_then(|target| target.multiarch.as_deref()).unwrap_or_default();
+                command.arg("--library-path").arg(library_path(&root.join("usr/lib").join(multiarch))).arg(binary);
+                command
+            }
+            _ => Command::new(binary),
+        }
     } else {
         let Some(target) = target else { return not_run(format!("no emulator is known for {triple}")) };
         if let Some(name) = &target.smoke.qemu {
@@ -98,6 +107,15 @@ pub fn smoke(
             Err(error) => return found(Level::Violation, "smoke-failed", format!("could not be waited for: {error}")),
         }
     }
+}
+
+/// A folder of libraries, and those in it with libraries that are private to others.
+fn library_path(dir: &Utf8Path) -> String {
+    let private = dir.read_dir_utf8().into_iter().flatten().flatten().map(|entry| entry.path().to_owned());
+    let mut dirs: Vec<Utf8PathBuf> = private.filter(|path| path.is_dir()).collect();
+    dirs.sort();
+    dirs.insert(0, dir.to_owned());
+    dirs.iter().map(|dir| dir.as_str()).collect::<Vec<_>>().join(":")
 }
 
 /// How wine's loader begins what it cannot do.

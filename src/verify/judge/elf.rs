@@ -30,7 +30,7 @@ pub(super) fn judge(inspection: &Inspection, elf: &Elf, expectation: &Expectatio
     findings.extend(linkage(inspection, expectation));
     findings.extend(interpreter(inspection, elf, expectation));
     findings.extend(glibc(inspection, elf, expectation));
-    findings.extend(libraries(inspection));
+    findings.extend(libraries(inspection, expectation));
     findings.extend(sysroot::judge(inspection, elf, expectation));
     findings.extend(page_alignment(elf, expectation));
     if let Some(level) = expectation.target.as_ref().and_then(|target| target.expect.arm) {
@@ -154,18 +154,23 @@ fn too_new(elf: &Elf, seen: Glibc, floor: Glibc, expectation: &Expectation) -> F
 }
 
 /// Libraries that the target machine must have, beyond libc and the compiler's runtime.
-fn libraries(inspection: &Inspection) -> Option<Finding> {
+fn libraries(inspection: &Inspection, expectation: &Expectation) -> Option<Finding> {
     let foreign: Vec<&String> =
         inspection.needed.iter().filter(|library| !BASE_SYSTEM.iter().any(|base| library.starts_with(base))).collect();
-    (!foreign.is_empty()).then(|| {
-        Finding::warning(
+    (!foreign.is_empty()).then(|| match &expectation.sysroot {
+        // The manifest names the packages, and the plan said so before.
+        Some(sysroot) => Finding::ok(
+            "needs-libraries",
+            format!("needs {} at start, as the packages of {} have them", name_some(&foreign), sysroot.key),
+        ),
+        None => Finding::warning(
             "needs-libraries",
             format!(
                 "needs {} at start: the machine it runs on must have these, in these versions; name them in your \
                  installation notes, or link them statically",
                 name_some(&foreign)
             ),
-        )
+        ),
     })
 }
 
