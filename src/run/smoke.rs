@@ -53,6 +53,9 @@ pub fn smoke(
                 if let Some(root) = root.or(cross.is_dir().then_some(&cross)) {
                     command.arg("-L").arg(root);
                 }
+                if let Some(root) = root {
+                    command.arg("-E").arg(format!("LD_LIBRARY_PATH={}", library_path(root, multiarch)));
+                }
             }
             command.arg(binary);
             command
@@ -100,6 +103,22 @@ pub fn smoke(
     }
 }
 
+/// The folders of a sysroot that hold libraries, as the emulated loader's `LD_LIBRARY_PATH`. By itself it finds too few:
+/// qemu (7.2) looks up some system calls' paths outside of `-L`, so that a folder which this machine lacks is none; and what
+/// Debian chooses when it installs (of several BLAS one) is in a subfolder and has no link.
+fn library_path(root: &Utf8Path, multiarch: &str) -> String {
+    let own = root.join("usr/lib").join(multiarch);
+    let is_library = |name: &str| name.starts_with("lib") && name.contains(".so");
+    let entries = |dir: &Utf8Path| dir.read_dir_utf8().into_iter().flatten().flatten();
+    let mut inner: Vec<Utf8PathBuf> = entries(&own)
+        .map(|entry| entry.into_path())
+        .filter(|dir| dir.is_dir() && entries(dir).any(|entry| is_library(entry.file_name())))
+        .collect();
+    inner.sort();
+    let all: Vec<String> = [own, root.join("lib").join(multiarch)].into_iter().chain(inner).map(String::from).collect();
+    all.join(":")
+}
+
 /// How wine's loader begins what it cannot do.
 const WINE_LOADER: &str = ":err:module:";
 
@@ -141,6 +160,23 @@ fn judge(status: std::process::ExitStatus, told: &str) -> Finding {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sysroots_own_folders_come_first_and_plugins_are_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        for file in ["pulseaudio/libpulsecommon-16.1.so", "blas/libblas.so.3", "pkgconfig/x.pc", "engines-3/afalg.so"] {
+            let file = root.join("usr/lib/arm-linux-gnueabihf").join(file);
+            fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+            fs_err::write(file, "").unwrap();
+        }
+        let path = library_path(root, "arm-linux-gnueabihf").replace(root.as_str(), "");
+        assert_eq!(
+            path,
+            "/usr/lib/arm-linux-gnueabihf:/lib/arm-linux-gnueabihf:/usr/lib/arm-linux-gnueabihf/blas:\
+             /usr/lib/arm-linux-gnueabihf/pulseaudio"
+        );
+    }
 
     #[test]
     fn a_dll_that_wine_lacks_is_no_start() {

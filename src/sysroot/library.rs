@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use object::FileKind;
 use object::elf::{self, DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, FileHeader32, FileHeader64};
 use object::endian::Endianness;
 use object::read::elf::{ElfFile, FileHeader, Sym as _};
-use object::FileKind;
 
 /// No real library defines more versions; a damaged table can pretend to have billions.
 const MAX_VERSIONS: usize = 1 << 15;

@@ -75,9 +75,8 @@ pub fn runtime_packages(
     }
     for (name, version) in symbols {
         // The first library that has it, in the order of the loader.
-        let first = known.iter().find_map(|(library, symbols)| {
-            Some((library.as_str(), symbols.as_ref()?.of(name, *version)?))
-        });
+        let first =
+            known.iter().find_map(|(library, symbols)| Some((library.as_str(), symbols.as_ref()?.of(name, *version)?)));
         asked.extend(first);
     }
 
@@ -139,9 +138,10 @@ mod tests {
             ["libc.so.6: libc6 >= 2.34", "libm.so.6: libc6 >= 2.4", "libplain.so.1: libplain1 >= 1:1.2~"]
         );
         // What binds to glibc's own internals needs this very glibc.
-        assert_eq!(rows(&["libc.so.6"], &[("secret", Some("GLIBC_PRIVATE"))], &control), [
-            "libc.so.6: libc6 >= 2.36 << 2.37"
-        ]);
+        assert_eq!(
+            rows(&["libc.so.6"], &[("secret", Some("GLIBC_PRIVATE"))], &control),
+            ["libc.so.6: libc6 >= 2.36 << 2.37"]
+        );
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use object::Object as _;
 use object::elf::{self, DT_FLAGS_1, DT_NEEDED, DT_NULL, DT_SONAME, ET_CORE, ET_DYN, ET_EXEC, ET_REL, PT_LOAD};
 use object::endian::Endianness;
 use object::read::elf::{Dyn as _, ElfFile, FileHeader, ProgramHeader as _, SectionHeader as _, Sym as _};
-use object::Object as _;
 
 use super::inspection::arch_name;
 use super::unreadable::inside;

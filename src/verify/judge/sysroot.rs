@@ -78,9 +78,8 @@ fn resolve(inspection: &Inspection, elf: &Elf, sysroot: &LinkedAgainst, librarie
         }
         // The loader looks for the version in the library that had it at link time, for the symbol in all.
         let version = need.filter(|need| !need.weak);
-        let has_version = version.is_none_or(|need| {
-            libraries.get(&need.library).is_none_or(|library| library.has_version(&need.version))
-        });
+        let has_version = version
+            .is_none_or(|need| libraries.get(&need.library).is_none_or(|library| library.has_version(&need.version)));
         let exporter = libraries.exporter(&symbol.name, need.map(|need| need.version.as_str()));
         match exporter {
             Some(exporter) if has_version => {
@@ -139,7 +138,10 @@ fn gone(inspection: &Inspection, sysroot: &LinkedAgainst, triple: &str) -> Vec<F
         let chosen = Suites::embedded().for_floor(Some(first.glibc), &sysroot.key.architecture);
         let floor = match chosen.filter(|chosen| chosen == first) {
             Some(chosen) => {
-                format!("ask for `{triple}.{}` to be bound to the libraries of {} instead, or ", chosen.glibc, chosen.release)
+                format!(
+                    "ask for `{triple}.{}` to be bound to the libraries of {} instead, or ",
+                    chosen.glibc, chosen.release
+                )
             }
             None => String::new(),
         };
