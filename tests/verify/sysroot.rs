@@ -256,7 +256,7 @@ fn sonames_that_newer_releases_lack_are_told_with_the_way_out() {
     let inspection = made.program(&lib, &["odd_old"], &[]);
     let said = made.judge(&inspection);
     let said = message(&said, "soname-gone");
-    assert!(said.contains("libssl.so.1.1, which Debian 11 ships and Debian 12 and Debian 13 does not"), "{said}");
+    assert!(said.contains("libssl.so.1.1, shipped by Debian 11 but no longer by Debian 12 and Debian 13: there"), "{said}");
     assert!(said.contains("`aarch64-unknown-linux-gnu.2.36`") && said.contains("`vendored`"), "{said}");
     // The newest release has no newer one.
     made.against.key.suite = "trixie".to_owned();

@@ -148,7 +148,7 @@ fn gone(inspection: &Inspection, sysroot: &LinkedAgainst, triple: &str) -> Vec<F
         findings.push(Finding::warning(
             "soname-gone",
             format!(
-                "needs {soname}, which {} ships and {} does not: there it does not start; {floor}let the crate build the \
+                "needs {soname}, shipped by {} but no longer by {}: there it does not start; {floor}let the crate build the \
                  library in, with a feature such as `vendored`, `bundled` or `static`",
                 releases(&having),
                 releases(&lacking),
