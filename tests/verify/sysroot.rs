@@ -4,7 +4,10 @@
 use std::sync::{Arc, LazyLock};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use cargo_convoy::catalog::Catalog;
+use cargo_convoy::interrupt::Interrupt;
 use cargo_convoy::package::Checker;
+use cargo_convoy::run::smoke::smoke;
 use cargo_convoy::sysroot::{Libraries, Library, LinkedAgainst, SysrootKey, read_control, runtime_packages};
 use cargo_convoy::verify::{Expectation, Finding, Inspection, judge};
 use proptest::prelude::*;
@@ -256,7 +259,10 @@ fn sonames_that_newer_releases_lack_are_told_with_the_way_out() {
     let inspection = made.program(&lib, &["odd_old"], &[]);
     let said = made.judge(&inspection);
     let said = message(&said, "soname-gone");
-    assert!(said.contains("libssl.so.1.1, shipped by Debian 11 but no longer by Debian 12 and Debian 13: there"), "{said}");
+    assert!(
+        said.contains("libssl.so.1.1, shipped by Debian 11 but no longer by Debian 12 and Debian 13: there"),
+        "{said}"
+    );
     assert!(said.contains("`aarch64-unknown-linux-gnu.2.36`") && said.contains("`vendored`"), "{said}");
     // The newest release has no newer one.
     made.against.key.suite = "trixie".to_owned();
@@ -293,6 +299,33 @@ fn the_checker_judges_against_the_sysroot_and_remembers_its_digest() {
     assert_eq!(violations(&check(&made).findings), ["symbol-not-in-sysroot"]);
     assert!(read_control(&made.against.control()).iter().any(|control| control.package == "libodd1"));
     assert_eq!(runtime_packages(&["libodd.so.1".to_owned()], &[], &[]), []);
+}
+
+#[test]
+fn a_smoke_run_takes_the_sysroots_libraries() {
+    let made = Made::new("sysroot-smoke", ARM);
+    let root = &made.against.root;
+    fs_err::os::unix::fs::symlink("usr/lib", root.join("lib")).unwrap();
+    let loader = "ld-linux-armhf.so.3";
+    fs_err::rename(made.lib().join(loader), root.join("usr/lib").join(loader)).unwrap();
+    // In a folder that the loader does not know of: where Debian keeps those of which one is chosen at installation.
+    let chosen = made.lib().join("odd");
+    made.library(&chosen, true, &[]);
+    let file = made.program_file(&chosen, &["odd_new"], &[]);
+    assert_eq!(violations(&made.judge(&inspect(&file))), [""; 0]);
+    let interrupt = Interrupt::listen().unwrap();
+    let run = |triple: &str, root: Option<&Utf8Path>| {
+        smoke(&file, triple, Catalog::embedded().target(triple), "x86_64-unknown-linux-gnu", None, root, &interrupt)
+            .unwrap()
+    };
+    assert_eq!(run(made.machine.triple, Some(root)).code, "smoke-started");
+    let alone = run(made.machine.triple, None);
+    assert!(alone.code == "smoke-failed" && alone.message.contains("libodd.so.1"), "{alone:?}");
+
+    // No Debian library is for ARMv6; with a sysroot that is (Raspbian's), it is tried.
+    let armv6 = "arm-unknown-linux-gnueabihf";
+    assert_eq!(run(armv6, None).code, "smoke-not-run");
+    assert_ne!(run(armv6, Some(root)).code, "smoke-not-run");
 }
 
 /// Real libraries, 32 and 64 bit, with versions and without.
