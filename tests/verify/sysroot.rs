@@ -264,6 +264,20 @@ fn sonames_that_newer_releases_lack_are_told_with_the_way_out() {
         "{said}"
     );
     assert!(said.contains("`aarch64-unknown-linux-gnu.2.36`") && said.contains("`vendored`"), "{said}");
+    // On 32-bit ARM the newest release has it with another time_t.
+    let mut on_arm = made.expectation();
+    on_arm.sysroot = Some(made.against.clone());
+    if let Some(sysroot) = &mut on_arm.sysroot {
+        sysroot.key.suite = "bookworm".to_owned();
+        sysroot.key.architecture = "armhf".to_owned();
+    }
+    let mut three = inspection.clone();
+    three.needed = vec!["libssl.so.3".to_owned()];
+    let said = judge(&three, &on_arm);
+    assert!(message(&said, "soname-time64").starts_with("on armhf Debian 13 has libssl.so.3 with"), "{said:#?}");
+    on_arm.sysroot = Some(made.against.clone());
+    assert!(!warnings(&judge(&three, &on_arm)).contains(&"soname-time64"));
+
     // The newest release has no newer one.
     made.against.key.suite = "trixie".to_owned();
     assert!(!warnings(&made.judge(&inspection)).contains(&"soname-gone"));

@@ -124,18 +124,35 @@ fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// Libraries whose soname a newer release no longer has.
+/// Libraries whose soname a newer release no longer has, or has with another meaning.
 fn gone(inspection: &Inspection, sysroot: &LinkedAgainst, triple: &str) -> Vec<Finding> {
     let suites = Suites::embedded().all();
     let Some(built_for) = suites.iter().position(|suite| suite.name == sysroot.key.suite) else { return Vec::new() };
     let newer = &suites[built_for + 1..];
     let mut findings = Vec::new();
+    let architecture = &sysroot.key.architecture;
+    for suite in newer {
+        let grown = inspection.needed.iter().filter(|soname| sonames::is_time64(soname, suite, architecture));
+        let grown: Vec<&String> = grown.collect();
+        if !grown.is_empty() && !suites[built_for].time64.contains(architecture) {
+            findings.push(Finding::warning(
+                "soname-time64",
+                format!(
+                    "on {architecture} {} has {} with a 64-bit `time_t`, and this binary has a 32-bit one: it starts \
+                     there, but calls that pass a time go wrong; let the crate build the library in, with a feature such \
+                     as `vendored`, `bundled` or `static`",
+                    suite.release,
+                    name_some(&grown),
+                ),
+            ));
+        }
+    }
     for soname in &inspection.needed {
         let having = sonames::suites(soname);
         let lacking: Vec<&Suite> = newer.iter().filter(|suite| !having.contains(suite)).collect();
         let Some(first) = lacking.first().filter(|_| !having.is_empty()) else { continue };
         // A floor that takes this very release, or none: 32-bit ARM has no sysroot of the newest.
-        let chosen = Suites::embedded().for_floor(Some(first.glibc), &sysroot.key.architecture);
+        let chosen = Suites::embedded().for_floor(Some(first.glibc), architecture);
         let floor = match chosen.filter(|chosen| chosen == first) {
             Some(chosen) => {
                 format!(
