@@ -100,7 +100,9 @@ impl Checker {
                         package_dirs().iter().flat_map(|dir| darwin::declared_in_package(dir)).collect();
                     findings = judge(&inspection, &expectation);
                 }
-                let sonames = sonames::known(&inspection.needed);
+                let sysroot = expectation.sysroot.as_ref().map(|sysroot| sysroot.key.architecture.as_str());
+                let debian = expectation.target.as_ref().and_then(|target| target.debian_arch.as_deref());
+                let sonames = sonames::known(&inspection.needed, sysroot.or(debian));
                 Checked { sha256, size, inspection: Some(inspection), findings, runtime_packages, sonames }
             }
             Err(unreadable) => Checked {

@@ -34,7 +34,7 @@ pub fn smoke(
             (Some(root), Some(interpreter)) => {
                 let mut command = Command::new(root.join(interpreter.trim_start_matches('/')));
                 let multiarch = target.and_then(|target| target.multiarch.as_deref()).unwrap_or_default();
-                command.arg("--library-path").arg(library_path(&root.join("usr/lib").join(multiarch))).arg(binary);
+                command.arg("--library-path").arg(library_path(root, multiarch)).arg(binary);
                 command
             }
             _ => Command::new(binary),
@@ -61,6 +61,9 @@ pub fn smoke(
                 let cross = Utf8PathBuf::from(format!("/usr/{multiarch}"));
                 if let Some(root) = root.or(cross.is_dir().then_some(&cross)) {
                     command.arg("-L").arg(root);
+                }
+                if let Some(root) = root {
+                    command.arg("-E").arg(format!("LD_LIBRARY_PATH={}", library_path(root, multiarch)));
                 }
             }
             command.arg(binary);
@@ -109,13 +112,20 @@ pub fn smoke(
     }
 }
 
-/// A folder of libraries, and those in it with libraries that are private to others.
-fn library_path(dir: &Utf8Path) -> String {
-    let private = dir.read_dir_utf8().into_iter().flatten().flatten().map(|entry| entry.path().to_owned());
-    let mut dirs: Vec<Utf8PathBuf> = private.filter(|path| path.is_dir()).collect();
-    dirs.sort();
-    dirs.insert(0, dir.to_owned());
-    dirs.iter().map(|dir| dir.as_str()).collect::<Vec<_>>().join(":")
+/// The folders of a sysroot that hold libraries, as its loader takes them. By itself it finds too few:
+/// qemu (7.2) looks up some system calls' paths outside of `-L`, so that a folder which this machine lacks is none; and what
+/// Debian chooses when it installs (of several BLAS one) is in a subfolder and has no link.
+fn library_path(root: &Utf8Path, multiarch: &str) -> String {
+    let own = root.join("usr/lib").join(multiarch);
+    let is_library = |name: &str| name.starts_with("lib") && name.contains(".so");
+    let entries = |dir: &Utf8Path| dir.read_dir_utf8().into_iter().flatten().flatten();
+    let mut inner: Vec<Utf8PathBuf> = entries(&own)
+        .map(|entry| entry.into_path())
+        .filter(|dir| dir.is_dir() && entries(dir).any(|entry| is_library(entry.file_name())))
+        .collect();
+    inner.sort();
+    let all: Vec<String> = [own, root.join("lib").join(multiarch)].into_iter().chain(inner).map(String::from).collect();
+    all.join(":")
 }
 
 /// How wine's loader begins what it cannot do.
@@ -159,6 +169,23 @@ fn judge(status: std::process::ExitStatus, told: &str) -> Finding {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sysroots_own_folders_come_first_and_plugins_are_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        for file in ["pulseaudio/libpulsecommon-16.1.so", "blas/libblas.so.3", "pkgconfig/x.pc", "engines-3/afalg.so"] {
+            let file = root.join("usr/lib/arm-linux-gnueabihf").join(file);
+            fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+            fs_err::write(file, "").unwrap();
+        }
+        let path = library_path(root, "arm-linux-gnueabihf").replace(root.as_str(), "");
+        assert_eq!(
+            path,
+            "/usr/lib/arm-linux-gnueabihf:/lib/arm-linux-gnueabihf:/usr/lib/arm-linux-gnueabihf/blas:\
+             /usr/lib/arm-linux-gnueabihf/pulseaudio"
+        );
+    }
 
     #[test]
     fn a_dll_that_wine_lacks_is_no_start() {

@@ -24,6 +24,8 @@ struct Table {
     bound: BTreeMap<&'static str, BTreeMap<&'static str, Vec<&'static str>>>,
     /// The suites that have a soname.
     suites: BTreeMap<&'static str, BTreeSet<&'static str>>,
+    /// Sonames of packages that were renamed when their `time_t` grew, by suite.
+    time64: BTreeSet<(&'static str, &'static str)>,
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
@@ -34,6 +36,10 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
             continue;
         };
         let sonames: Vec<&str> = sonames.split(' ').collect();
+        if library == "t64" {
+            table.time64.extend(sonames.iter().map(|soname| (*soname, suite)));
+            continue;
+        }
         for soname in &sonames {
             table.suites.entry(soname).or_default().insert(suite);
         }
@@ -57,15 +63,24 @@ pub fn suites(soname: &str) -> Vec<&'static Suite> {
     Suites::embedded().all().iter().filter(|suite| having.is_some_and(|own| own.contains(&*suite.name))).collect()
 }
 
+/// Whether a suite's library with this soname has a 64-bit `time_t` on an architecture (Debian's name) where older suites'
+/// have a 32-bit one: it loads, and is passed structs of the wrong layout.
+pub fn is_time64(soname: &str, suite: &Suite, architecture: &str) -> bool {
+    suite.time64.iter().any(|own| own == architecture) && TABLE.time64.contains(&(soname, suite.name.as_str()))
+}
+
 /// The names of the releases that have a soname, oldest first (`Debian 12`); none where that is not known.
 pub fn releases(soname: &str) -> Vec<&'static str> {
     suites(soname).into_iter().map(|suite| suite.release.as_str()).collect()
 }
 
-/// Those of a binary's needed libraries that are known, with their releases.
-pub fn known(needed: &[String]) -> Vec<Soname> {
+/// Those of a binary's needed libraries that are known, with the releases where it can use them. `architecture` is
+/// Debian's name of the binary's, where it is known.
+pub fn known(needed: &[String], architecture: Option<&str>) -> Vec<Soname> {
     let row = |soname: &String| {
-        let releases: Vec<String> = releases(soname).into_iter().map(str::to_owned).collect();
+        let usable = |suite: &&Suite| !architecture.is_some_and(|own| is_time64(soname, suite, own));
+        let releases: Vec<String> =
+            suites(soname).into_iter().filter(usable).map(|suite| suite.release.clone()).collect();
         (!releases.is_empty()).then(|| Soname { soname: soname.clone(), releases })
     };
     needed.iter().filter_map(row).collect()
@@ -86,9 +101,21 @@ mod tests {
         assert_eq!(releases("libasound.so.2"), ["Debian 11", "Debian 12", "Debian 13"]);
         assert_eq!(releases("libnobody-has-this.so.1"), [""; 0]);
         let needed = ["libc.so.6", "libssl.so.1.1"].map(str::to_owned);
-        let known = known(&needed);
+        let on_arm = known(&needed, Some("armhf"));
+        let known = known(&needed, None);
+        assert_eq!(on_arm, known);
         assert_eq!(known.len(), 1, "glibc is judged by its floor: {known:?}");
         assert_eq!(known[0].releases, ["Debian 11"]);
+    }
+
+    #[test]
+    fn where_time_grew_an_older_binary_has_no_use_for_the_library() {
+        let needed = ["libssl.so.3", "libz.so.1"].map(str::to_owned);
+        let releases = |architecture| {
+            known(&needed, architecture).into_iter().map(|row| row.releases.join(", ")).collect::<Vec<_>>()
+        };
+        assert_eq!(releases(Some("arm64")), ["Debian 12, Debian 13", "Debian 11, Debian 12, Debian 13"]);
+        assert_eq!(releases(Some("armhf")), ["Debian 12", "Debian 11, Debian 12, Debian 13"]);
     }
 
     #[test]
@@ -96,7 +123,7 @@ mod tests {
         let (needs, suites) = (Needs::embedded(), Suites::embedded());
         for line in include_str!("../../targets/sonames.tsv").lines().filter(|line| !line.starts_with('#')) {
             let [library, suite, sonames] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
-            assert!(library == "-" || needs.libraries.contains_key(library), "no library `{library}`");
+            assert!(["-", "t64"].contains(&library) || needs.libraries.contains_key(library), "no library `{library}`");
             assert!(suites.named(suite).is_some(), "no suite `{suite}`");
             assert!(sonames.split(' ').all(|soname| soname.contains(".so")), "{line}");
         }

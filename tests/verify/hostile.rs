@@ -1,8 +1,10 @@
 //! Bytes that nobody meant to be read: truncated, mutated, random. Nothing may panic, and nothing cut may pass.
 
-use std::sync::LazyLock;
+use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock};
 
 use cargo_convoy::catalog::Catalog;
+use cargo_convoy::sysroot::{LinkedAgainst, Sysroot, SysrootKey};
 use cargo_convoy::verify::{Expectation, Unreadable, infer, inspect, judge};
 use proptest::prelude::*;
 
@@ -55,8 +57,14 @@ fn examine(bytes: &[u8]) {
     let catalog = Catalog::embedded();
     if let Ok(inspection) = inspect(bytes) {
         infer(&inspection, catalog);
+        inspection.used_symbols();
         for triple in catalog.targets.iter().map(|target| target.triple.as_str()).chain(["made-up-triple"]) {
-            judge(&inspection, &Expectation::of_triple(triple, catalog));
+            let expectation = Expectation::of_triple(triple, catalog);
+            judge(&inspection, &expectation);
+            let key = SysrootKey { suite: "bullseye".to_owned(), architecture: "armhf".to_owned(), of: None };
+            let nowhere = Sysroot { root: "root".into(), digest: String::new(), requested: BTreeSet::new() };
+            let sysroot = Some(LinkedAgainst::new(&key, &nowhere, "arm-linux-gnueabihf"));
+            judge(&inspection, &Expectation { sysroot, libraries: Some(Arc::default()), ..expectation });
         }
     }
 }

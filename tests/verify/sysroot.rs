@@ -4,7 +4,10 @@
 use std::sync::{Arc, LazyLock};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use cargo_convoy::catalog::Catalog;
+use cargo_convoy::interrupt::Interrupt;
 use cargo_convoy::package::Checker;
+use cargo_convoy::run::smoke::smoke;
 use cargo_convoy::sysroot::{Libraries, Library, LinkedAgainst, SysrootKey, read_control, runtime_packages};
 use cargo_convoy::verify::{Expectation, Finding, Inspection, judge};
 use proptest::prelude::*;
@@ -215,7 +218,8 @@ fn a_newer_glibc_than_the_sysroots_is_refused() {
     let findings = made.judge(&inspection);
     assert_eq!(violations(&findings), ["symbol-not-in-sysroot"]);
     let said = message(&findings, "symbol-not-in-sysroot");
-    assert!(said.contains("__libc_start_main@GLIBC_2.34 of libc.so.6") && !said.contains("puts"), "{said}");
+    assert!(said.contains("__libc_start_main@GLIBC_2.34") && said.contains(" of libc.so.6,"), "{said}");
+    assert!(!said.contains("puts"), "{said}");
 
     // Without any glibc nothing is said of it but that.
     for name in ["libc.so.6", "ld-linux-aarch64.so.1"] {
@@ -255,8 +259,25 @@ fn sonames_that_newer_releases_lack_are_told_with_the_way_out() {
     let inspection = made.program(&lib, &["odd_old"], &[]);
     let said = made.judge(&inspection);
     let said = message(&said, "soname-gone");
-    assert!(said.contains("libssl.so.1.1, which Debian 11 ships and Debian 12 and Debian 13 does not"), "{said}");
+    assert!(
+        said.contains("libssl.so.1.1, shipped by Debian 11 but no longer by Debian 12 and Debian 13: there"),
+        "{said}"
+    );
     assert!(said.contains("`aarch64-unknown-linux-gnu.2.36`") && said.contains("`vendored`"), "{said}");
+    // On 32-bit ARM the newest release has it with another time_t.
+    let mut on_arm = made.expectation();
+    on_arm.sysroot = Some(made.against.clone());
+    if let Some(sysroot) = &mut on_arm.sysroot {
+        sysroot.key.suite = "bookworm".to_owned();
+        sysroot.key.architecture = "armhf".to_owned();
+    }
+    let mut three = inspection.clone();
+    three.needed = vec!["libssl.so.3".to_owned()];
+    let said = judge(&three, &on_arm);
+    assert!(message(&said, "soname-time64").starts_with("on armhf Debian 13 has libssl.so.3 with"), "{said:#?}");
+    on_arm.sysroot = Some(made.against.clone());
+    assert!(!warnings(&judge(&three, &on_arm)).contains(&"soname-time64"));
+
     // The newest release has no newer one.
     made.against.key.suite = "trixie".to_owned();
     assert!(!warnings(&made.judge(&inspection)).contains(&"soname-gone"));
@@ -292,6 +313,33 @@ fn the_checker_judges_against_the_sysroot_and_remembers_its_digest() {
     assert_eq!(violations(&check(&made).findings), ["symbol-not-in-sysroot"]);
     assert!(read_control(&made.against.control()).iter().any(|control| control.package == "libodd1"));
     assert_eq!(runtime_packages(&["libodd.so.1".to_owned()], &[], &[]), []);
+}
+
+#[test]
+fn a_smoke_run_takes_the_sysroots_libraries() {
+    let made = Made::new("sysroot-smoke", ARM);
+    let root = &made.against.root;
+    fs_err::os::unix::fs::symlink("usr/lib", root.join("lib")).unwrap();
+    let loader = "ld-linux-armhf.so.3";
+    fs_err::rename(made.lib().join(loader), root.join("usr/lib").join(loader)).unwrap();
+    // In a folder that the loader does not know of: where Debian keeps those of which one is chosen at installation.
+    let chosen = made.lib().join("odd");
+    made.library(&chosen, true, &[]);
+    let file = made.program_file(&chosen, &["odd_new"], &[]);
+    assert_eq!(violations(&made.judge(&inspect(&file))), [""; 0]);
+    let interrupt = Interrupt::listen().unwrap();
+    let run = |triple: &str, root: Option<&Utf8Path>| {
+        smoke(&file, triple, Catalog::embedded().target(triple), "x86_64-unknown-linux-gnu", None, root, &interrupt)
+            .unwrap()
+    };
+    assert_eq!(run(made.machine.triple, Some(root)).code, "smoke-started");
+    let alone = run(made.machine.triple, None);
+    assert!(alone.code == "smoke-failed" && alone.message.contains("libodd.so.1"), "{alone:?}");
+
+    // No Debian library is for ARMv6; with a sysroot that is (Raspbian's), it is tried.
+    let armv6 = "arm-unknown-linux-gnueabihf";
+    assert_eq!(run(armv6, None).code, "smoke-not-run");
+    assert_ne!(run(armv6, Some(root)).code, "smoke-not-run");
 }
 
 /// Real libraries, 32 and 64 bit, with versions and without.

@@ -60,45 +60,11 @@ fn resolve(inspection: &Inspection, elf: &Elf, sysroot: &LinkedAgainst, librarie
         ));
     }
 
-    let mut unmet: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    let mut exporters = BTreeSet::new();
-    let mut met = 0;
-    for need in elf.versions.iter().filter(|need| !need.weak && need.symbols.is_empty()) {
-        if libraries.get(&need.library).is_some_and(|library| !library.has_version(&need.version)) {
-            unmet.entry(&need.library).or_default().push(format!("version {}", need.version));
-        }
-    }
-    for symbol in elf.undefined.iter().filter(|symbol| !symbol.weak) {
-        let need = symbol.version.and_then(|place| elf.versions.get(place));
-        match need {
-            Some(need) if absent.contains(need.library.as_str()) => continue,
-            // It may be that library's.
-            None if !absent.is_empty() => continue,
-            _ => {}
-        }
-        // The loader looks for the version in the library that had it at link time, for the symbol in all.
-        let version = need.filter(|need| !need.weak);
-        let has_version = version
-            .is_none_or(|need| libraries.get(&need.library).is_none_or(|library| library.has_version(&need.version)));
-        let exporter = libraries.exporter(&symbol.name, need.map(|need| need.version.as_str()));
-        match exporter {
-            Some(exporter) if has_version => {
-                met += 1;
-                exporters.insert(exporter);
-            }
-            _ => {
-                let (library, name) = match need {
-                    Some(need) => (need.library.as_str(), format!("{}@{}", symbol.name, need.version)),
-                    None => ("", symbol.name.clone()),
-                };
-                unmet.entry(library).or_default().push(name);
-            }
-        }
-    }
-    for (library, symbols) in &unmet {
+    let symbols = Symbols::look_up(elf, libraries, &absent);
+    for (library, unmet) in &symbols.unmet {
         let what = match *library {
-            "" => format!("{}, which no library of the sysroot {key} exports", name_some(symbols)),
-            library => format!("{} of {library}, which the sysroot {key} does not export", name_some(symbols)),
+            "" => format!("{}, which no library of the sysroot {key} exports", name_some(unmet)),
+            library => format!("{} of {library}, which the sysroot {key} does not export", name_some(unmet)),
         };
         findings.push(Finding::violation(
             "symbol-not-in-sysroot",
@@ -111,31 +77,102 @@ fn resolve(inspection: &Inspection, elf: &Elf, sysroot: &LinkedAgainst, librarie
     }
     // Without section headers no symbol was read; a finding of its own says so.
     if findings.is_empty() && elf.section_headers {
-        let (symbols, libraries) = (counted(met, "symbol", "symbols"), exporters.len());
-        findings.push(Finding::ok(
-            "sysroot",
-            format!("{symbols} found in {} of the sysroot {key}", counted(libraries, "library", "libraries")),
-        ));
+        let exporters = counted(symbols.exporters.len(), "library", "libraries");
+        let met = counted(symbols.met, "symbol", "symbols");
+        findings.push(Finding::ok("sysroot", format!("{met} found in {exporters} of the sysroot {key}")));
     }
     findings
+}
+
+/// What became of the symbols that a binary asks for.
+#[derive(Default)]
+struct Symbols<'a> {
+    /// How many are there.
+    met: usize,
+    /// The libraries that have them.
+    exporters: BTreeSet<&'a str>,
+    /// Those that are not there, by the library that had them at link time; under no name those of unknown origin.
+    unmet: BTreeMap<&'a str, Vec<String>>,
+}
+
+impl<'a> Symbols<'a> {
+    /// Of libraries that are `absent` nothing more is said.
+    fn look_up(elf: &'a Elf, libraries: &'a Libraries, absent: &BTreeSet<&str>) -> Self {
+        let mut found = Self::default();
+        // The loader first demands each version of the library that had it at link time, even for weak symbols…
+        let mut without_version = BTreeSet::new();
+        for (place, need) in elf.versions.iter().enumerate().filter(|(_, need)| !need.weak) {
+            if libraries.get(&need.library).is_some_and(|library| !library.has_version(&need.version)) {
+                without_version.insert(place);
+                let unmet = found.unmet.entry(&need.library).or_default();
+                match need.symbols.as_slice() {
+                    [] => unmet.push(format!("the version {}", need.version)),
+                    symbols => unmet.extend(symbols.iter().map(|symbol| format!("{symbol}@{}", need.version))),
+                }
+            }
+        }
+        // … and then looks for each symbol in all libraries.
+        for symbol in elf.undefined.iter().filter(|symbol| !symbol.weak) {
+            let need = symbol.version.and_then(|place| elf.versions.get(place));
+            let told = match need {
+                Some(need) => absent.contains(need.library.as_str()),
+                // It may be an absent library's.
+                None => !absent.is_empty(),
+            };
+            if told || symbol.version.is_some_and(|place| without_version.contains(&place)) {
+                continue;
+            }
+            match libraries.exporter(&symbol.name, need.map(|need| need.version.as_str())) {
+                Some(exporter) => {
+                    found.met += 1;
+                    found.exporters.insert(exporter);
+                }
+                None => {
+                    let (library, name) = match need {
+                        Some(need) => (need.library.as_str(), format!("{}@{}", symbol.name, need.version)),
+                        None => ("", symbol.name.clone()),
+                    };
+                    found.unmet.entry(library).or_default().push(name);
+                }
+            }
+        }
+        found
+    }
 }
 
 fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// Libraries whose soname a newer release no longer has.
+/// Libraries whose soname a newer release no longer has, or has with another meaning.
 fn gone(inspection: &Inspection, sysroot: &LinkedAgainst, triple: &str) -> Vec<Finding> {
     let suites = Suites::embedded().all();
     let Some(built_for) = suites.iter().position(|suite| suite.name == sysroot.key.suite) else { return Vec::new() };
     let newer = &suites[built_for + 1..];
     let mut findings = Vec::new();
+    let architecture = &sysroot.key.architecture;
+    for suite in newer {
+        let grown = inspection.needed.iter().filter(|soname| sonames::is_time64(soname, suite, architecture));
+        let grown: Vec<&String> = grown.collect();
+        if !grown.is_empty() && !suites[built_for].time64.contains(architecture) {
+            findings.push(Finding::warning(
+                "soname-time64",
+                format!(
+                    "on {architecture} {} has {} with a 64-bit `time_t`, and this binary has a 32-bit one: it starts \
+                     there, but calls that pass a time go wrong; let the crate build the library in, with a feature such \
+                     as `vendored`, `bundled` or `static`",
+                    suite.release,
+                    name_some(&grown),
+                ),
+            ));
+        }
+    }
     for soname in &inspection.needed {
         let having = sonames::suites(soname);
         let lacking: Vec<&Suite> = newer.iter().filter(|suite| !having.contains(suite)).collect();
         let Some(first) = lacking.first().filter(|_| !having.is_empty()) else { continue };
         // A floor that takes this very release, or none: 32-bit ARM has no sysroot of the newest.
-        let chosen = Suites::embedded().for_floor(Some(first.glibc), &sysroot.key.architecture);
+        let chosen = Suites::embedded().for_floor(Some(first.glibc), architecture);
         let floor = match chosen.filter(|chosen| chosen == first) {
             Some(chosen) => {
                 format!(
@@ -148,7 +185,7 @@ fn gone(inspection: &Inspection, sysroot: &LinkedAgainst, triple: &str) -> Vec<F
         findings.push(Finding::warning(
             "soname-gone",
             format!(
-                "needs {soname}, which {} ships and {} does not: there it does not start; {floor}let the crate build the \
+                "needs {soname}, shipped by {} but no longer by {}: there it does not start; {floor}let the crate build the \
                  library in, with a feature such as `vendored`, `bundled` or `static`",
                 releases(&having),
                 releases(&lacking),
