@@ -14,7 +14,7 @@ use cargo_convoy::interrupt::Interrupt;
 use cargo_convoy::lock::{ConvoyLock, LockedSysroot};
 use cargo_convoy::provision::sysroot::{self, Limits, Progress, Sysroots};
 use cargo_convoy::sysroot::{Archive, RefusedSysroot, Sysroot, SysrootKey, SysrootPlan};
-use support::archive::{ARCH, Deb, DebianArchive, Key, MULTIARCH, OddMember, SUITE, Server, odd_deb};
+use support::archive::{ARCH, Deb, DebianArchive, Key, MULTIARCH, OddMember, SUITE, Server, odd_deb, with_data};
 use support::{Done, tool, workspace};
 
 /// One machine: a cache, apt, and where packages come from.
@@ -165,10 +165,7 @@ fn packages_are_resolved_brought_and_stay_inside() {
     is(&format!("{lib}/libapp.so.1.0"), "\x7fELF app");
     is(&format!("{lib}/libapp.so.1"), "-> libapp.so.1.0");
     is(&format!("{lib}/libapp.so"), "-> libapp.so.1");
-    is(
-        &format!("{lib}/libscript.so"),
-        "/* GNU ld script */\nGROUP ( libapp.so.1 AS_NEEDED ( ../ld-test.so.3 ) )\n",
-    );
+    is(&format!("{lib}/libscript.so"), "/* GNU ld script */\nGROUP ( libapp.so.1 AS_NEEDED ( ../ld-test.so.3 ) )\n");
     is(&format!("{lib}/pkgconfig/app.pc"), "prefix=/usr\n");
     is("usr/include/app.h", "#define APP 1\n");
     is("usr/bin/app-config", "#!/bin/sh\n");
@@ -191,10 +188,8 @@ fn packages_are_resolved_brought_and_stay_inside() {
 
     // On another machine, with a cache elsewhere and the folder itself as mirror.
     let mirrors = vec![format!("file:{}", archive.root)];
-    let other = Machine::new(
-        &archive.root.with_file_name("another cache"),
-        Archive { mirrors, ..machine.archive.clone() },
-    );
+    let other =
+        Machine::new(&archive.root.with_file_name("another cache"), Archive { mirrors, ..machine.archive.clone() });
     let again = other.resolve(&["libapp-dev"]).unwrap();
     assert_eq!(again, locked);
     let elsewhere = other.bring(&locked).unwrap();
@@ -208,17 +203,22 @@ fn what_cannot_be_chosen_is_told() {
     app(&archive);
     archive.add(Deb::new("libone-dev", "1.0").field("Conflicts: libtwo-dev"));
     archive.add(Deb::new("libtwo-dev", "1.0"));
+    archive.add(Deb::new("libreal-dev", "1.0").field("Provides: libvirtual-dev"));
     archive.add(Deb::new("libbroken-dev", "1.0").field("Depends: libgone (>= 7)"));
     archive.publish();
     let server = Server::of(&archive.root);
     let machine = Machine::of(&archive, &server, "cache");
     let refused = |packages: &[&str]| machine.resolve(packages).unwrap_err();
     says(&refused(&["libap-dev"]), false, &["no package `libap-dev` in `bookworm`", "did you mean `libapp-dev`?"]);
-    // What apt would take for a pattern.
+    // What apt would take for a pattern, and finds.
     says(&refused(&["libapp."]), false, &["no package `libapp.`"]);
     says(&refused(&["-oDir=/"]), false, &["`-oDir=/` is no name of a Debian package"]);
     says(&refused(&["libone-dev", "libtwo-dev"]), false, &["do not go together", "libone-dev", "libtwo-dev"]);
     says(&refused(&["libbroken-dev"]), false, &["do not go together", "libbroken-dev", "libgone"]);
+
+    // A name that one package provides stands for it.
+    let provided = machine.resolve(&["libvirtual-dev"]).unwrap();
+    assert_eq!(provided.packages[0].name, "libreal-dev");
 
     let with = |change: &dyn Fn(&mut SysrootPlan)| {
         let mut plan = plan(&["libapp-dev"], &machine.archive);
@@ -259,6 +259,7 @@ fn an_index_that_cannot_be_trusted_is_told() {
     fs_err::write(&in_release, text.replace("Origin: Debian", "Origin: Nobody")).unwrap();
     says(&refused(), false, &["carries a signature that is not valid"]);
     // An index that is not the one of the signed list.
+    archive.add(Deb::new("libmore", "1.0"));
     archive.publish();
     let packages = archive.root.join(format!("dists/{SUITE}/main/binary-{ARCH}/Packages"));
     fs_err::write(&packages, fs_err::read_to_string(&packages).unwrap().replace("libleaf", "libevil")).unwrap();
@@ -305,7 +306,9 @@ fn a_mirror_that_does_not_answer_is_told_and_the_next_is_asked() {
     slow.hang(".deb");
     machine.archive.mirrors = vec![slow.url()];
     says(&machine.bring(&locked).unwrap_err(), true, &["did not answer in time"]);
-    assert_eq!(slow.asked().len(), 1, "{:?}", slow.asked());
+    // apt itself comes back once.
+    let asked: BTreeSet<String> = slow.asked().into_iter().collect();
+    assert_eq!(asked.len(), 1, "{asked:?}");
     machine.apt = None;
     says(&machine.bring(&locked).unwrap_err(), true, &["this machine has no apt"]);
     says(&machine.resolve(&["libapp-dev"]).unwrap_err(), false, &["this machine has no apt"]);
@@ -482,11 +485,9 @@ fn a_package_that_would_leave_the_sysroot_is_refused() {
         ],
     );
     let cut = archive.add(Deb::new("cut", "1.0").file("usr/include/cut.h", &"x".repeat(5000)));
-    let bytes = fs_err::read(&cut).unwrap();
-    fs_err::write(&cut, &bytes[..bytes.len() - 60]).unwrap();
+    with_data(cut, "data.tar.xz", |data| data[..data.len() - 60].to_vec());
     let junk = archive.add(Deb::new("junk", "1.0").file("usr/include/junk.h", "x"));
-    let bytes = fs_err::read(&junk).unwrap();
-    fs_err::write(&junk, [&bytes[..], b"and so on"].concat()).unwrap();
+    with_data(junk, "data.tar.xz", |data| [&data[..], b"and so on"].concat());
     archive.publish();
     let server = Server::of(&archive.root);
     let machine = Machine::of(&archive, &server, "cache");
@@ -498,8 +499,8 @@ fn a_package_that_would_leave_the_sysroot_is_refused() {
         ("link-then-link", &["`usr/lib/x/evil`", "through the link `usr/lib/x`"]),
         ("hard-up", &["leads out of the sysroot"]),
         ("hard-none", &["`./usr/lib/x`", "does not hold"]),
-        ("cut", &["package `cut` 1.0 is"]),
-        ("junk", &["package `junk` 1.0 is no whole package file"]),
+        ("cut", &["package `cut` 1.0 is cut or damaged"]),
+        ("junk", &["package `junk` 1.0 is damaged: something follows"]),
     ] {
         let refused = machine.resolve(&[name]).and_then(|locked| machine.bring(&locked)).unwrap_err();
         says(&refused, true, words);
@@ -669,7 +670,8 @@ fn debians_own_packages_for_another_architecture() {
     }
     // The linker for that architecture finds everything by that root alone.
     let source = dir.join("x.c");
-    fs_err::write(&source, "#include <openssl/crypto.h>\nint main(void) { return OpenSSL_version_num() == 0; }\n").unwrap();
+    fs_err::write(&source, "#include <openssl/crypto.h>\nint main(void) { return OpenSSL_version_num() == 0; }\n")
+        .unwrap();
     let program = dir.join("x");
     let include = root.join("usr/include");
     let flags = [

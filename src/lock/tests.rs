@@ -13,11 +13,7 @@ fn package(name: &str, digit: char) -> LockedPackage {
 
 fn sysroot(of: Option<&str>) -> LockedSysroot {
     LockedSysroot {
-        key: SysrootKey {
-            suite: "bookworm".to_owned(),
-            architecture: "armhf".to_owned(),
-            of: of.map(str::to_owned),
-        },
+        key: SysrootKey { suite: "bookworm".to_owned(), architecture: "armhf".to_owned(), of: of.map(str::to_owned) },
         requested: ["libstdc++-12-dev".to_owned()].into(),
         origin: "Debian".to_owned(),
         date: "2026-07-11T10:16:37Z".parse().unwrap(),

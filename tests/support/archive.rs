@@ -114,19 +114,28 @@ pub fn odd_deb(pool: &Utf8Path, name: &str, members: &[(&str, OddMember<'_>)]) -
         header.set_cksum();
         builder.append(&header, contents).unwrap();
     }
-    let tree = builder.into_inner().unwrap();
-    let whole = Deb::new(name, "1.0").compression("none").build(pool);
+    with_data(Deb::new(name, "1.0").compression("none").build(pool), "data.tar", |_| builder.into_inner().unwrap())
+}
+
+/// Puts another tree, packed or not, into a package.
+pub fn with_data(deb: Utf8PathBuf, member: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Utf8PathBuf {
     let dir = tempfile::tempdir().unwrap();
     let dir = Utf8Path::from_path(dir.path()).unwrap();
     let in_dir = |args: &[&str]| {
         let output = Command::new("ar").args(args).current_dir(dir).output().unwrap();
         assert!(output.status.success(), "ar {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     };
-    in_dir(&["x", whole.as_str()]);
-    fs_err::write(dir.join("data.tar"), tree).unwrap();
-    fs_err::remove_file(&whole).unwrap();
-    in_dir(&["rcS", whole.as_str(), "debian-binary", "control.tar", "data.tar"]);
-    whole
+    let listed = in_dir(&["t", deb.as_str()]);
+    let members: Vec<&str> = listed.lines().collect();
+    in_dir(&["x", deb.as_str()]);
+    let data = fs_err::read(dir.join(member)).unwrap();
+    fs_err::write(dir.join(member), change(data)).unwrap();
+    fs_err::remove_file(&deb).unwrap();
+    let mut args = vec!["rcS", deb.as_str()];
+    args.extend(members);
+    in_dir(&args);
+    deb
 }
 
 /// A member of an odd package.
@@ -203,13 +212,7 @@ impl DebianArchive {
 
     pub fn sign(&self, key: &Key) {
         let dist = self.dist();
-        key.gpg(&[
-            "--yes",
-            "--clearsign",
-            "--output",
-            dist.join("InRelease").as_str(),
-            dist.join("Release").as_str(),
-        ]);
+        key.gpg(&["--yes", "--clearsign", "--output", dist.join("InRelease").as_str(), dist.join("Release").as_str()]);
     }
 }
 

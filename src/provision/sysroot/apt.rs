@@ -110,6 +110,8 @@ impl<'a> PrivateApt<'a> {
             ("Acquire::AllowInsecureRepositories", "false"),
             ("Acquire::AllowWeakRepositories", "false"),
             ("Acquire::AllowDowngradeToInsecureRepositories", "false"),
+            // A release becomes `oldstable` in its time; the code name is looked at by convoy.
+            ("Acquire::AllowReleaseInfoChange", "true"),
             ("Acquire::ForceHash", "sha256"),
             ("Acquire::GzipIndexes", "true"),
             ("Acquire::Languages::", "none"),
@@ -136,9 +138,8 @@ impl<'a> PrivateApt<'a> {
 
     /// apt tells armoured keys by the file's name.
     fn trust(&self, keyring: &Utf8Path) -> Result<()> {
-        let keys = fs_err::read(keyring).map_err(|error| {
-            Error::usage(format!("the keyring {keyring} cannot be read")).because(error)
-        })?;
+        let keys = fs_err::read(keyring)
+            .map_err(|error| Error::usage(format!("the keyring {keyring} cannot be read")).because(error))?;
         let (name, other) = if keys.starts_with(b"-----BEGIN") {
             ("keyring.asc", "keyring.gpg")
         } else {
@@ -161,20 +162,14 @@ impl<'a> PrivateApt<'a> {
     }
 
     /// Fetches the index of one suite of an archive; why it could not be had, if so.
-    pub(super) fn update(
-        &self,
-        root: &str,
-        suite: &str,
-        architecture: &str,
-        interrupt: &Interrupt,
-    ) -> Result<Option<String>> {
+    pub(super) fn update(&self, root: &str, suite: &str, interrupt: &Interrupt) -> Result<Option<String>> {
         let source = format!("deb [target=Packages] {} {suite} main\n", root.replace(' ', "%20"));
         fs_err::write(self.dir.join("sources.list"), source)?;
         let mut command = self.command(&self.facts.apt_get);
         let said = self.run(command.arg("update"), &self.lists(), interrupt, &mut |_| {})?;
         let fault = match said {
             None => Some(self.sent_nothing(root)),
-            Some(said) => told::index_fault(&said.all, root, suite, architecture)
+            Some(said) => told::index_fault(&said.all, root, suite)
                 .or_else(|| (!said.success).then(|| format!("apt failed without a reason on {}", told::shown(root)))),
         };
         Ok(fault)
@@ -192,11 +187,13 @@ impl<'a> PrivateApt<'a> {
         said.ok_or_else(|| Error::work("apt-get did not answer: it was ended"))
     }
 
-    /// The names of all packages in the index; none when apt does not tell.
-    pub(super) fn names(&self, interrupt: &Interrupt) -> Option<String> {
-        let apt_cache = self.facts.apt_get.with_file_name("apt-cache");
-        let said = self.run(self.command(&apt_cache).arg("pkgnames"), &self.lists(), interrupt, &mut |_| {}).ok()??;
-        said.success.then_some(said.stdout)
+    /// The names of all packages in the index, with those that others only provide if `provided`; none when apt does
+    /// not tell.
+    pub(super) fn names(&self, provided: bool, interrupt: &Interrupt) -> Result<Option<String>> {
+        let mut command = self.command(&self.facts.apt_get.with_file_name("apt-cache"));
+        command.arg("pkgnames").args(provided.then_some("--all-names"));
+        let said = self.run(&mut command, &self.lists(), interrupt, &mut |_| {})?;
+        Ok(said.filter(|said| said.success).map(|said| said.stdout))
     }
 
     /// Fetches files into a folder, several at once; `bytes` hears how many are there. None when apt got stuck.

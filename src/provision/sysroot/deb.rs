@@ -115,9 +115,8 @@ fn untar(
 }
 
 fn text(path: std::path::PathBuf) -> Result<Utf8PathBuf, Fault> {
-    Utf8PathBuf::from_path_buf(path).map_err(|path| {
-        Fault::broken(format!("holds `{}`, whose name is not UTF-8", path.display()))
-    })
+    Utf8PathBuf::from_path_buf(path)
+        .map_err(|path| Fault::broken(format!("holds `{}`, whose name is not UTF-8", path.display())))
 }
 
 #[cfg(test)]
@@ -139,7 +138,8 @@ mod tests {
     fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
         let mut bytes = b"!<arch>\n".to_vec();
         for (name, data) in members {
-            bytes.extend(format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, data.len()).into_bytes());
+            bytes
+                .extend(format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, data.len()).into_bytes());
             bytes.extend_from_slice(data);
             if data.len() % 2 == 1 {
                 bytes.push(b'\n');

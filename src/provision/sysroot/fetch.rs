@@ -174,12 +174,7 @@ impl Fetching<'_> {
         Ok(true)
     }
 
-    fn copy(
-        &mut self,
-        archive: &Utf8Path,
-        left: &mut Vec<&LockedPackage>,
-        reasons: &mut Reasons,
-    ) -> Result<(), Stop> {
+    fn copy(&mut self, archive: &Utf8Path, left: &mut Vec<&LockedPackage>, reasons: &mut Reasons) -> Result<(), Stop> {
         let (_guard, dir) = begin(self.debs.dir())?;
         let mut faults = BTreeMap::new();
         for package in std::mem::take(left) {
@@ -197,7 +192,9 @@ impl Fetching<'_> {
                 }
             };
             if !taken {
-                faults.entry(package.name.clone()).or_insert_with(|| format!("{archive} has another file in its place"));
+                faults
+                    .entry(package.name.clone())
+                    .or_insert_with(|| format!("{archive} has another file in its place"));
                 left.push(package);
             }
             self.tell(0);

@@ -91,7 +91,8 @@ fn append<W: Write>(builder: &mut tar::Builder<W>, name: &str, bytes: &[u8]) -> 
 
 /// Takes the packages of a packed file into the cache. A file that is damaged, or is something else, changes nothing.
 pub fn unpack(file: &Utf8Path, cache: &CacheDir, interrupt: &Interrupt) -> Result<Packed> {
-    let opened = fs_err::File::open(file).map_err(|error| Error::usage(format!("{file} cannot be read")).because(error))?;
+    let opened =
+        fs_err::File::open(file).map_err(|error| Error::usage(format!("{file} cannot be read")).because(error))?;
     let mut archive = tar::Archive::new(std::io::BufReader::new(opened));
     let foreign = || {
         Error::usage(format!("{file} is no file of `cargo convoy supply pack`"))

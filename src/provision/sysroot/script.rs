@@ -89,7 +89,8 @@ mod tests {
 
     #[test]
     fn a_script_without_absolute_paths_stays() {
-        for text in ["INPUT(libncurses.so.6 -ltinfo)", "/* /lib/x */ GROUP ( libgcc_s.so.1 -lgcc )", "", "/", "/* open"] {
+        for text in ["INPUT(libncurses.so.6 -ltinfo)", "/* /lib/x */ GROUP ( libgcc_s.so.1 -lgcc )", "", "/", "/* open"]
+        {
             assert_eq!(rewritten(PLACE.into(), text, holds), None, "{text}");
         }
     }

@@ -239,10 +239,7 @@ impl Tree<'_> {
         Ok(())
     }
 
-    fn links(
-        &self,
-        links: &BTreeMap<Utf8PathBuf, (usize, Utf8PathBuf)>,
-    ) -> std::result::Result<(), (usize, Fault)> {
+    fn links(&self, links: &BTreeMap<Utf8PathBuf, (usize, Utf8PathBuf)>) -> std::result::Result<(), (usize, Fault)> {
         let owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
         for (place, (index, target)) in links {
             if let Some(above) = place.ancestors().skip(1).find(|above| links.contains_key(*above)) {
