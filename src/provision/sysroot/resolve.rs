@@ -135,7 +135,7 @@ impl Sysroots<'_> {
                 let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
                 let reason = format!("the archive {root} has no package {} in `{}`", names.join(", "), key.suite);
                 let hint = match near {
-                    Some(near) => format!("did you mean `{near}`? Its name in `{}` may be another", key.suite),
+                    Some(near) => format!("did you mean `{near}`? Debian's releases do not all call it the same"),
                     None => format!("it may be called otherwise in `{}`: see `[supply] packages`", key.suite),
                 };
                 Stop::choice(reason, hint)
