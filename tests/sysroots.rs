@@ -5,17 +5,18 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use cargo_convoy::error::Exit;
 use cargo_convoy::host::{AptFacts, CacheDir, apt};
 use cargo_convoy::interrupt::Interrupt;
 use cargo_convoy::lock::{ConvoyLock, LockedSysroot};
 use cargo_convoy::provision::sysroot::{self, Limits, Progress, Sysroots};
 use cargo_convoy::sysroot::{Archive, RefusedSysroot, Sysroot, SysrootKey, SysrootPlan};
 use support::archive::{ARCH, Deb, DebianArchive, Key, MULTIARCH, OddMember, SUITE, Server, odd_deb, with_data};
-use support::{Done, tool, workspace};
+use support::{Done, tool, wait_for, workspace};
 
 /// One machine: a cache, apt, and where packages come from.
 #[derive(Debug)]
@@ -582,9 +583,15 @@ fn on_a_small_disk() {
     let dir = Utf8PathBuf::from(std::env::var("CONVOY_TEST_SMALL_DISK").unwrap());
     let lock = ConvoyLock::read(&dir.join("Convoy.lock")).unwrap().unwrap();
     let mirrors = vec![format!("file:{}", dir.join("debian"))];
-    let machine = Machine::new(&dir.join("small"), Archive { mirrors, ..Archive::default() });
+    let keyring = std::env::var("CONVOY_TEST_KEYRING").ok().map(Utf8PathBuf::from);
+    let machine = Machine::new(&dir.join("small"), Archive { mirrors, keyring, snapshot: None });
+    let full = ["No space left on device", "free some disk space", "CONVOY_CACHE_DIR"];
+    match machine.resolve(&["libbig-dev"]) {
+        Err(refused) => says(&refused, true, &full),
+        Ok(_) => assert!(std::env::var_os("CONVOY_TEST_NO_ROOM_TO_CHOOSE").is_none()),
+    }
     let refused = machine.bring(&lock.sysroots()[0]).unwrap_err();
-    says(&refused, true, &["No space left on device", "free some disk space", "CONVOY_CACHE_DIR"]);
+    says(&refused, true, &full);
     assert_eq!(left_behind(&machine.cache), [""; 0]);
     assert_eq!(sysroot::list(&machine.cache).unwrap(), []);
 }
@@ -605,8 +612,8 @@ fn a_full_disk_is_told_and_nothing_half_made_stays() {
     fs_err::create_dir_all(dir.join("small")).unwrap();
     let namespace = if rustix::process::geteuid().is_root() { "-m" } else { "-rm" };
     let this = std::env::current_exe().unwrap();
-    // Room for neither the package, and then for the package alone.
-    for size in ["8k", "2m"] {
+    // Room for nothing; then for more and more of what apt keeps; at last for the package, but not for what is in it.
+    for size in ["8k", "12k", "16k", "20k", "24k", "28k", "32k", "2m"] {
         let script = format!(
             "mount -t tmpfs -o size={size} tmpfs small\nexec '{}' --ignored --exact on_a_small_disk",
             this.display()
@@ -615,11 +622,64 @@ fn a_full_disk_is_told_and_nothing_half_made_stays() {
             .args([namespace, "sh", "-ec", &script])
             .current_dir(dir)
             .env("CONVOY_TEST_SMALL_DISK", dir)
+            .env("CONVOY_TEST_KEYRING", archive.key.keyring())
+            .envs((size == "8k").then_some(("CONVOY_TEST_NO_ROOM_TO_CHOOSE", "")))
             .output()
             .unwrap();
         let done = Done::from(output);
         assert!(done.code == Some(0) && done.stdout.contains("1 passed"), "{size}: {done}");
     }
+}
+
+/// For [`a_signal_ends_apt_and_leaves_nothing`], in a process that listens to signals.
+#[test]
+#[ignore = "started by another test, which sends it a signal"]
+fn until_a_signal_comes() {
+    let dir = Utf8PathBuf::from(std::env::var("CONVOY_TEST_SIGNAL").unwrap());
+    let lock = ConvoyLock::read(&dir.join("Convoy.lock")).unwrap().unwrap();
+    let mirrors = vec![fs_err::read_to_string(dir.join("mirror")).unwrap()];
+    let archive = Archive { mirrors, ..Archive::default() };
+    let machine = Machine::new(&dir.join("signalled"), archive);
+    let interrupt = Interrupt::listen().unwrap();
+    let sysroots = Sysroots {
+        apt: machine.apt.as_ref(),
+        cache: &machine.cache,
+        offline: false,
+        limits: Limits::default(),
+        interrupt: &interrupt,
+        progress: &|_| {},
+    };
+    let error = sysroots.bring(&lock.sysroots()[0], &machine.archive).unwrap_err();
+    assert_eq!(error.exit(), Exit::Terminate);
+}
+
+#[test]
+fn a_signal_ends_apt_and_leaves_nothing() {
+    let archive = DebianArchive::new("signal");
+    app(&archive);
+    let server = Server::of(&archive.root);
+    let mut lock = ConvoyLock::default();
+    lock.set(Machine::of(&archive, &server, "cache").resolve(&["libapp-dev"]).unwrap());
+    let dir = archive.root.parent().unwrap();
+    lock.write(&dir.join("Convoy.lock")).unwrap();
+    server.hang(".deb");
+    fs_err::write(dir.join("mirror"), server.url()).unwrap();
+    let asked = server.asked().len();
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "until_a_signal_comes"])
+        .env("CONVOY_TEST_SIGNAL", dir)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for("a package to be asked for", || server.asked().len() > asked);
+    let sent = Instant::now();
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let done = Done::from(child.wait_with_output().unwrap());
+    assert!(done.code == Some(0) && done.stdout.contains("1 passed"), "{done}");
+    assert!(sent.elapsed() < Duration::from_secs(15), "{:?}", sent.elapsed());
+    assert_eq!(left_behind(&CacheDir::at(&dir.join("signalled/v1"))), [""; 0]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::apt::{PrivateApt, Said};
 use super::told::{self, Release, Unresolved};
-use super::{Stop, Sysroots};
+use super::{Stop, Sysroots, room};
 use crate::files;
 use crate::host::AptFacts;
 use crate::lock::{LockedPackage, LockedSysroot, is_word};
@@ -115,7 +115,7 @@ impl Sysroots<'_> {
     /// apt's own folders for a key, a mirror and a keyring: what one trusts, another need not.
     fn apt_room(&self, key: &SysrootKey, root: &str, keyring: Option<&Utf8Path>) -> Result<Utf8PathBuf, Stop> {
         let digest = files::sha256(format!("{key}\0{root}\0{keyring:?}"));
-        let dir = self.cache.room(ROOM)?.join(format!("{}-{}-{}", key.suite, key.architecture, &digest[..16]));
+        let dir = room(self.cache, ROOM)?.join(format!("{}-{}-{}", key.suite, key.architecture, &digest[..16]));
         fs_err::create_dir_all(&dir)?;
         Ok(dir)
     }
