@@ -264,7 +264,7 @@ fn why_not(said: &str, address: &str, root: &str) -> (String, bool) {
     let Some((_, reason)) = own.or(failed.first()) else {
         return (format!("the archive {root} gave no such file"), false);
     };
-    if reason.contains("404") || reason.contains("File not found") {
+    if reason.starts_with("404") || reason.starts_with("File not found") {
         (format!("the archive {root} has it no longer"), false)
     } else if reason.contains("Hash Sum mismatch") || reason.contains("unexpected size") {
         (format!("the archive {root} has another file in its place"), false)
