@@ -8,7 +8,14 @@ use crate::error::Result;
 /// Replaces a file's contents: written beside and then renamed, so that a reader never sees half of it.
 pub fn replace(path: &Utf8Path, contents: impl AsRef<[u8]>) -> Result<()> {
     let dir = path.parent().filter(|dir| !dir.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
-    let file = tempfile::NamedTempFile::new_in(dir)?;
+    let mut beside = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        // As any new file, by the user's umask: a temporary file would be closed to everybody else.
+        beside.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let file = beside.tempfile_in(dir)?;
     fs_err::write(file.path(), contents)?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())

@@ -153,6 +153,11 @@ impl LockedSysroot {
         files::sha256(text)
     }
 
+    /// Whether these packages were asked for when it was chosen; then nothing is to be chosen anew.
+    pub fn covers(&self, packages: &BTreeSet<String>) -> bool {
+        self.requested.is_superset(packages)
+    }
+
     /// Bytes of all package files.
     pub fn size(&self) -> u64 {
         self.packages.iter().map(|package| package.size).sum()

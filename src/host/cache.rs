@@ -37,9 +37,8 @@ impl CacheDir {
         Ok(Self { root: base.join("v1") })
     }
 
-    /// One anywhere, for tests.
-    #[cfg(test)]
-    pub(crate) fn at(root: &Utf8Path) -> Self {
+    /// One anywhere.
+    pub fn at(root: &Utf8Path) -> Self {
         Self { root: root.to_owned() }
     }
 

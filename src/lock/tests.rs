@@ -65,6 +65,9 @@ fn the_digest_is_of_the_packages_whatever_their_order_and_whoever_asked() {
     other.packages[0].sha256 = package("x", 'c').sha256;
     assert_ne!(sysroot(None).digest(), other.digest());
     assert_eq!(other.size(), 2468);
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    assert!(sysroot(None).covers(&names(&["libstdc++-12-dev"])));
+    assert!(!sysroot(None).covers(&names(&["libstdc++-12-dev", "libc6"])));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Brings what a plan names: rustup's std for a target, std's source, zig, sysroots. Each is announced in one line, written
-//! beside and renamed.
+//! Brings what a plan names: rustup's std for a target, std's source, zig, sysroots. Each is announced in one line,
+//! written beside and renamed.
 
 pub mod std;
 pub mod sysroot;

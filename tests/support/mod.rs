@@ -5,6 +5,7 @@
 // Several test programs share this room; none uses all of it.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod archive;
 pub mod schema;
 pub mod sysroots;
 

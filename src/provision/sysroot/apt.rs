@@ -1,6 +1,6 @@
 //! apt with folders of its own: as a plain user, for any architecture, and without a look at what is installed here.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use camino::{Utf8Path, Utf8PathBuf};
 use wait_timeout::ChildExt;
 
-use super::told;
+use super::{Stop, told};
 use crate::error::{Error, Result};
 use crate::host::AptFacts;
 use crate::interrupt::Interrupt;
@@ -38,6 +38,9 @@ impl Limits {
 /// How often the folder that grows is looked at.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// What the system says of a full disk, and apt hands on.
+const NO_SPACE: &str = "No space left on device";
+
 /// apt with its folders below one of ours.
 #[derive(Debug)]
 pub(super) struct PrivateApt<'a> {
@@ -64,10 +67,10 @@ impl<'a> PrivateApt<'a> {
         architecture: &str,
         keyring: Option<&Utf8Path>,
         limits: Limits,
-    ) -> Result<Self> {
+    ) -> Result<Self, Stop> {
         if dir.as_str().contains(['"', '\n', '\\']) {
-            return Err(Error::work(format!("apt cannot work in `{dir}`"))
-                .hint("set CONVOY_CACHE_DIR to a folder whose name has no quotes, backslashes or line breaks"));
+            let hint = "set CONVOY_CACHE_DIR to a folder whose name has no quotes, backslashes or line breaks";
+            return Err(Stop::work(format!("apt cannot work in `{dir}`"), hint));
         }
         for folder in ["lists/partial", "cache/archives/partial", "keys"] {
             fs_err::create_dir_all(dir.join(folder))?;
@@ -110,6 +113,8 @@ impl<'a> PrivateApt<'a> {
             ("Acquire::AllowInsecureRepositories", "false"),
             ("Acquire::AllowWeakRepositories", "false"),
             ("Acquire::AllowDowngradeToInsecureRepositories", "false"),
+            // A release becomes `oldstable` in its time; the code name is looked at by convoy.
+            ("Acquire::AllowReleaseInfoChange", "true"),
             ("Acquire::ForceHash", "sha256"),
             ("Acquire::GzipIndexes", "true"),
             ("Acquire::Languages::", "none"),
@@ -135,7 +140,7 @@ impl<'a> PrivateApt<'a> {
     }
 
     /// apt tells armoured keys by the file's name.
-    fn trust(&self, keyring: &Utf8Path) -> Result<()> {
+    fn trust(&self, keyring: &Utf8Path) -> Result<(), Stop> {
         let keys = fs_err::read(keyring)
             .map_err(|error| Error::usage(format!("the keyring {keyring} cannot be read")).because(error))?;
         let (name, other) = if keys.starts_with(b"-----BEGIN") {
@@ -160,20 +165,14 @@ impl<'a> PrivateApt<'a> {
     }
 
     /// Fetches the index of one suite of an archive; why it could not be had, if so.
-    pub(super) fn update(
-        &self,
-        root: &str,
-        suite: &str,
-        architecture: &str,
-        interrupt: &Interrupt,
-    ) -> Result<Option<String>> {
+    pub(super) fn update(&self, root: &str, suite: &str, interrupt: &Interrupt) -> Result<Option<String>, Stop> {
         let source = format!("deb [target=Packages] {} {suite} main\n", root.replace(' ', "%20"));
         fs_err::write(self.dir.join("sources.list"), source)?;
         let mut command = self.command(&self.facts.apt_get);
         let said = self.run(command.arg("update"), &self.lists(), interrupt, &mut |_| {})?;
         let fault = match said {
             None => Some(self.sent_nothing(root)),
-            Some(said) => told::index_fault(&said.all, root, suite, architecture)
+            Some(said) => told::index_fault(&said.all, root, suite)
                 .or_else(|| (!said.success).then(|| format!("apt failed without a reason on {}", told::shown(root)))),
         };
         Ok(fault)
@@ -184,18 +183,20 @@ impl<'a> PrivateApt<'a> {
         &self,
         packages: impl IntoIterator<Item = &'p String>,
         interrupt: &Interrupt,
-    ) -> Result<Said> {
+    ) -> Result<Said, Stop> {
         let mut command = self.command(&self.facts.apt_get);
         command.args(["install", "--print-uris", "--yes", "--no-install-recommends", "--"]).args(packages);
         let said = self.run(&mut command, &self.lists(), interrupt, &mut |_| {})?;
-        said.ok_or_else(|| Error::work("apt-get did not answer: it was ended"))
+        said.ok_or_else(|| Error::work("apt-get did not answer: it was ended").into())
     }
 
-    /// The names of all packages in the index; none when apt does not tell.
-    pub(super) fn names(&self, interrupt: &Interrupt) -> Option<String> {
-        let apt_cache = self.facts.apt_get.with_file_name("apt-cache");
-        let said = self.run(self.command(&apt_cache).arg("pkgnames"), &self.lists(), interrupt, &mut |_| {}).ok()??;
-        said.success.then_some(said.stdout)
+    /// The names of all packages in the index, with those that others only provide if `provided`; none when apt does
+    /// not tell.
+    pub(super) fn names(&self, provided: bool, interrupt: &Interrupt) -> Result<Option<String>, Stop> {
+        let mut command = self.command(&self.facts.apt_get.with_file_name("apt-cache"));
+        command.arg("pkgnames").args(provided.then_some("--all-names"));
+        let said = self.run(&mut command, &self.lists(), interrupt, &mut |_| {})?;
+        Ok(said.filter(|said| said.success).map(|said| said.stdout))
     }
 
     /// Fetches files into a folder, several at once; `bytes` hears how many are there. None when apt got stuck.
@@ -205,7 +206,7 @@ impl<'a> PrivateApt<'a> {
         into: &Utf8Path,
         interrupt: &Interrupt,
         bytes: &mut dyn FnMut(u64),
-    ) -> Result<Option<Said>> {
+    ) -> Result<Option<Said>, Stop> {
         let mut command = self.command(&self.facts.helper);
         command.arg("download-file");
         for (address, file, sha256) in files {
@@ -235,7 +236,7 @@ impl<'a> PrivateApt<'a> {
         grows: &Utf8Path,
         interrupt: &Interrupt,
         bytes: &mut dyn FnMut(u64),
-    ) -> Result<Option<Said>> {
+    ) -> Result<Option<Said>, Stop> {
         interrupt.own_group(command);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let program = command.get_program().to_string_lossy().into_owned();
@@ -267,6 +268,9 @@ impl<'a> PrivateApt<'a> {
         let [stdout, stderr] = said.map(|said| said.recv_timeout(Duration::from_secs(10)).unwrap_or_default());
         let [stdout, stderr] = [stdout, stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let all = format!("{stdout}\n{stderr}");
+        if !status.success() && all.contains(NO_SPACE) {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, NO_SPACE).into());
+        }
         Ok(Some(Said { success: status.success(), stdout, all }))
     }
 }
@@ -351,7 +355,9 @@ mod tests {
             assert_eq!(keys(), [name]);
         }
         let missing = dir.join("missing");
-        let error = PrivateApt::prepare(&facts, dir, "armhf", Some(&missing), Limits::default()).unwrap_err();
+        let stop = PrivateApt::prepare(&facts, dir, "armhf", Some(&missing), Limits::default()).unwrap_err();
+        let Stop::Error(error) = stop else { panic!("{stop:?}") };
+        assert_eq!(error.exit(), crate::error::Exit::Usage);
         assert!(error.to_string().contains("missing cannot be read"), "{error}");
         let quoted = dir.join("a\"b");
         assert!(PrivateApt::prepare(&facts, &quoted, "armhf", None, Limits::default()).is_err());

@@ -158,6 +158,13 @@ mod tests {
         ruzstd::encoding::compress_to_vec(data, ruzstd::encoding::CompressionLevel::Fastest)
     }
 
+    fn xz(data: &[u8]) -> Vec<u8> {
+        let options = lzma_rust2::XzOptions::with_preset(1);
+        let mut packed = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
+        packed.write_all(data).unwrap();
+        packed.finish().unwrap()
+    }
+
     /// The paths and contents of a package's tree.
     fn files(deb: &[u8]) -> Result<Vec<(String, String)>, String> {
         let mut found = Vec::new();
@@ -179,10 +186,15 @@ mod tests {
     fn trees_are_read_however_they_are_packed() {
         let control = gz(&tar_of("./control", b"Package: x\n"));
         let tree = tar_of("./usr/bin/x", b"hello");
-        let packed = [("data.tar", tree.clone()), ("data.tar.gz", gz(&tree)), ("data.tar.zst", zst(&tree))];
+        let packed = [
+            ("data.tar", tree.clone()),
+            ("data.tar.gz", gz(&tree)),
+            ("data.tar.xz", xz(&tree)),
+            ("data.tar.zst", zst(&tree)),
+        ];
         for (name, data) in packed {
             let deb = ar(&[("debian-binary", b"2.0\n"), ("control.tar.gz", &control), (name, &data), ("_sig", b"x")]);
-            assert_eq!(files(&deb), Ok(vec![("./usr/bin/x".to_owned(), "hello".to_owned())]), "{name}");
+            assert_eq!(files(&deb), Ok(vec![("usr/bin/x".to_owned(), "hello".to_owned())]), "{name}");
             // Wherever it is cut before its last member, it is no package.
             for cut in [0, 4, 30, 68, 80, 132, 200, deb.len() - 70] {
                 files(&deb[..cut]).unwrap_err();
@@ -192,6 +204,37 @@ mod tests {
             damaged[middle] ^= 0xff;
             assert!(name == "data.tar" || files(&damaged).is_err(), "{name}");
             files(&[deb, b"junk".to_vec()].concat()).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn no_damage_makes_it_panic() {
+        let tree = tar_of("./usr/bin/x", b"hello");
+        for data in [
+            ("data.tar", &tree),
+            ("data.tar.gz", &gz(&tree)),
+            ("data.tar.xz", &xz(&tree)),
+            ("data.tar.zst", &zst(&tree)),
+        ] {
+            let deb = ar(&[("debian-binary", b"2.0\n"), ("control.tar", &tree), (data.0, data.1)]);
+            let walk = |deb: &[u8]| {
+                let mut read_all = |_: &Utf8Path, member: Member<'_>| {
+                    if let Member::File(file) = member {
+                        io::copy(file.contents, &mut io::sink())?;
+                    }
+                    Ok(())
+                };
+                read(deb, |_, _| Ok(()), &mut read_all).is_ok()
+            };
+            assert!(walk(&deb));
+            for place in 0..deb.len() {
+                for change in [0x01, 0x80, 0xff] {
+                    let mut damaged = deb.clone();
+                    damaged[place] ^= change;
+                    walk(&damaged);
+                }
+                walk(&deb[..place]);
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::io;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::apt::PrivateApt;
-use super::{Progress, Stop, Sysroots, begin, remove_begun, told};
+use super::{Progress, Stop, Sysroots, begin, remove_begun, room, told};
 use crate::files;
 use crate::host::{AptFacts, CacheDir};
 use crate::lock::{LockedPackage, LockedSysroot};
@@ -30,8 +30,8 @@ impl Debs {
     }
 
     /// Makes the room, too.
-    pub(super) fn room(cache: &CacheDir) -> crate::error::Result<Self> {
-        Ok(Self { dir: cache.room(ROOM)? })
+    pub(super) fn room(cache: &CacheDir) -> Result<Self, Stop> {
+        Ok(Self { dir: room(cache, ROOM)? })
     }
 
     pub(super) fn dir(&self) -> &Utf8Path {
@@ -239,7 +239,7 @@ impl Fetching<'_> {
                 if file.is_file() && self.take(&file, package)? {
                     continue;
                 }
-                let (why, is_dead) = why_not(text, &addresses[package.sha256.as_str()], root)?;
+                let (why, is_dead) = why_not(text, &addresses[package.sha256.as_str()], root);
                 dead |= is_dead;
                 reason.get_or_insert(why);
                 left.push(package);
@@ -256,18 +256,15 @@ impl Fetching<'_> {
 }
 
 /// Why a server did not give a file, and whether it gives none at all.
-fn why_not(said: &str, address: &str, root: &str) -> Result<(String, bool), Stop> {
-    if said.contains("No space left on device") {
-        return Err(io::Error::from(io::ErrorKind::StorageFull).into());
-    }
+fn why_not(said: &str, address: &str, root: &str) -> (String, bool) {
     let root = told::shown(root);
     let address = told::shown(address);
     let failed = told::failed_files(said);
     let own = failed.iter().find(|(failed, _)| told::decoded(&told::shown(failed)) == told::decoded(&address));
     let Some((_, reason)) = own.or(failed.first()) else {
-        return Ok((format!("the archive {root} gave no such file"), false));
+        return (format!("the archive {root} gave no such file"), false);
     };
-    Ok(if reason.contains("404") || reason.contains("File not found") {
+    if reason.starts_with("404") || reason.starts_with("File not found") {
         (format!("the archive {root} has it no longer"), false)
     } else if reason.contains("Hash Sum mismatch") || reason.contains("unexpected size") {
         (format!("the archive {root} has another file in its place"), false)
@@ -276,7 +273,7 @@ fn why_not(said: &str, address: &str, root: &str) -> Result<(String, bool), Stop
     } else {
         let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
         (format!("the archive {root} did not give it: {reason}"), false)
-    })
+    }
 }
 
 /// Reads a whole package for whoever packs it.

@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::host::{AptFacts, CacheDir};
 use crate::interrupt::Interrupt;
 use crate::lock::{ConvoyLock, LockedSysroot};
-use crate::sysroot::{Archive, RefusedSysroot, Sysroot, SysrootKey};
+use crate::sysroot::{Archive, RefusedSysroot, Sysroot, SysrootKey, SysrootPlan};
 
 const ROOM: &str = "sysroots";
 /// What a sysroot was made from: written last, so that a sysroot with it is whole.
@@ -205,10 +205,7 @@ fn size(dir: &Utf8Path) -> u64 {
 
 impl Sysroots<'_> {
     /// Chooses the packages of a sysroot: what is asked for and what that depends on, as the archive is now.
-    pub fn resolve(
-        &self,
-        plan: &crate::sysroot::SysrootPlan,
-    ) -> Result<std::result::Result<LockedSysroot, RefusedSysroot>> {
+    pub fn resolve(&self, plan: &SysrootPlan) -> Result<std::result::Result<LockedSysroot, RefusedSysroot>> {
         told(self.choose(plan))
     }
 
@@ -238,7 +235,7 @@ impl Sysroots<'_> {
             return Ok(found);
         }
         self.fetch(locked, archive)?;
-        let room = self.cache.room(ROOM)?;
+        let room = room(self.cache, ROOM)?;
         let _lock = self.lock(&room)?;
         if let Some(found) = in_cache(self.cache, locked) {
             touch(&found);
@@ -286,6 +283,14 @@ impl Sysroots<'_> {
         self.interrupt.lock(lock.file(), || (self.progress)(Progress::Waiting))?;
         Ok(lock)
     }
+}
+
+/// A room of the cache. Only the disk can refuse it, and then other targets still finish.
+fn room(cache: &CacheDir, name: &str) -> std::result::Result<Utf8PathBuf, Stop> {
+    cache.room(name).map_err(|error| {
+        let hint = "free some disk space, or point CONVOY_CACHE_DIR to a folder that can be written";
+        Stop::work(format!("the cache could not be used: {error}"), hint)
+    })
 }
 
 /// A folder in a room for work that has begun, which goes with the guard unless it is renamed.

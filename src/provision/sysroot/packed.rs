@@ -113,7 +113,7 @@ pub fn unpack(file: &Utf8Path, cache: &CacheDir, interrupt: &Interrupt) -> Resul
     };
     let known = packages(&lock);
 
-    let debs = Debs::room(cache)?;
+    let debs = Debs::room(cache).map_err(plain)?;
     let room = fs_err::File::create(debs.dir().join(".lock"))?;
     interrupt.lock(room.file(), || {})?;
     let (_guard, dir) = remove_begun(debs.dir()).and_then(|()| begin(debs.dir())).map_err(plain)?;

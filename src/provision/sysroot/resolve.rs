@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::apt::{PrivateApt, Said};
-use super::told::{self, Unresolved};
-use super::{Stop, Sysroots};
+use super::told::{self, Release, Unresolved};
+use super::{Stop, Sysroots, room};
 use crate::files;
 use crate::host::AptFacts;
-use crate::lock::{LockedSysroot, is_word};
+use crate::lock::{LockedPackage, LockedSysroot, is_word};
 use crate::suggest::nearest;
 use crate::sysroot::{SysrootKey, SysrootPlan};
 
@@ -63,19 +63,14 @@ impl Sysroots<'_> {
         let dir = self.apt_room(key, root, keyring)?;
         let _lock = self.lock(&dir)?;
         let private = PrivateApt::prepare(apt, &dir, &key.architecture, keyring, self.limits)?;
-        if let Some(fault) = private.update(root, &key.suite, &key.architecture, self.interrupt)? {
+        if let Some(fault) = private.update(root, &key.suite, self.interrupt)? {
             return Ok(Err(fault));
         }
         let Some(release) = release_of(&private.lists()) else {
             return Ok(Err(format!("the index of `{}` at {} names no date", key.suite, told::shown(root))));
         };
-        if !release.names.contains(&key.suite) {
-            let shown = told::shown(root);
-            return Ok(Err(format!(
-                "the archive {shown} gives `{}` in place of `{}`",
-                release.names.join(" or "),
-                key.suite
-            )));
+        if let Some(fault) = release.lacks(key) {
+            return Ok(Err(format!("the archive {} {fault}", told::shown(root))));
         }
         if release.origin == DEBIAN && key.of.as_deref().is_some_and(is_armv6) {
             let reason = format!(
@@ -87,37 +82,60 @@ impl Sysroots<'_> {
             return Err(Stop::choice(reason, hint));
         }
         let said = private.print_uris(packages, self.interrupt)?;
-        let taken_for = said.stdout.lines().find(|line| line.starts_with("Note, selecting ") && is_pattern(line));
-        if !said.success || taken_for.is_some() {
-            let unresolved = match taken_for.and_then(|line| line.rsplit('\'').nth(1)) {
-                Some(pattern) => Unresolved::Unknown([pattern.to_owned()].into()),
-                None => told::unresolved(&said.all),
-            };
-            return Err(self.unresolved(&private, key, root, unresolved));
+        if !said.success {
+            return Err(self.unresolved(&private, key, root, told::unresolved(&said.all))?);
         }
-        let packages = chosen(&said, root).map_err(|reason| Stop::choice(reason, "this is a fault of convoy"))?;
+        let chosen = chosen(&said, root).map_err(|reason| Stop::choice(reason, "this is a fault of convoy"))?;
+        let patterns = self.taken_for_patterns(&private, packages, &chosen)?;
+        if !patterns.is_empty() {
+            return Err(self.unresolved(&private, key, root, Unresolved::Unknown(patterns))?);
+        }
         let requested = plan.packages.clone();
         let (origin, date) = (release.origin, release.date);
-        Ok(Ok(LockedSysroot { key: key.clone(), requested, origin, date, packages }))
+        Ok(Ok(LockedSysroot { key: key.clone(), requested, origin, date, packages: chosen }))
+    }
+
+    /// The names that no package has, and that apt took for a pattern: a good guess for people only.
+    fn taken_for_patterns(
+        &self,
+        apt: &PrivateApt<'_>,
+        asked: &BTreeSet<String>,
+        chosen: &[LockedPackage],
+    ) -> Result<BTreeSet<String>, Stop> {
+        let mut left = asked.clone();
+        chosen.iter().for_each(|package| _ = left.remove(&package.name));
+        if !left.is_empty() {
+            // Another package may provide it.
+            let known = apt.names(true, self.interrupt)?.unwrap_or_default();
+            known.lines().for_each(|name| _ = left.remove(name));
+        }
+        Ok(left)
     }
 
     /// apt's own folders for a key, a mirror and a keyring: what one trusts, another need not.
     fn apt_room(&self, key: &SysrootKey, root: &str, keyring: Option<&Utf8Path>) -> Result<Utf8PathBuf, Stop> {
         let digest = files::sha256(format!("{key}\0{root}\0{keyring:?}"));
-        let dir = self.cache.room(ROOM)?.join(format!("{}-{}-{}", key.suite, key.architecture, &digest[..16]));
+        let dir = room(self.cache, ROOM)?.join(format!("{}-{}-{}", key.suite, key.architecture, &digest[..16]));
         fs_err::create_dir_all(&dir)?;
         Ok(dir)
     }
 
-    fn unresolved(&self, apt: &PrivateApt<'_>, key: &SysrootKey, root: &str, unresolved: Unresolved) -> Stop {
+    fn unresolved(
+        &self,
+        apt: &PrivateApt<'_>,
+        key: &SysrootKey,
+        root: &str,
+        unresolved: Unresolved,
+    ) -> Result<Stop, Stop> {
         let root = told::shown(root);
-        match unresolved {
+        Ok(match unresolved {
             Unresolved::Unknown(names) => {
-                let near = self.nearest_names(apt, &names);
+                let known = apt.names(false, self.interrupt)?.unwrap_or_default();
+                let near = names.iter().find_map(|name| nearest(name, known.lines()));
                 let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
                 let reason = format!("the archive {root} has no package {} in `{}`", names.join(", "), key.suite);
                 let hint = match near {
-                    Some(near) => format!("did you mean `{near}`? Its name in `{}` may be another", key.suite),
+                    Some(near) => format!("did you mean `{near}`? Debian's releases do not all call it the same"),
                     None => format!("it may be called otherwise in `{}`: see `[supply] packages`", key.suite),
                 };
                 Stop::choice(reason, hint)
@@ -129,13 +147,23 @@ impl Sysroots<'_> {
             Unresolved::Other(words) => {
                 Stop::choice(format!("apt could not choose the packages of sysroot {key}: {words}"), "see `[supply]`")
             }
-        }
+        })
     }
+}
 
-    /// The package whose name is most like one of these.
-    fn nearest_names(&self, apt: &PrivateApt<'_>, names: &BTreeSet<String>) -> Option<String> {
-        let known = apt.names(self.interrupt)?;
-        names.iter().find_map(|name| nearest(name, known.lines())).map(str::to_owned)
+impl Release {
+    /// Why an archive does not serve a key, though its index is in order: apt only notes such things.
+    fn lacks(&self, key: &SysrootKey) -> Option<String> {
+        let SysrootKey { suite, architecture, .. } = key;
+        if !self.names.contains(suite) {
+            Some(format!("gives `{}` in place of `{suite}`", self.names.join(" or ")))
+        } else if !self.architectures.contains(architecture) {
+            Some(format!("has no packages for {architecture} in `{suite}`"))
+        } else if !self.components.iter().any(|component| component == "main") {
+            Some(format!("has no component `main` in `{suite}`"))
+        } else {
+            None
+        }
     }
 }
 
@@ -152,13 +180,8 @@ fn is_armv6(triple: &str) -> bool {
     triple.starts_with("arm-") || triple.starts_with("armv6")
 }
 
-/// Whether apt took a name for a pattern, which is a good guess for people only.
-fn is_pattern(note: &str) -> bool {
-    note.contains(" for regex '") || note.contains(" for glob '") || note.contains(" for task '")
-}
-
 /// The Release file that apt has fetched.
-fn release_of(lists: &Utf8Path) -> Option<told::Release> {
+fn release_of(lists: &Utf8Path) -> Option<Release> {
     let mut files: Vec<Utf8PathBuf> = lists.read_dir_utf8().ok()?.flatten().map(|entry| entry.into_path()).collect();
     files.sort();
     let file = files.iter().find(|file| file.as_str().ends_with("_InRelease"));
@@ -166,7 +189,7 @@ fn release_of(lists: &Utf8Path) -> Option<told::Release> {
     told::release(&fs_err::read_to_string(file).ok()?)
 }
 
-fn chosen(said: &Said, root: &str) -> Result<Vec<crate::lock::LockedPackage>, String> {
+fn chosen(said: &Said, root: &str) -> Result<Vec<LockedPackage>, String> {
     let mut packages = Vec::new();
     for line in said.stdout.lines() {
         packages.extend(told::package(line, root)?);

@@ -19,17 +19,10 @@ pub(super) fn shown(address: &str) -> String {
 }
 
 /// Why the index of an archive could not be had; none when apt complains of nothing.
-pub(super) fn index_fault(told: &str, root: &str, suite: &str, architecture: &str) -> Option<String> {
+pub(super) fn index_fault(told: &str, root: &str, suite: &str) -> Option<String> {
     let root = shown(root);
     let faults: Vec<&str> = told.lines().filter(|line| line.starts_with("E: ") || line.starts_with("W: ")).collect();
     let says = |words: &[&str]| told.lines().any(|line| words.iter().any(|word| line.contains(word)));
-    // apt only notes that it leaves an index out.
-    if says(&["doesn't support architecture"]) {
-        return Some(format!("the archive {root} has no packages for {architecture} in `{suite}`"));
-    }
-    if says(&["doesn't have the component"]) {
-        return Some(format!("`{suite}` of the archive {root} has no component `main`"));
-    }
     let worst = faults.iter().find(|line| line.starts_with("E: ")).or(faults.first())?;
     let index = format!("the index of `{suite}` at {root}");
     if says(&["NO_PUBKEY", "Missing key"]) {
@@ -47,7 +40,7 @@ pub(super) fn index_fault(told: &str, root: &str, suite: &str, architecture: &st
     if says(&["Clearsigned file isn't valid", "NOSPLIT", "NODATA"]) {
         return Some(format!("{index} is no signed index: does this network ask for a login, or a proxy?"));
     }
-    if says(&["is not signed"]) {
+    if says(&["is not signed", "is no longer signed"]) {
         return Some(format!("{index} is not signed"));
     }
     if says(&["is expired"]) {
@@ -60,6 +53,10 @@ pub(super) fn index_fault(told: &str, root: &str, suite: &str, architecture: &st
         return Some(format!(
             "a file of {index} has a wrong hash or size: it is damaged, or the mirror is being updated"
         ));
+    }
+    if let Some((_, got)) = told.split_once(&format!("(expected {suite} but got ")) {
+        let got = got.split(')').next().unwrap_or_default();
+        return Some(format!("the archive {root} gives `{got}` in place of `{suite}`"));
     }
     if let Some(reason) = unreachable(told) {
         return Some(format!("the archive {root} {reason}"));
@@ -205,6 +202,8 @@ pub(super) struct Release {
     pub(super) date: Timestamp,
     /// Its names: suite and code name.
     pub(super) names: Vec<String>,
+    pub(super) architectures: Vec<String>,
+    pub(super) components: Vec<String>,
 }
 
 /// Reads a Release or InRelease file.
@@ -215,7 +214,9 @@ pub(super) fn release(text: &str) -> Option<Release> {
     let date = field("Date")?;
     let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(&date).ok()?;
     let names = [field("Codename"), field("Suite")].into_iter().flatten().collect();
-    Some(Release { origin: field("Origin").unwrap_or_default(), date, names })
+    let words = |name| field(name).unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    let (architectures, components) = (words("Architectures"), words("Components"));
+    Some(Release { origin: field("Origin").unwrap_or_default(), date, names, architectures, components })
 }
 
 /// Which of the files that were to be fetched failed, and how: `E: Failed to fetch ADDRESS  REASON`.
@@ -247,6 +248,7 @@ mod tests {
             "W: OpenPGP signature verification failed: http://deb.example/debian bookworm InRelease: Sub-process /usr/bin/sqv returned an error code (1), error message is: Missing key 4CB50190207B4758A3F73A796ED0E7B82643E131, which is needed to verify signature.\n\
              E: The repository 'http://deb.example/debian bookworm InRelease' is not signed.",
             "E: The repository 'http://deb.example/debian bookworm Release' is not signed.",
+            "E: The repository 'http://deb.example/debian bookworm Release' is no longer signed.",
             "W: GPG error: http://deb.example/debian bookworm InRelease: The following signatures were invalid: EXPKEYSIG 0123456789ABCDEF Test\n\
              E: The repository 'http://deb.example/debian bookworm InRelease' is not signed.",
             "E: The following signatures were invalid: BADSIG 0123456789ABCDEF Test",
@@ -254,15 +256,15 @@ mod tests {
             "E: Release file for http://deb.example/debian/dists/bookworm/InRelease is not valid yet (invalid for another 2h).",
             "E: Failed to fetch http://deb.example/debian/dists/bookworm/main/binary-armhf/Packages.gz  Hash Sum mismatch",
             "E: Failed to fetch http://deb.example/x  Clearsigned file isn't valid, got 'NOSPLIT' (does the network require authentication?)",
-            "N: Skipping acquire of configured file 'main/binary-armhf/Packages' as repository 'http://deb.example/debian bookworm InRelease' doesn't support architecture 'armhf'",
+            "W: Conflicting distribution: http://deb.example/debian bookworm InRelease (expected bookworm but got trixie)",
             "E: Something   new",
         ] {
-            told.push_str(&index_fault(text, ROOT, "bookworm", "armhf").unwrap());
+            told.push_str(&index_fault(text, ROOT, "bookworm").unwrap());
             told.push('\n');
         }
         insta::assert_snapshot!(told);
         assert!(!told.contains("secret"));
-        assert_eq!(index_fault("N: a note\nReading package lists...\n", ROOT, "bookworm", "armhf"), None);
+        assert_eq!(index_fault("N: a note\nReading package lists...\n", ROOT, "bookworm"), None);
     }
 
     #[test]
@@ -318,10 +320,13 @@ mod tests {
     #[test]
     fn a_release_is_read() {
         let text = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nOrigin: Debian\nSuite: oldstable\n\
-                    Codename: bookworm\nDate: Sat, 11 Jul 2026 10:16:37 UTC\nMD5Sum:\n";
+                    Codename: bookworm\nDate: Sat, 11 Jul 2026 10:16:37 UTC\nArchitectures: all armhf\n\
+                    Components: main contrib\nMD5Sum:\n";
         let found = release(text).unwrap();
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(found.date.to_string(), "2026-07-11T10:16:37Z");
-        assert_eq!((found.origin.as_str(), found.names), ("Debian", vec!["bookworm".into(), "oldstable".into()]));
+        assert_eq!((found.origin.as_str(), found.names), ("Debian", words("bookworm oldstable")));
+        assert_eq!((found.architectures, found.components), (words("all armhf"), words("main contrib")));
         assert_eq!(release("Origin: Debian\n"), None);
     }
 
