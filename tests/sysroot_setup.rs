@@ -173,8 +173,7 @@ fn build(project: &Project, lane: &str, tried: &Try<'_>) -> BTreeMap<String, Utf
         env: BTreeMap::new(),
         build_std: false,
     }];
-    let plan =
-        Plan { schema: 1, kind: "plan".to_owned(), lanes, cells, sysroots: Vec::new(), host_linker: None };
+    let plan = Plan { schema: 1, kind: "plan".to_owned(), lanes, cells, sysroots: Vec::new(), host_linker: None };
     let list = tried.features.iter().map(|name| (*name).to_owned()).collect();
     let selection = Selection { features: Features { list, ..Features::default() }, ..Selection::default() };
     run("cargo", &["generate-lockfile", "--quiet", "--manifest-path", manifest_path.as_str()]);
@@ -302,8 +301,8 @@ fn gcc_takes_c_and_cxx_from_the_sysroot_alone_wherever_it_is() {
     check(ARM64, &programs[ARM64], &arm64, &wanted);
     let before = [ARMV7, ARM64].map(|triple| fs_err::read(&programs[triple]).unwrap());
 
-    // Another place of the cache: everything is built again, with spaces and an apostrophe in the path, to the same bytes.
-    let dir = project.dir.join("it's another cache");
+    // Another place of the cache: everything is built again, to the same bytes.
+    let dir = project.dir.join("another,caché@+");
     for name in ["a", "b"] {
         fs_err::create_dir_all(dir.join(name)).unwrap();
     }
@@ -321,9 +320,7 @@ fn gcc_takes_c_and_cxx_from_the_sysroot_alone_wherever_it_is() {
 fn this_machines_own_gcc_keeps_an_older_floor() {
     let project = teller("own");
     let amd64 = sysroot("bullseye", "amd64", BULLSEYE);
-    let tried = |route, features| {
-        build(&project, "main", &Try { route, cells: vec![(AMD64, &amd64)], features })
-    };
+    let tried = |route, features| build(&project, "main", &Try { route, cells: vec![(AMD64, &amd64)], features });
     let programs = tried(RouteKind::Gcc, &["cxx"][..]);
     check(AMD64, &programs[AMD64], &amd64, &[OLD.as_slice(), &[SQUEEZES]].concat());
     let programs = tried(RouteKind::Zig, &[]);

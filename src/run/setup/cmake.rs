@@ -47,12 +47,8 @@ impl Toolchain<'_> {
             line(format!("set(CMAKE_SYSTEM_NAME {system})"));
             line(format!("set(CMAKE_SYSTEM_PROCESSOR {processor})"));
         }
-        let tools = [
-            ("C_COMPILER", Some(self.cc)),
-            ("CXX_COMPILER", self.cxx),
-            ("AR", self.ar),
-            ("RANLIB", self.ranlib),
-        ];
+        let tools =
+            [("C_COMPILER", Some(self.cc)), ("CXX_COMPILER", self.cxx), ("AR", self.ar), ("RANLIB", self.ranlib)];
         for (name, tool) in tools {
             if let Some(tool) = tool {
                 line(format!("set(CMAKE_{name} {})", string(tool)));

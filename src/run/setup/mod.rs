@@ -301,4 +301,3 @@ fn empty_libraries(dir: &Utf8Path) -> Result<Utf8PathBuf> {
     }
     Ok(dir)
 }
-

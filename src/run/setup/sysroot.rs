@@ -17,6 +17,9 @@ use crate::run::Job;
 /// What stands in the bytes instead of the sysroot's path.
 const MAPPED: &str = "/sysroot";
 
+/// What no path of a sysroot may hold.
+const UNUSABLE: &str = "'\"\\`$:;#=&|<>()*?![]{}";
+
 /// An unpacked sysroot and what is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tree {
@@ -48,9 +51,12 @@ impl Tree {
 
     /// Looks at a sysroot's folders.
     pub fn open(root: &Utf8Path, digest: &str, multiarch: String) -> Result<Tree> {
-        if root.as_str().contains([':', '\n']) {
-            return Err(Error::work(format!("`{root}` cannot stand in a list of folders, which colons part"))
-                .hint("set CONVOY_CACHE_DIR to a folder without a colon in its path"));
+        // Lists of folders are parted by colons, maps of them by `=`, and pkg-config loses what stands behind a space.
+        if let Some(bad) = root.as_str().chars().find(|char| char.is_whitespace() || UNUSABLE.contains(*char)) {
+            return Err(Error::work(format!(
+                "pkg-config and compilers find nothing in a sysroot whose path holds `{bad}`: {root}"
+            ))
+            .hint("set CONVOY_CACHE_DIR to a folder whose path has only letters, digits and `/._-`"));
         }
         if !root.join("usr/include").is_dir() {
             return Err(Error::work(format!("the sysroot `{root}` has no `usr/include`"))
@@ -207,8 +213,7 @@ const QUIET: &str = "-Wno-unused-command-line-argument";
 /// zig's libc keeps the floor by itself. A shared library of the sysroot may ask for a newer one, which lld would call an
 /// error, though nothing of that ends in what is linked.
 pub(super) fn zig_words(tree: &Tree) -> (String, Vec<String>, Vec<String>) {
-    let headers: Vec<String> =
-        tree.headers().iter().map(|dir| format!("-idirafter {}", quote(dir.as_str()))).collect();
+    let headers: Vec<String> = tree.headers().iter().map(|dir| format!("-idirafter {}", quote(dir.as_str()))).collect();
     let arrange = format!("{WANTED}[ -z \"$c\" ] || set -- \"$@\" {}\n", headers.join(" "));
     let before = [&quote(&tree.prefix_map()), "-Wl,--allow-shlib-undefined", QUIET].map(str::to_owned).to_vec();
     (arrange, before, zig_library_dirs(tree))
