@@ -89,8 +89,7 @@ fn lower(triple: &str) -> String {
 }
 
 impl LaneEnvironment {
-    /// Sets a variable for one target. The other spelling of the triple, which helper crates look at first, is the
-    /// user's and was taken into account by who calls this.
+    /// Sets a variable for one target, and takes away the spelling with dashes, at which helper crates look first.
     fn set_for(&mut self, name: &str, triple: &str, value: impl Into<String>) {
         self.remove.push(format!("{name}_{triple}"));
         self.set.insert(format!("{name}_{}", lower(triple)), value.into());
@@ -260,7 +259,11 @@ fn set_toolchain(scripts: &Scripts<'_>, triple: &str, tools: &Tools, lane: &mut 
         built: &scripts.job.convoy_dir,
     };
     let file = scripts.write(&format!("{triple}.cmake"), &toolchain.text())?;
-    lane.set.insert(format!("CMAKE_TOOLCHAIN_FILE_{}", lower(triple)), file.to_string());
+    let name = format!("CMAKE_TOOLCHAIN_FILE_{}", lower(triple));
+    // A file of the user's own for this target names what it needs.
+    if std::env::var_os(&name).is_none() {
+        lane.set.insert(name, file.to_string());
+    }
     Ok(())
 }
 
