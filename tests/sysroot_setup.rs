@@ -7,6 +7,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_convoy::catalog::Catalog;
@@ -38,8 +39,10 @@ const BOOKWORM: &[&str] = &["libc6-dev", "libssl-dev", "zlib1g-dev", "libsqlite3
 /// - Snappy, a C++ library, by a C++ file with `<string>`.
 ///
 /// Assertions in C and C++ bring `__FILE__` of the sysroot's headers into the bytes.
-fn teller(name: &str) -> Project {
-    Project::empty(name)
+///
+/// The tests take turns with it: what is compiled for this machine is then compiled once.
+static TELLER: LazyLock<Mutex<Project>> = LazyLock::new(|| {
+    let project = Project::empty("teller")
         .manifest(
             "teller",
             "[features]\ncxx = []\n[dependencies]\nopenssl = \"0.10\"\n[build-dependencies]\ncc = \"1\"\ncmake = \"0.1\"\n\
@@ -51,7 +54,12 @@ fn teller(name: &str) -> Project {
         .file("csrc/asks.c", ASKS)
         .file("csrc/strings.cpp", STRINGS)
         .file("csrc/wanted.h", "#include <sqlite3.h>\n#include <limits.h>\n")
-        .file("src/main.rs", MAIN)
+        .file("src/main.rs", MAIN);
+    Mutex::new(project)
+});
+
+fn teller() -> MutexGuard<'static, Project> {
+    TELLER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const BUILD: &str = r#"
@@ -143,7 +151,7 @@ fn main() {
 /// What one lane is made of.
 struct Try<'a> {
     route: RouteKind,
-    cells: Vec<(&'static str, &'a Sysroot)>,
+    cells: Vec<(&'static str, Option<&'a Sysroot>)>,
     features: &'static [&'static str],
 }
 
@@ -154,15 +162,15 @@ fn build(project: &Project, lane: &str, tried: &Try<'_>) -> BTreeMap<String, Utf
     let told = |word: &str| said.lines().find_map(|line| line.strip_prefix(word)).unwrap().trim().to_owned();
     let mut host = HostFacts {
         rustc: Rustc { version: told("release:"), host: told("host:"), sysroot: Utf8PathBuf::new() },
-        zig: Some(ZigFacts { path: zig(), version: "0.17.1".to_owned() }),
+        zig: Some(ZigFacts { path: zig(), version: run(zig(), &["version"]).trim().to_owned() }),
         linker: Some(tool("cc")),
         ..HostFacts::default()
     };
     let mut cells = Vec::new();
     for (triple, sysroot) in &tried.cells {
-        let name = format!("of {triple}");
-        host.sysroots.insert(name.clone(), (*sysroot).clone());
-        cells.push(cell(triple, &name, tried.route, &mut host));
+        let name = sysroot.map(|_| format!("of {triple}"));
+        host.sysroots.extend(name.clone().zip(sysroot.cloned()));
+        cells.push(cell(triple, name, tried.route, &mut host));
     }
     let ids = cells.iter().map(|cell| cell.cell.id.clone()).collect();
     let lanes = vec![Lane {
@@ -206,7 +214,7 @@ fn build(project: &Project, lane: &str, tried: &Try<'_>) -> BTreeMap<String, Utf
 }
 
 /// A cell as the plan would have it.
-fn cell(triple: &str, sysroot: &str, route: RouteKind, host: &mut HostFacts) -> CellPlan {
+fn cell(triple: &str, sysroot: Option<String>, route: RouteKind, host: &mut HostFacts) -> CellPlan {
     let target = Catalog::embedded().target(triple).unwrap();
     let own = triple == host.rustc.host;
     let (linker, c) = if route == RouteKind::Zig {
@@ -250,7 +258,7 @@ fn cell(triple: &str, sysroot: &str, route: RouteKind, host: &mut HostFacts) -> 
         provision: Vec::new(),
         lane: Some("main".to_owned()),
         hint: None,
-        setup: Setup { linker, c, rustflags, record_link, sysroot: Some(sysroot.to_owned()), ..Setup::default() },
+        setup: Setup { linker, c, rustflags, record_link, sysroot, ..Setup::default() },
     }
 }
 
@@ -288,11 +296,12 @@ const SQUEEZES: &str = "snappy squeezes";
 
 #[test]
 fn gcc_takes_c_and_cxx_from_the_sysroot_alone_wherever_it_is() {
-    let project = teller("gcc");
+    let project = teller();
     let armhf = sysroot("bullseye", "armhf", BULLSEYE);
     let arm64 = sysroot("bullseye", "arm64", BULLSEYE);
     let tried = |armhf, arm64| {
-        let tried = Try { route: RouteKind::Gcc, cells: vec![(ARMV7, armhf), (ARM64, arm64)], features: &["cxx"] };
+        let tried =
+            Try { route: RouteKind::Gcc, cells: vec![(ARMV7, Some(armhf)), (ARM64, Some(arm64))], features: &["cxx"] };
         build(&project, "main", &tried)
     };
     let programs = tried(&armhf, &arm64);
@@ -301,8 +310,8 @@ fn gcc_takes_c_and_cxx_from_the_sysroot_alone_wherever_it_is() {
     check(ARM64, &programs[ARM64], &arm64, &wanted);
     let before = [ARMV7, ARM64].map(|triple| fs_err::read(&programs[triple]).unwrap());
 
-    // Another place of the cache: everything is built again, with spaces and an apostrophe in the path, to the same bytes.
-    let dir = project.dir.join("it's another cache");
+    // Another place of the cache: everything is built again, to the same bytes.
+    let dir = project.dir.join("another,caché@+");
     for name in ["a", "b"] {
         fs_err::create_dir_all(dir.join(name)).unwrap();
     }
@@ -318,9 +327,9 @@ fn gcc_takes_c_and_cxx_from_the_sysroot_alone_wherever_it_is() {
 
 #[test]
 fn this_machines_own_gcc_keeps_an_older_floor() {
-    let project = teller("own");
+    let project = teller();
     let amd64 = sysroot("bullseye", "amd64", BULLSEYE);
-    let tried = |route, features| build(&project, "main", &Try { route, cells: vec![(AMD64, &amd64)], features });
+    let tried = |route, features| build(&project, "own", &Try { route, cells: vec![(AMD64, Some(&amd64))], features });
     let programs = tried(RouteKind::Gcc, &["cxx"][..]);
     check(AMD64, &programs[AMD64], &amd64, &[OLD.as_slice(), &[SQUEEZES]].concat());
     let programs = tried(RouteKind::Zig, &[]);
@@ -329,14 +338,73 @@ fn this_machines_own_gcc_keeps_an_older_floor() {
 
 #[test]
 fn zig_keeps_its_libc_and_takes_libraries_of_any_age() {
-    let project = teller("zig");
+    let project = teller();
     let old = [sysroot("bullseye", "armhf", BULLSEYE), sysroot("bullseye", "arm64", BULLSEYE)];
     let new = [sysroot("bookworm", "armhf", BOOKWORM), sysroot("bookworm", "arm64", BOOKWORM)];
     for ([armhf, arm64], wanted) in [(old, OLD), (new, ["OpenSSL 3.0.", "zlib 1.2.13", "sqlite 3.40.1 3.40.1"])] {
-        let cells = vec![(ARMV7, &armhf), (ARM64, &arm64)];
+        let cells = vec![(ARMV7, Some(&armhf)), (ARM64, Some(&arm64))];
         let programs = build(&project, "main", &Try { route: RouteKind::Zig, cells, features: &[] });
         // What links against a newer libcrypto starts where that is, and still asks for no newer glibc itself.
         check(ARMV7, &programs[ARMV7], &armhf, &wanted);
         check(ARM64, &programs[ARM64], &arm64, &wanted);
+    }
+}
+
+const LOOKS: &str = r#"
+cmake_minimum_required(VERSION 3.10)
+project(looks C)
+find_library(FOREIGN NAMES stdc++ gcc_s dbus-1 PATHS /usr/lib /lib)
+find_path(HEADER stdio.h)
+find_package(PkgConfig)
+pkg_check_modules(ANY zlib)
+foreach(found FOREIGN HEADER ANY_FOUND)
+    if(${found})
+        message(FATAL_ERROR "found on this machine: ${${found}}")
+    endif()
+endforeach()
+find_library(MATHS m)
+find_path(OWN own.h PATHS ${CMAKE_CURRENT_SOURCE_DIR}/inner)
+find_path(GIVEN given.h)
+foreach(wanted MATHS OWN GIVEN)
+    if(NOT ${wanted})
+        message(FATAL_ERROR "not found: ${wanted}")
+    endif()
+endforeach()
+file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/empty.c "int looked(void) { return 42; }")
+add_library(looks STATIC ${CMAKE_CURRENT_BINARY_DIR}/empty.c)
+target_link_libraries(looks ${MATHS})
+install(TARGETS looks DESTINATION lib)
+"#;
+
+/// The build script stands for two crates: one that has built something, and one that is told where that is.
+const LOOKING: &str = r#"
+fn main() {
+    let out = std::path::PathBuf::from(std::env::var("OUT_DIR").unwrap());
+    std::fs::create_dir_all(out.join("given/include")).unwrap();
+    std::fs::write(out.join("given/include/given.h"), "").unwrap();
+    // A build script is a process of its own, with this one thread.
+    unsafe { std::env::set_var("DEP_GIVEN_ROOT", out.join("given")) };
+    let built = cmake::Config::new("csrc").register_dep("GIVEN").build();
+    println!("cargo::rustc-link-search=native={}/lib", built.display());
+    println!("cargo::rustc-link-lib=static=looks");
+}
+"#;
+
+#[test]
+fn without_a_sysroot_cmake_finds_nothing_of_this_machine() {
+    let project = Project::empty("nothing")
+        .manifest("teller", "[build-dependencies]\ncmake = \"0.1\"\n")
+        .file("build.rs", LOOKING)
+        .file("csrc/CMakeLists.txt", LOOKS)
+        .file("csrc/inner/own.h", "")
+        .file(
+            "src/main.rs",
+            "unsafe extern \"C\" { fn looked() -> i32; }\nfn main() { println!(\"{}\", unsafe { looked() }); }\n",
+        );
+    // The machine's own architecture is the one that would be found by mistake.
+    for triple in [AMD64, ARM64] {
+        let programs =
+            build(&project, "main", &Try { route: RouteKind::Zig, cells: vec![(triple, None)], features: &[] });
+        assert!(programs[triple].is_file());
     }
 }

@@ -2,7 +2,7 @@
 //! cache. Kept between runs.
 
 use std::collections::BTreeSet;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -17,7 +17,7 @@ static MAKING: Mutex<()> = Mutex::new(());
 /// A sysroot of a Debian release for an architecture with these packages and what they depend on.
 pub fn sysroot(suite: &str, architecture: &str, packages: &[&str]) -> Sysroot {
     let _one = MAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let digest = sha256(format!("2 {suite} {architecture} {}", packages.join(" ")));
+    let digest = sha256(format!("3 {suite} {architecture} {}", packages.join(" ")));
     let dir = Utf8Path::new(env!("CARGO_TARGET_TMPDIR")).join("sysroots");
     let root = dir.join(format!("{suite}-{architecture}-{}", &digest[..8]));
     let requested: BTreeSet<String> = packages.iter().map(|name| (*name).to_owned()).collect();
@@ -34,7 +34,7 @@ pub fn sysroot(suite: &str, architecture: &str, packages: &[&str]) -> Sysroot {
 
 /// The same sysroot somewhere else, as another machine has it.
 pub fn elsewhere(sysroot: &Sysroot, dir: &Utf8Path) -> Sysroot {
-    let root = dir.join("another place");
+    let root = dir.join("place");
     run("cp", &["-al", sysroot.root.as_str(), root.as_str()]);
     Sysroot { root, ..sysroot.clone() }
 }
@@ -86,7 +86,12 @@ fn unpack(work: &Utf8Path, packages: &[Utf8PathBuf]) {
         fs_err::os::unix::fs::symlink(format!("usr/{dir}"), root.join(dir)).unwrap();
     }
     for package in packages {
-        run("dpkg-deb", &["-x", package.as_str(), root.as_str()]);
+        // `dpkg-deb -x` would put a folder in the place of a link.
+        let mut unpacking = Command::new("dpkg-deb").arg("--fsys-tarfile").arg(package).stdout(Stdio::piped()).spawn();
+        let tar = unpacking.as_mut().unwrap().stdout.take().unwrap();
+        let mut extract = Command::new("tar");
+        extract.args(["-x", "--keep-directory-symlink", "--no-same-owner", "-C", root.as_str()]).stdin(tar);
+        assert!(extract.status().unwrap().success() && unpacking.unwrap().wait().unwrap().success(), "{package}");
     }
 }
 

@@ -89,8 +89,7 @@ fn lower(triple: &str) -> String {
 }
 
 impl LaneEnvironment {
-    /// Sets a variable for one target. The other spelling of the triple, which helper crates look at first, is the
-    /// user's and was taken into account by who calls this.
+    /// Sets a variable for one target, and takes away the spelling with dashes, at which helper crates look first.
     fn set_for(&mut self, name: &str, triple: &str, value: impl Into<String>) {
         self.remove.push(format!("{name}_{triple}"));
         self.set.insert(format!("{name}_{}", lower(triple)), value.into());
@@ -244,7 +243,9 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
 /// The file that tells cmake of the cell's compilers.
 fn set_toolchain(scripts: &Scripts<'_>, triple: &str, tools: &Tools, lane: &mut LaneEnvironment) -> Result<()> {
     let nothing = scripts.dir.join("nothing");
-    fs_err::create_dir_all(&nothing)?;
+    // The parts of a C library, which the compiler has by itself: some projects stop where cmake finds none.
+    let parts: &[&str] = if triple.contains("-linux-") { &["c", "dl", "m", "pthread", "rt", "util"] } else { &[] };
+    write_empty(&nothing.join("usr/lib"), parts)?;
     let toolchain = Toolchain {
         triple,
         native: !tools.zig && triple == scripts.job.host.rustc.host,
@@ -258,7 +259,11 @@ fn set_toolchain(scripts: &Scripts<'_>, triple: &str, tools: &Tools, lane: &mut 
         built: &scripts.job.convoy_dir,
     };
     let file = scripts.write(&format!("{triple}.cmake"), &toolchain.text())?;
-    lane.set.insert(format!("CMAKE_TOOLCHAIN_FILE_{}", lower(triple)), file.to_string());
+    let name = format!("CMAKE_TOOLCHAIN_FILE_{}", lower(triple));
+    // A file of the user's own for this target names what it needs.
+    if std::env::var_os(&name).is_none() {
+        lane.set.insert(name, file.to_string());
+    }
     Ok(())
 }
 
@@ -281,7 +286,7 @@ fn set_variables(tree: &Tree, cell: &CellPlan, lane: &mut LaneEnvironment) {
     let own = own.iter().find_map(|name| std::env::var(name).ok());
     let own = own.map(|own| format!(" {own}")).unwrap_or_default();
     lane.set_for(name, triple, format!("{}{own}", sysroot::clang_words(tree)));
-    for (name, value) in variables::of_crates(tree, cell) {
+    for (name, value) in variables::of_needs(tree, &cell.needs, triple) {
         if std::env::var_os(&name).is_none() {
             lane.set.insert(name, value);
         }
@@ -292,12 +297,18 @@ fn set_variables(tree: &Tree, cell: &CellPlan, lane: &mut LaneEnvironment) {
 /// rustup's std brings the one file alone.
 fn empty_libraries(dir: &Utf8Path) -> Result<Utf8PathBuf> {
     let dir = dir.join("empty");
-    fs_err::create_dir_all(&dir)?;
-    for name in ["crypt", "dl", "m", "pthread", "resolv", "rt", "util", "xnet"] {
+    write_empty(&dir, &["crypt", "dl", "m", "pthread", "resolv", "rt", "util", "xnet"])?;
+    Ok(dir)
+}
+
+/// Archives without a member.
+fn write_empty(dir: &Utf8Path, names: &[&str]) -> Result<()> {
+    fs_err::create_dir_all(dir)?;
+    for name in names {
         let path = dir.join(format!("lib{name}.a"));
         if !path.is_file() {
             files::replace(&path, b"!<arch>\n")?;
         }
     }
-    Ok(dir)
+    Ok(())
 }

@@ -17,6 +17,9 @@ use crate::run::Job;
 /// What stands in the bytes instead of the sysroot's path.
 const MAPPED: &str = "/sysroot";
 
+/// What no path of a sysroot may hold.
+const UNUSABLE: &str = "'\"\\`$:;#=&|<>()*?![]{}";
+
 /// An unpacked sysroot and what is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tree {
@@ -48,9 +51,12 @@ impl Tree {
 
     /// Looks at a sysroot's folders.
     pub fn open(root: &Utf8Path, digest: &str, multiarch: String) -> Result<Tree> {
-        if root.as_str().contains([':', '\n']) {
-            return Err(Error::work(format!("`{root}` cannot stand in a list of folders, which colons part"))
-                .hint("set CONVOY_CACHE_DIR to a folder without a colon in its path"));
+        // Lists of folders are parted by colons, maps of them by `=`, and pkg-config loses what stands behind a space.
+        if let Some(bad) = root.as_str().chars().find(|char| char.is_whitespace() || UNUSABLE.contains(*char)) {
+            return Err(Error::work(format!(
+                "pkg-config and compilers find nothing in a sysroot whose path holds `{bad}`: {root}"
+            ))
+            .hint("set CONVOY_CACHE_DIR to a folder whose path has only letters, digits and `/._-`"));
         }
         if !root.join("usr/include").is_dir() {
             return Err(Error::work(format!("the sysroot `{root}` has no `usr/include`"))
@@ -226,4 +232,146 @@ pub(super) fn clang_words(tree: &Tree) -> String {
     let words: Vec<String> =
         std::iter::once(quote(&format!("--sysroot={}", tree.root))).chain(cxx).chain(headers).collect();
     words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(root: &Utf8Path) -> Tree {
+        Tree::open(root, "digest", "arm-linux-gnueabihf".to_owned()).unwrap()
+    }
+
+    fn made(files: &[&str]) -> (tempfile::TempDir, Utf8PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap().join("root");
+        for file in files {
+            let path = root.join(file);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, "").unwrap();
+        }
+        (dir, root)
+    }
+
+    const WHOLE: &[&str] = &[
+        "usr/include/c++/9/README",
+        "usr/include/c++/10/string",
+        "usr/lib/gcc/arm-linux-gnueabihf/10/libgcc.a",
+        "usr/lib/gcc/arm-linux-gnueabihf/9/libgcc.a",
+        "usr/lib/gcc/arm-linux-gnueabihf/11/README",
+    ];
+
+    #[test]
+    fn the_newest_gcc_that_is_whole_is_taken() {
+        let (_dir, root) = made(WHOLE);
+        let tree = tree(&root);
+        assert_eq!(tree.gcc, Some(root.join("usr/lib/gcc/arm-linux-gnueabihf/10")));
+        let include = root.join("usr/include");
+        let own = include.join("arm-linux-gnueabihf/c++/10");
+        assert_eq!(tree.cxx, [include.join("c++/10"), own, include.join("c++/10/backward")]);
+    }
+
+    #[test]
+    fn a_sysroot_that_tools_cannot_read_is_refused() {
+        let (_dir, root) = made(WHOLE);
+        let multiarch = || "arm-linux-gnueabihf".to_owned();
+        let gone = Tree::open(&root.join("gone"), "", multiarch()).unwrap_err();
+        assert!(gone.to_string().contains("has no `usr/include`"), "{gone}");
+        for name in ["a b", "a:b", "it's"] {
+            let error = Tree::open(&root.join(name), "", multiarch()).unwrap_err();
+            assert!(error.hint_text().unwrap().contains("CONVOY_CACHE_DIR"), "{error}");
+        }
+    }
+
+    /// What a script starts its compiler with, and the folders of C++ headers that it names.
+    fn started(script: &str, args: &[&str]) -> (Vec<String>, String) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x-gcc");
+        fs_err::write(&path, script).unwrap();
+        let mut command = Command::new("sh");
+        let output = command.arg(&path).args(args).env_remove("CPLUS_INCLUDE_PATH").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let told = String::from_utf8(output.stdout).unwrap();
+        let mut lines: Vec<String> = told.lines().map(str::to_owned).collect();
+        let cxx = lines.remove(0);
+        (lines, cxx)
+    }
+
+    fn echo(dir: &Utf8Path) -> Utf8PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let path = dir.join("it's a compiler");
+        fs_err::write(&path, "#!/bin/sh\necho \"$CPLUS_INCLUDE_PATH\"\nprintf '%s\\n' \"$@\"\n").unwrap();
+        fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    #[test]
+    fn the_callers_own_folders_come_first() {
+        let (_dir, root) = made(WHOLE);
+        let tree = tree(&root);
+        let compiler = echo(root.parent().unwrap());
+        let builtin = Builtin { headers: "/gcc/include".into(), cxx: Vec::new() };
+        let script = gcc_script(&compiler, &tree, &builtin);
+        let (words, cxx) = started(&script, &["-I", "a b", "-Lown", "@x's", "-B.", "c.c"]);
+        let (include, lib) = (root.join("usr/include"), root.join("usr/lib"));
+        let wanted = [
+            format!("--sysroot={root}"),
+            "-nostdinc".to_owned(),
+            format!("-ffile-prefix-map={root}=/sysroot"),
+            "-I".to_owned(),
+            "a b".to_owned(),
+            "-Lown".to_owned(),
+            "@x's".to_owned(),
+            "-B.".to_owned(),
+            "c.c".to_owned(),
+            "-idirafter".to_owned(),
+            "/gcc/include".to_owned(),
+            "-idirafter".to_owned(),
+            format!("{include}/arm-linux-gnueabihf"),
+            "-idirafter".to_owned(),
+            include.to_string(),
+            format!("-B{lib}/arm-linux-gnueabihf/"),
+            format!("-L{lib}/gcc/arm-linux-gnueabihf/10"),
+            format!("-L{lib}/arm-linux-gnueabihf"),
+        ];
+        assert_eq!(words, wanted);
+        assert!(cxx.starts_with(&format!("{include}/c++/10:")), "{cxx}");
+    }
+
+    #[test]
+    fn who_brings_all_headers_gets_none() {
+        let (_dir, root) = made(WHOLE);
+        let tree = tree(&root);
+        let script = gcc_script(&echo(root.parent().unwrap()), &tree, &Builtin::default());
+        let (words, cxx) = started(&script, &["-nostdinc", "a.c"]);
+        assert!(!words.contains(&"-idirafter".to_owned()) && cxx.is_empty(), "{words:?} {cxx}");
+        let (words, cxx) = started(&script, &["-nostdinc++", "a.cpp"]);
+        assert!(words.contains(&"-idirafter".to_owned()) && cxx.is_empty(), "{words:?} {cxx}");
+    }
+
+    #[test]
+    fn a_sysroot_without_cxx_leaves_the_compilers_own() {
+        let told = "ignoring nonexistent directory \"/x\"\n#include \"...\" search starts here:\n#include <...> search \
+                    starts here:\n /usr/lib/gcc/12/../../x/include/c++/12\n /usr/lib/gcc/12/../../x/include/c++/12/x\n \
+                    /usr/lib/gcc/12/include\nEnd of search list.\n /c++/no\n";
+        let cxx = cxx_headers(told);
+        assert_eq!(cxx, ["/usr/lib/gcc/12/../../x/include/c++/12", "/usr/lib/gcc/12/../../x/include/c++/12/x"]);
+        let (_dir, root) = made(&["usr/include/stdio.h"]);
+        let tree = tree(&root);
+        assert_eq!((&tree.gcc, tree.cxx.len()), (&None, 0));
+        let builtin = Builtin { headers: "/gcc".into(), cxx };
+        let (_, folders) = started(&gcc_script(&echo(root.parent().unwrap()), &tree, &builtin), &["a.cpp"]);
+        assert_eq!(folders.split(':').count(), 2, "{folders}");
+    }
+
+    #[test]
+    fn libclang_gets_words_that_a_shell_would_split() {
+        let (_dir, root) = made(WHOLE);
+        let words = clang_words(&tree(&root));
+        let headers = format!("-idirafter '{root}/usr/include'");
+        assert!(
+            words.starts_with(&format!("'--sysroot={root}' -cxx-isystem ")) && words.ends_with(&headers),
+            "{words}"
+        );
+    }
 }
