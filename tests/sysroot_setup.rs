@@ -257,6 +257,8 @@ fn cell(triple: &str, sysroot: Option<String>, route: RouteKind, host: &mut Host
         needs: Vec::new(),
         provision: Vec::new(),
         lane: Some("main".to_owned()),
+        sysroot: None,
+        broken: false,
         hint: None,
         setup: Setup { linker, c, rustflags, record_link, sysroot, ..Setup::default() },
     }

@@ -252,7 +252,7 @@ pub enum SupplyCommand {
     /// List the sysroots that are unpacked on this machine, with size and last use
     List(JsonArgs),
     /// Choose the packages of Convoy.lock anew, from what the archive has now
-    Update(SupplyUpdateArgs),
+    Update(Box<SupplyUpdateArgs>),
     /// Write one file with all that Convoy.lock names, for a machine without network or a CI cache
     Pack(SupplyPackArgs),
     /// Take the packages of a packed file into convoy's cache

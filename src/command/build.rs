@@ -18,7 +18,7 @@ use crate::package::{
     self, ArtifactRow, Checked, Checker, FailedRow, FailedStatus, GlibcRow, Manifest, Place, Tool, Toolchain,
 };
 use crate::plan::{CellPlan, Provision, ProvisionKind, Status};
-use crate::provision::{std as rust_std, std::Added, zig};
+use crate::provision::{std as rust_std, std::Added, sysroot, zig};
 use crate::report::{Phase, Reporter, Style, table};
 use crate::request::{BuildOptions, Selection};
 use crate::run::{self, Artifact, CellOutcome, CellResult, Failure, Job, Told, smoke};
@@ -106,6 +106,9 @@ impl Build<'_> {
             }
         };
         let convoy_dir = project.convoy_dir();
+        for plan in &project.plan.sysroots {
+            project.host.sysroots.get(&plan.key.to_string()).inspect(|sysroot| sysroot::touch(sysroot));
+        }
 
         let mut manifest = self.empty_manifest(&project);
         let mut exit = Exit::Success;

@@ -1,6 +1,6 @@
 //! `cargo convoy cache`: what convoy keeps outside the project.
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::cli::CacheCommand;
 use crate::command::{print_json, say};
@@ -32,11 +32,10 @@ pub(super) fn cache(command: &CacheCommand) -> Result<Exit> {
                         .hint("is CONVOY_CACHE_DIR right? Nothing was removed"));
                 }
                 for entry in &entries {
-                    let path = cache.root().join(&entry.room).join(&entry.name);
-                    if path.is_dir() && !path.is_symlink() {
-                        fs_err::remove_dir_all(&path)?;
-                    } else {
-                        fs_err::remove_file(&path)?;
+                    let room = cache.root().join(&entry.room);
+                    match entry.name.as_str() {
+                        "" => in_room(&room)?.iter().try_for_each(|path| remove(path))?,
+                        name => remove(&room.join(name))?,
                     }
                 }
             }
@@ -64,20 +63,39 @@ fn entries(root: &Utf8Path) -> Result<Vec<CacheEntry>> {
         return Ok(entries);
     }
     for room in root.read_dir_utf8()?.filter_map(std::result::Result::ok).filter(|room| room.path().is_dir()) {
-        for entry in room.path().read_dir_utf8()?.filter_map(std::result::Result::ok) {
-            // Locks stay: another run may hold one.
-            if entry.file_name() == ".lock" {
-                continue;
+        // Hundreds of files, of which none is of interest by itself.
+        if room.file_name() == "debs" {
+            let bytes = in_room(room.path())?.iter().map(|path| size(path)).sum();
+            if bytes > 0 {
+                entries.push(CacheEntry { room: "debs".to_owned(), name: String::new(), bytes });
             }
+            continue;
+        }
+        for path in in_room(room.path())? {
             entries.push(CacheEntry {
                 room: room.file_name().to_owned(),
-                name: entry.file_name().to_owned(),
-                bytes: size(entry.path()),
+                name: path.file_name().unwrap_or_default().to_owned(),
+                bytes: size(&path),
             });
         }
     }
     entries.sort_by(|a, b| (&a.room, &a.name).cmp(&(&b.room, &b.name)));
     Ok(entries)
+}
+
+/// What is in a room; its lock stays, as another run may hold it.
+fn in_room(room: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
+    let entries = room.read_dir_utf8()?.filter_map(std::result::Result::ok);
+    Ok(entries.filter(|entry| entry.file_name() != ".lock").map(camino::Utf8DirEntry::into_path).collect())
+}
+
+fn remove(path: &Utf8Path) -> Result<()> {
+    if path.is_dir() && !path.is_symlink() {
+        fs_err::remove_dir_all(path)?;
+    } else {
+        fs_err::remove_file(path)?;
+    }
+    Ok(())
 }
 
 fn size(path: &Utf8Path) -> u64 {

@@ -58,7 +58,7 @@ impl Bringer<'_> {
     pub(super) fn bring(&self, name: &str, prepared: &mut Prepared) -> Result<()> {
         let wanted = |plan: &&SysrootPlan| plan.key.to_string() == name;
         let Some(plan) = prepared.project.plan.sysroots.iter().find(wanted).cloned() else { return Ok(()) };
-        let known = prepared.locked.lock.get(&plan.key).filter(|locked| plan.packages.is_subset(&locked.requested));
+        let known = prepared.locked.lock.get(&plan.key).filter(|locked| locked.covers(&plan.packages));
         let locked = match known.cloned() {
             Some(locked) => locked,
             None => {

@@ -32,7 +32,12 @@ pub(super) fn find(
         let name = if known.is_empty() { "supply.packages".to_owned() } else { known.join(" ") };
         let bound: Vec<String> =
             sonames::of(&need.name, &sysroot.suite.name).iter().map(|name| (*name).into()).collect();
-        return Some(Supply { kind: SupplyKind::Sysroot, name, version: None, sonames: sonames::known(&bound) });
+        return Some(Supply {
+            kind: SupplyKind::Sysroot,
+            name,
+            version: None,
+            sonames: sonames::known(&bound, Some(&sysroot.plan.key.architecture)),
+        });
     }
     let links = library.map(|library| library.link.as_slice()).unwrap_or_default();
     if triple.ends_with("-apple-darwin") && triple != &host.rustc.host {
@@ -107,7 +112,8 @@ fn choose<'a>(situation: &Situation<'a>, route: RouteKind) -> Result<Option<Sysr
         matches!(route, RouteKind::Host | RouteKind::Gcc | RouteKind::Zig) && cell.target.contains("-linux-");
     let Some(unmet) = wanted().find(|need| without(need).is_none()) else {
         let preferred = supply.prefers_sysroot() && wanted().any(in_sysroot);
-        if !takes_sysroots || !sysroot::serves(situation.target) || !(preferred || !supply.packages.is_empty()) {
+        let asked = preferred || !supply.packages.is_empty();
+        if !(asked && takes_sysroots && sysroot::serves(situation.target)) {
             return Ok(None);
         }
         return match sysroot::offer(situation) {

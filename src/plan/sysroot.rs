@@ -78,7 +78,7 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<SysrootOffer, Refusal> 
         may_be_brought(situation, &archive, &name)?;
     }
     let provision =
-        (!here).then(|| Provision { kind: ProvisionKind::Sysroot, name, version: None, bytes: None, cached: false });
+        (!here).then_some(Provision { kind: ProvisionKind::Sysroot, name, version: None, bytes: None, cached: false });
     Ok(SysrootOffer { plan: SysrootPlan { key, packages, archive }, suite, provision })
 }
 

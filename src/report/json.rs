@@ -84,7 +84,7 @@ pub struct CacheReport {
 pub struct CacheEntry {
     /// The room: `zig`, `probes`, …
     pub room: String,
-    /// Its name there.
+    /// Its name there; empty where the room is one thing.
     pub name: String,
     /// Its size in bytes.
     pub bytes: u64,
