@@ -11,12 +11,12 @@
 //! | [`catalog`] | the embedded `targets/*.toml`: targets, platforms, devices |
 //! | [`graph`] | `cargo metadata` → the packages active for a target, host side and target side apart |
 //! | [`evidence`] | package files → what their build scripts start, look for and link |
+//! | [`sysroot`] | a target's own Debian packages, unpacked: what names them, which releases have what |
 //! | [`needs`] | graph × target → what the dependencies ask of the C world |
 //! | [`host`] | probes of this machine → what it offers |
 //! | [`plan`] | all of these → a plan; pure |
 //! | [`remedy`] | a need that nothing meets → the ways out |
 //! | [`learned`] | which routes failed in this project, from one run to the next |
-//! | [`sysroot`] | what names a sysroot: suites, keys, facts |
 //! | [`lock`] | `Convoy.lock`: exactly which packages the sysroots hold |
 //! | [`provision`] | brings what the plan names: std, zig, sysroots |
 //! | [`diagnose`] | a failed build's words → the tool that is to blame; pure |

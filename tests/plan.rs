@@ -687,6 +687,10 @@ fn what_keeps_a_sysroot_away_is_said() {
         ("never provision", question(host()).never_provision()),
         ("order without sysroots", question(host()).supply(|supply| supply.order = Some(vec![SupplySource::Host]))),
         ("the user's own variables", question(by_user)),
+        (
+            "the user's own linker",
+            question(host()).user_linker("aarch64-unknown-linux-gnu", "my-gcc", ".cargo/config.toml"),
+        ),
         ("ARMv6", ask(&["linux/arm/v6"], host()).needs(openssl())),
         ("a build script needs it too", ask(&["x86_64-unknown-linux-gnu.2.31"], host()).needs(both)),
         ("an old gcc", {

@@ -221,7 +221,7 @@ pub(super) fn prepare(
     let locked = Locked::read(project.workspace_root.join("Convoy.lock"))?;
     if wants_sysroots(&needs, &cells, &settings, &project.host) {
         project.host.apt = host::apt(cache);
-        locked.look_up(cache, &mut project.host);
+        locked.look_up(cache, &mut project.host, reporter);
     }
     let mut prepared = Prepared {
         locked,

@@ -32,7 +32,8 @@ impl Locked {
     }
 
     /// Tells the host's facts which locked sysroots are here, or could be unpacked without apt and network.
-    pub(super) fn look_up(&self, cache: &CacheDir, host: &mut HostFacts) {
+    pub(super) fn look_up(&self, cache: &CacheDir, host: &mut HostFacts, reporter: &Reporter) {
+        let started = Instant::now();
         for locked in self.lock.sysroots() {
             let name = locked.key.to_string();
             if let Some(sysroot) = sysroot::in_cache(cache, locked) {
@@ -41,6 +42,7 @@ impl Locked {
                 host.fetched_sysroots.insert(name);
             }
         }
+        reporter.debug(Phase::Provision, "looked for locked sysroots").took(started.elapsed()).send();
     }
 }
 
@@ -104,8 +106,11 @@ impl Bringer<'_> {
         let names: Vec<&str> = plan.packages.iter().map(String::as_str).collect();
         let message = format!("the packages of {} (apt): {}", plan.key, names.join(", "));
         self.reporter.info(Phase::Provision, message).send();
+        let started = Instant::now();
         let name = plan.key.to_string();
-        self.sysroots(Some(apt), &|progress| self.tell(&name, progress)).resolve(&plan)
+        let chosen = self.sysroots(Some(apt), &|progress| self.tell(&name, progress)).resolve(&plan);
+        self.reporter.debug(Phase::Provision, format!("asked for {name}")).took(started.elapsed()).send();
+        chosen
     }
 
     fn sysroots<'b>(&'b self, apt: Option<&'b AptFacts>, progress: &'b dyn Fn(Progress)) -> Sysroots<'b> {

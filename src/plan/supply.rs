@@ -131,6 +131,12 @@ fn choose<'a>(situation: &Situation<'a>, route: RouteKind) -> Result<Option<Sysr
         let why = Refusal::new("your PKG_CONFIG_* variables say where the libraries for it are");
         return Err(Lack { need: Some(unmet), sysroot: Some(why) });
     }
+    // What the user set is not wrapped, and would look among its own headers and libraries.
+    let tools = host.user.get(&cell.target).map(|user| [user.linker.as_ref(), user.cc.as_ref()]);
+    if let Some(tool) = tools.into_iter().flatten().flatten().next() {
+        let why = Refusal::new(format!("no sysroot is put behind the compiler or linker that {} sets", tool.origin));
+        return Err(Lack { need: Some(unmet), sysroot: Some(why) });
+    }
     let offer = sysroot::offer(situation).map_err(|why| Lack { need: Some(unmet), sysroot: Some(why) })?;
     match wanted().find(|need| find(need, cell, route, host, Some(&offer)).is_none()) {
         Some(need) => Err(Lack { need: Some(need), sysroot: None }),
