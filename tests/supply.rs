@@ -39,22 +39,15 @@ fn alsa(name: &str) -> Project {
     project
 }
 
-/// The folder of the sysroot that a project's binary was linked against.
+/// The folder of the sysroot that a project's binaries for an architecture were linked against.
 fn root(project: &Project, architecture: &str) -> Utf8PathBuf {
-    let lock: toml::Table = toml::from_str(&fs_err::read_to_string(project.dir.join("Convoy.lock")).unwrap()).unwrap();
-    let own = |row: &&toml::Value| row["architecture"].as_str() == Some(architecture);
-    let locked = lock["sysroot"].as_array().unwrap().iter().find(own).unwrap();
-    let requested: Vec<&str> = locked["requested"].as_array().unwrap().iter().filter_map(toml::Value::as_str).collect();
+    let manifest = project.manifest_json();
+    let artifacts = manifest["artifacts"].as_array().unwrap();
+    let row = artifacts.iter().find(|row| row["sysroot"]["architecture"] == architecture).unwrap();
     let list = project.convoy(["supply", "list", "--json"]).ends(0).json();
     let sysroots = list["sysroots"].as_array().unwrap();
-    let holds = |row: &&Value| {
-        let root = Utf8Path::new(row["root"].as_str().unwrap());
-        let made = fs_err::read_to_string(root.with_file_name("sysroot.toml")).unwrap();
-        row["architecture"] == architecture
-            && row["suite"].as_str() == locked["suite"].as_str()
-            && requested.iter().all(|package| made.contains(&format!("\"{package}\"")))
-    };
-    sysroots.iter().find(holds).unwrap()["root"].as_str().unwrap().into()
+    let listed = sysroots.iter().find(|listed| listed["digest"] == row["sysroot"]["digest"]).unwrap();
+    listed["root"].as_str().unwrap().into()
 }
 
 /// Runs a binary of dist with the libraries of its sysroot.
@@ -262,4 +255,27 @@ fn a_machine_that_has_the_library_uses_its_own_unless_told_otherwise() {
     assert_eq!(own.as_deref(), Some(if has { "host" } else { "sysroot" }));
     project.write("Convoy.toml", "[supply]\norder = [\"sysroot\", \"host\"]\n");
     assert_eq!(supplied(project.convoy(["plan", "--json", "-t", AMD64]).ends(0)).as_deref(), Some("sysroot"));
+}
+
+#[test]
+fn where_apt_knows_no_archive_of_debian_doctor_prints_the_lines_that_name_one() {
+    let project = alsa("no-archive");
+    // An apt with other sources.
+    project.script("bin/apt-get", "#!/bin/sh\nexit 0\n");
+    let plain = |args: &[&str]| {
+        let cache = project.dir.join("cache");
+        project
+            .convoy(args)
+            .args(["-t", ARM64])
+            .path_first(&project.dir.join("bin"))
+            .env("CONVOY_CACHE_DIR", cache.as_str())
+    };
+    plain(&["plan"]).ends(3).says("names no archive of Debian");
+    let told = plain(&["doctor"]).ends(3);
+    told.says("knows no archive of Debian").says("[supply]").says("debian-archive-keyring.gpg\"");
+    let report = plain(&["doctor", "--json"]).ends(3).json();
+    // What is printed is what Convoy.toml takes.
+    let lines: Vec<&str> = report["configuration"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    project.write("Convoy.toml", &lines.join("\n"));
+    plain(&["plan"]).ends(0).says("brings the sysroot bookworm/arm64").says_not("means nothing");
 }

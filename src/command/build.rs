@@ -15,7 +15,8 @@ use crate::error::{Error, Exit, Result};
 use crate::host::{CacheDir, HostFacts};
 use crate::interrupt::Interrupt;
 use crate::package::{
-    self, ArtifactRow, Checked, Checker, FailedRow, FailedStatus, GlibcRow, Manifest, Place, Tool, Toolchain,
+    self, ArtifactRow, Checked, Checker, FailedRow, FailedStatus, GlibcRow, Manifest, Place, SysrootRow, Tool,
+    Toolchain,
 };
 use crate::plan::{CellPlan, Provision, ProvisionKind, Status};
 use crate::provision::{std as rust_std, std::Added, sysroot, zig};
@@ -434,6 +435,7 @@ impl Build<'_> {
             linker: inspection.linker.clone(),
             interpreter: inspection.interpreter().map(str::to_owned),
             needed: inspection.needed.clone(),
+            sysroot: sysroot.map(|(key, sysroot)| SysrootRow { key: key.clone(), digest: sysroot.digest.clone() }),
             runtime_packages,
             sonames,
             glibc: inspection.glibc().map(|seen| GlibcRow { floor: cell.cell.floor, seen: Some(seen) }),

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::command::prepare::{Prepared, look};
+use crate::command::prepare::{Prepared, Project, look};
 use crate::command::print_json;
 use crate::command::why::Ways;
 use crate::error::{Exit, Result};
-use crate::needs::{Need, NeedKind};
-use crate::plan::CellPlan;
+use crate::needs::{Need, NeedKind, SupplyKind};
+use crate::plan::{CellPlan, DEBIAN_ARCHIVE, Status};
 use crate::remedy::{self, RemedyKind};
 use crate::report::{DoctorCell, DoctorReport, Lack, OfferRow, Style, advice};
 use crate::request::Selection;
@@ -33,14 +33,32 @@ fn report(prepared: &Prepared) -> Result<DoctorReport> {
         // One way for each lack: where two install it, the first.
         .filter_map(|lack| lack.remedies.iter().find(|remedy| remedy.kind == RemedyKind::Install).cloned())
         .collect();
+    let mut commands = remedy::install_commands(&remedies);
+    let mut configuration = Vec::new();
+    if lacks_archive(prepared) {
+        commands.push("sudo apt-get install debian-archive-keyring".to_owned());
+        configuration.extend(DEBIAN_ARCHIVE.map(str::to_owned));
+    }
     Ok(DoctorReport {
         schema: 1,
         kind: "doctor".to_owned(),
         host: host.rustc.host.clone(),
         offers: offers(prepared),
-        commands: remedy::install_commands(&remedies),
+        commands,
+        configuration,
         cells,
     })
+}
+
+/// Whether libraries could come in a sysroot, if only apt knew an archive of Debian.
+fn lacks_archive(prepared: &Prepared) -> bool {
+    let Project { host, plan, .. } = &prepared.project;
+    let foreign = host.apt.as_ref().is_some_and(|apt| apt.mirror.is_none());
+    let lacking = |cell: &CellPlan| {
+        let unmet = |need: &Need| need.kind == NeedKind::SystemLibrary && need.blocks() && need.supply.is_none();
+        cell.status == Status::Blocked && cell.cell.target.contains("-linux-gnu") && cell.needs.iter().any(unmet)
+    };
+    foreign && prepared.settings.supply.mirrors.is_none() && plan.cells.iter().any(lacking)
 }
 
 fn examined(cell: &CellPlan, ways: &Ways<'_>) -> DoctorCell {
@@ -87,6 +105,14 @@ fn offers(prepared: &Prepared) -> Vec<OfferRow> {
             ..row("zig", zig_path, host.zig.as_ref().map(|zig| zig.version.clone()))
         },
     ];
+    if let Some(apt) = &host.apt {
+        let in_sysroot = |need: &Need| need.supply.as_ref().is_some_and(|supply| supply.kind == SupplyKind::Sysroot);
+        rows.push(OfferRow {
+            fault: apt.mirror.is_none().then(|| format!("knows no archive of Debian ({})", apt.distribution)),
+            needed_by: needed_by(&in_sysroot),
+            ..row("apt (libraries)", Some(apt.apt_get.to_string()), None)
+        });
+    }
     let targets: BTreeSet<&str> = prepared.project.plan.cells.iter().map(|cell| cell.cell.target.as_str()).collect();
     for gcc in host.gcc.iter().filter(|(triple, _)| targets.contains(triple.as_str())).map(|(_, gcc)| gcc) {
         let name = format!("{}-gcc", gcc.prefix);

@@ -42,7 +42,7 @@ impl Locked {
                 host.fetched_sysroots.insert(name);
             }
         }
-        reporter.debug(Phase::Provision, "looked for locked sysroots").took(started.elapsed()).send();
+        reporter.debug(Phase::Plan, "sysroots of Convoy.lock looked for").took(started.elapsed()).send();
     }
 }
 

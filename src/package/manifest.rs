@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Format, Glibc};
 use crate::plan::RouteKind;
-use crate::sysroot::{RuntimePackage, Soname};
+use crate::sysroot::{RuntimePackage, Soname, SysrootKey};
 use crate::verify::{Finding, Linkage};
 
 /// What a run made, and what it could not make.
@@ -96,6 +96,9 @@ pub struct ArtifactRow {
     pub interpreter: Option<String>,
     /// The libraries that it loads at start.
     pub needed: Vec<String>,
+    /// The sysroot that it was linked against.
+    #[serde(default)]
+    pub sysroot: Option<SysrootRow>,
     /// The Debian packages that a machine must have installed for these, in the release of the sysroot that it was linked
     /// against; empty without a sysroot.
     #[serde(default)]
@@ -111,6 +114,16 @@ pub struct ArtifactRow {
     pub verified: bool,
     /// All that verification saw.
     pub findings: Vec<Finding>,
+}
+
+/// The sysroot that a binary was linked against.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub struct SysrootRow {
+    /// Which.
+    #[serde(flatten)]
+    pub key: SysrootKey,
+    /// The digest of what was in it.
+    pub digest: String,
 }
 
 /// glibc: asked and seen.

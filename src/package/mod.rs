@@ -6,4 +6,4 @@ mod manifest;
 
 pub use checker::{Checked, Checker};
 pub use dist::{Place, Placed, place};
-pub use manifest::{ArtifactRow, FailedRow, FailedStatus, GlibcRow, Manifest, Tool, Toolchain};
+pub use manifest::{ArtifactRow, FailedRow, FailedStatus, GlibcRow, Manifest, SysrootRow, Tool, Toolchain};

@@ -17,6 +17,7 @@ use crate::needs::{Need, NeedKind};
 use crate::sysroot::{SysrootKey, SysrootPlan};
 pub use route::{Linker, Offer, Refusal, RouteKind, Setup, ZigTool};
 pub use supply::met;
+pub use sysroot::DEBIAN_ARCHIVE;
 
 /// One thing to build: the selected bins for a target, a floor and a CPU.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]

@@ -1,6 +1,7 @@
 //! What meets a library need for a cell. To add a kind of supply: a variant of [`SupplyKind`], its line in [`find`], and its
 //! turn in [`settle`].
 
+use crate::catalog::Glibc;
 use crate::config::SupplySource;
 use crate::darwin;
 use crate::host::{FoundBy, HostFacts};
@@ -60,8 +61,11 @@ pub(super) fn find(
         FoundBy::Machine => match need.side {
             Side::Host => true,
             Side::Target => match route {
-                RouteKind::Host => true,
-                RouteKind::Gcc => cell.target != host.rustc.host,
+                RouteKind::Host => holds(cell, host.glibc),
+                RouteKind::Gcc => {
+                    let glibc = host.gcc.get(&cell.target).and_then(|gcc| gcc.glibc);
+                    cell.target != host.rustc.host && (cell.floor_by_default || holds(cell, glibc))
+                }
                 RouteKind::Lld | RouteKind::Zig => false,
             },
         },
@@ -71,6 +75,11 @@ pub(super) fn find(
         FoundBy::Machine => SupplyKind::Host,
     };
     served.then(|| supply(kind, found.version.clone())).flatten()
+}
+
+/// Whether what needs a glibc keeps the floor of a cell.
+fn holds(cell: &Cell, glibc: Option<Glibc>) -> bool {
+    cell.floor.is_none_or(|floor| glibc.is_none_or(|glibc| glibc <= floor))
 }
 
 /// Where a route takes a cell's libraries from: a sysroot, or none of its own where the rest meets every need.

@@ -189,9 +189,14 @@ fn may_be_brought(situation: &Situation<'_>, archive: &Archive, name: &str) -> R
     Ok(())
 }
 
-/// What to write where apt knows other archives than Debian's: on Ubuntu, the usual CI runner.
-const NO_MIRROR: &str = "install `debian-archive-keyring` and write to Convoy.toml: [supply] mirrors = \
-    [\"http://<a Debian mirror>/debian\"], keyring = \"/usr/share/keyrings/debian-archive-keyring.gpg\"";
+const NO_MIRROR: &str = "`cargo convoy doctor` prints the lines for Convoy.toml that name one";
+
+/// The lines of `Convoy.toml` for a machine whose apt knows other archives than Debian's: Ubuntu, the usual CI runner.
+pub const DEBIAN_ARCHIVE: [&str; 3] = [
+    "[supply]",
+    "mirrors = [\"http://mirror.example/debian\"]  # a mirror of Debian: the folder above `dists`",
+    "keyring = \"/usr/share/keyrings/debian-archive-keyring.gpg\"",
+];
 
 /// A compiler compiles no headers of a newer libstdc++ than its own.
 pub(super) fn require_gcc(offer: &SysrootOffer, compiler: &str, version: &str) -> Result<(), Refusal> {

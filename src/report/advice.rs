@@ -133,6 +133,10 @@ pub fn doctor(report: &DoctorReport, style: Style) -> String {
         text.push_str("\nWhat mends it:\n");
         text.extend(report.commands.iter().map(|command| format!("    $ {command}\n")));
     }
+    if !report.configuration.is_empty() {
+        text.push_str("\nand in Convoy.toml:\n");
+        text.extend(report.configuration.iter().map(|line| format!("    {line}\n")));
+    }
     if lacking {
         let names: std::collections::BTreeSet<&str> =
             report.cells.iter().flat_map(|cell| &cell.lacks).map(|lack| lack.package.as_str()).collect();

@@ -197,6 +197,8 @@ pub struct DoctorReport {
     pub cells: Vec<DoctorCell>,
     /// The commands that mend what is lacking, where installing does.
     pub commands: Vec<String>,
+    /// Lines for `Convoy.toml` that mend what is lacking.
+    pub configuration: Vec<String>,
 }
 
 /// One thing that this machine offers, or that is asked of it.
