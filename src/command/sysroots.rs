@@ -74,8 +74,7 @@ impl Bringer<'_> {
         let started = Instant::now();
         let bytes = locked.size();
         let count = locked.packages.len();
-        let message =
-            format!("the sysroot {name} ({count} Debian packages, {}, unpacked for convoy alone)", size_text(bytes));
+        let message = format!("the sysroot {name}: {count} Debian packages, {}", size_text(bytes));
         self.reporter.info(Phase::Provision, message).send();
         let progress = |progress: Progress| self.tell(name, progress);
         let apt = prepared.project.host.apt.clone();

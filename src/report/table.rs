@@ -109,10 +109,13 @@ fn runtime(manifest: &Manifest) -> String {
     let mut text = String::new();
     for (packages, ids) in shared {
         let packages: Vec<&str> = packages.iter().copied().collect();
-        text.push_str(&format!("\n\n{} need at run time, by their Debian packages:\n", ids.join(", ")));
-        text.push_str(wrapped("", &packages.join(", ")).trim_end());
+        text.push_str(&wrapped("", &format!("{}: {}", ids.join(", "), packages.join(", "))));
     }
-    text
+    if text.is_empty() {
+        text
+    } else {
+        format!("\n\nNeeded at run time, by their Debian packages:\n{}", text.trim_end())
+    }
 }
 
 /// What every Debian system has.
