@@ -191,3 +191,29 @@ fn a_cc_crate_that_ends_options_before_files_compiles_with_zig() {
     project.build(&format!("{MUSL},darwin/arm64")).ends(0);
     assert_eq!(run(project.dist(&format!("{MUSL}/answer")), &[]), "42\n");
 }
+
+#[test]
+fn bindgen_reads_the_headers_of_the_target_and_not_of_this_machine() {
+    // What each C library says of itself.
+    let header = "#include <limits.h>\n#include <stdio.h>\n#include <wchar.h>\n#if defined(__MINGW32__)\nenum { WHICH = 3 };\n\
+        #elif defined(__APPLE__)\nenum { WHICH = 4 };\n#elif defined(__GLIBC__)\nenum { WHICH = 2 };\n#else\nenum { WHICH = 1 };\n#endif\n";
+    let project = Project::empty("bindgen")
+        .manifest("which", "[build-dependencies]\nbindgen = { version = \"0.72\", default-features = false, features = [\"runtime\"] }\n")
+        .file("which.h", header)
+        .file(
+            "build.rs",
+            "fn main() {\n    let out = std::path::PathBuf::from(std::env::var(\"OUT_DIR\").unwrap());\n    \
+             bindgen::Builder::default().header(\"which.h\").allowlist_var(\"WHICH\").allowlist_item(\"WHICH\")\n        \
+             .generate().unwrap().write_to_file(out.join(\"which.rs\")).unwrap();\n}\n",
+        )
+        .file(
+            "src/main.rs",
+            "#![allow(non_upper_case_globals, non_camel_case_types, dead_code)]\n\
+             include!(concat!(env!(\"OUT_DIR\"), \"/which.rs\"));\n\
+             #[cfg(target_env = \"musl\")]\nconst WANTED: u32 = 1;\n#[cfg(all(target_os = \"linux\", target_env = \"gnu\"))]\nconst WANTED: u32 = 2;\n\
+             #[cfg(windows)]\nconst WANTED: u32 = 3;\n#[cfg(target_os = \"macos\")]\nconst WANTED: u32 = 4;\n\
+             const _: () = assert!(WHICH as u32 == WANTED);\nfn main() {\n    println!(\"{}\", WHICH as u32);\n}\n",
+        );
+    let targets = format!("{MUSL},aarch64-unknown-linux-gnu.2.31,linux/arm/v7,windows/amd64,darwin/arm64");
+    project.build(&targets).args(["--route", "zig", "--profile", "dev"]).ends(0);
+}

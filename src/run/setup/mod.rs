@@ -12,6 +12,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::darwin::Language;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::needs::{Need, NeedKind};
 use crate::plan::route::CTools;
 use crate::plan::{CellPlan, Linker};
 use crate::run::Job;
@@ -153,6 +154,11 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
             let tools = Tools { cc, cxx: Some(cxx), ar: Some(ar), ranlib: Some(ranlib), zig: true };
             set_toolchain(&scripts, triple, &tools, lane)?;
             key.push(scripts.zig_version.clone());
+            let by_libclang = |need: &Need| need.kind == NeedKind::Tool && need.name == "libclang";
+            if tree.is_none() && cell.needs.iter().any(by_libclang) {
+                let headers = scripts.zig_headers(tool)?;
+                set_bindgen(triple, &sysroot::clang_words_of_zig(&headers), lane);
+            }
             if triple.contains("-windows-") {
                 // winapi's bundled import libraries are GNU ld's and clash with zig's.
                 lane.set.insert("WINAPI_NO_BUNDLED_LIBRARIES".to_owned(), "1".to_owned());
@@ -280,17 +286,22 @@ fn set_variables(tree: &Tree, cell: &CellPlan, lane: &mut LaneEnvironment) {
     ] {
         lane.set_for(name, triple, value);
     }
-    let name = "BINDGEN_EXTRA_CLANG_ARGS";
-    // As bindgen looks it up. The user's words come last, so that theirs win.
-    let own = [format!("{name}_{triple}"), format!("{name}_{}", lower(triple)), name.to_owned()];
-    let own = own.iter().find_map(|name| std::env::var(name).ok());
-    let own = own.map(|own| format!(" {own}")).unwrap_or_default();
-    lane.set_for(name, triple, format!("{}{own}", sysroot::clang_words(tree)));
+    set_bindgen(triple, &sysroot::clang_words(tree), lane);
     for (name, value) in variables::of_needs(tree, &cell.needs, triple) {
         if std::env::var_os(&name).is_none() {
             lane.set.insert(name, value);
         }
     }
+}
+
+/// What leads bindgen to the target's headers; it would take this machine's.
+fn set_bindgen(triple: &str, words: &str, lane: &mut LaneEnvironment) {
+    let name = "BINDGEN_EXTRA_CLANG_ARGS";
+    // As bindgen looks it up. The user's words come last, so that theirs win.
+    let own = [format!("{name}_{triple}"), format!("{name}_{}", lower(triple)), name.to_owned()];
+    let own = own.iter().find_map(|name| std::env::var(name).ok());
+    let own = own.map(|own| format!(" {own}")).unwrap_or_default();
+    lane.set_for(name, triple, format!("{words}{own}"));
 }
 
 /// musl has all of its C library in one file, and empty ones by the other names, for those who ask for `-ldl` or `-lm`.

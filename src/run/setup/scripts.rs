@@ -1,5 +1,7 @@
 //! Wrapper scripts: zig as compiler and linker, linkers that write down what they linked, compilers for a sysroot.
 
+use std::process::Command;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::sysroot::{self, Builtin, Tree};
@@ -29,6 +31,18 @@ impl<'a> Scripts<'a> {
         // Provisioning ends the run before a lane starts when zig could not be brought.
         let zig = self.job.host.zig.as_ref().ok_or_else(|| Error::work("zig is planned for and not there"))?;
         Ok(&zig.path)
+    }
+
+    /// The folders of zig's C library headers for a target.
+    pub fn zig_headers(&self, tool: &ZigTool) -> Result<Vec<Utf8PathBuf>> {
+        let mut command = Command::new(self.zig()?);
+        command.args(["libc", "-includes", "-target", &tool.target]);
+        let done = self.job.interrupt.output(&mut command)??;
+        if !done.status.success() {
+            let told = String::from_utf8_lossy(&done.stderr).trim().to_owned();
+            return Err(Error::work(format!("zig names no headers for {}: {told}", tool.target)));
+        }
+        Ok(String::from_utf8_lossy(&done.stdout).lines().map(|line| line.trim().into()).collect())
     }
 
     /// Written only when it differs: build tools look at a compiler's modification time.
