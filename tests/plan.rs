@@ -76,6 +76,8 @@ fn need(kind: NeedKind, package: &str) -> Need {
         paths: vec![vec!["app".to_owned(), "middle".to_owned(), package.to_owned()]],
         evidence: "this test says so".to_owned(),
         confidence: Confidence::Known,
+        by_pkg_config: false,
+        loaded: false,
         supply: None,
     }
 }

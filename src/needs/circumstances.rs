@@ -40,6 +40,13 @@ impl<'a> Circumstances<'a> {
         is(text, self.host, get_builtin_target_by_triple(self.host), features)
     }
 
+    /// Whether the side is of another architecture or another operating system than this machine.
+    pub fn cross(&self) -> bool {
+        let host = get_builtin_target_by_triple(self.host);
+        let same = |one: &TargetInfo, other: &TargetInfo| one.arch == other.arch && one.os == other.os;
+        self.triple != self.host && !self.info.zip(host).is_some_and(|(info, host)| same(info, host))
+    }
+
     /// Whether `NAME` is set, or `NAME=value` has that value.
     pub fn is_set(&self, text: &str) -> bool {
         match text.split_once('=') {

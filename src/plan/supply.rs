@@ -26,7 +26,11 @@ pub(super) fn find(
     };
     let table = Table::embedded();
     let library = table.libraries.get(&need.name);
-    if let Some(sysroot) = sysroot.filter(|_| need.side == Side::Target && need.kind == NeedKind::SystemLibrary) {
+    if need.loaded && triple != &host.rustc.host {
+        return None;
+    }
+    let unpacked = need.side == Side::Target && need.kind == NeedKind::SystemLibrary && !need.loaded;
+    if let Some(sysroot) = sysroot.filter(|_| unpacked) {
         // What the table does not know is among the user's own packages.
         let known = library.map(|library| library.debian_in(&sysroot.suite.name)).unwrap_or_default();
         let name = if known.is_empty() { "supply.packages".to_owned() } else { known.join(" ") };
@@ -40,7 +44,9 @@ pub(super) fn find(
         });
     }
     let links = library.map(|library| library.link.as_slice()).unwrap_or_default();
-    if triple.ends_with("-apple-darwin") && triple != &host.rustc.host {
+    // What a system always has serves who just links it; pkg-config knows nothing of it here.
+    let linked = !need.by_pkg_config || triple == &host.rustc.host;
+    if linked && triple.ends_with("-apple-darwin") && triple != &host.rustc.host {
         let ships = match need.kind {
             NeedKind::Framework => darwin::ships_framework(&need.name),
             _ if links.is_empty() => darwin::ships_library(&need.name),
@@ -50,7 +56,7 @@ pub(super) fn find(
             return supply(SupplyKind::System, None);
         }
     }
-    if need.kind == NeedKind::ImportLibrary || library.is_some_and(|l| l.windows && triple.contains("-windows-")) {
+    if need.kind == NeedKind::ImportLibrary || linked && library.is_some_and(|l| l.windows && triple.contains("-windows-")) {
         return supply(SupplyKind::System, None);
     }
     let found = host.libraries.get(triple)?.get(&need.name)?;
@@ -123,6 +129,10 @@ fn choose<'a>(situation: &Situation<'a>, route: RouteKind) -> Result<Option<Sysr
             Err(_) => Ok(None),
         };
     };
+    if unmet.loaded {
+        let why = Refusal::new("its build script loads that library, so only a package of this machine itself serves");
+        return Err(Lack { need: Some(unmet), sysroot: Some(why) });
+    }
     if !in_sysroot(unmet) || !takes_sysroots {
         return Err(Lack { need: Some(unmet), sysroot: None });
     }
