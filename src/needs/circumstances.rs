@@ -76,3 +76,20 @@ fn evaluate(expression: &Expression, info: Option<&TargetInfo>, features: &BTree
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cross_is_another_architecture_or_another_system() {
+        let env = BTreeMap::new();
+        let cross = |triple: &str| Circumstances::new(triple, "x86_64-unknown-linux-gnu", &env).cross();
+        assert!(!cross("x86_64-unknown-linux-gnu"));
+        // Runs here as it is.
+        assert!(!cross("x86_64-unknown-linux-musl"));
+        assert!(cross("aarch64-unknown-linux-gnu"));
+        assert!(cross("x86_64-apple-darwin"));
+        assert!(cross("a-triple-nobody-knows"));
+    }
+}

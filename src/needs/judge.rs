@@ -469,6 +469,22 @@ mod tests {
     }
 
     #[test]
+    fn a_library_that_a_script_asks_pkg_config_for_is_found_no_other_way() {
+        let link = What::LinkLib { kind: String::new(), name: "z".to_owned() };
+        let probe = What::PkgConfig { name: Some("zlib".to_owned()), optional: false };
+        let package = scripted("some-sys", &["pkg-config"]);
+        let (user, env) = (BTreeMap::new(), BTreeMap::new());
+        for (calls, expected) in [(vec![&link], false), (vec![&probe], true), (vec![&link, &probe], true)] {
+            let calls = calls.into_iter().map(|what| call(what.clone(), &[])).collect();
+            let evidence = [(package.id.clone(), read(calls))].into();
+            let knowledge = Knowledge { evidence: &evidence, user: &user, env: &env };
+            let asks = asked(&package, Circumstances::new(MAC, LINUX, &env), knowledge);
+            let told: Vec<_> = asks.iter().map(|ask| (ask.name.as_str(), ask.by_pkg_config)).collect();
+            assert_eq!(told, [("zlib", expected)]);
+        }
+    }
+
+    #[test]
     fn a_shared_library_beside_what_is_compiled_is_a_need() {
         let link = |kind: &str, name: &str| What::LinkLib { kind: kind.to_owned(), name: name.to_owned() };
         let package = scripted("squeeze", &["cmake"]);
