@@ -43,20 +43,9 @@ pub(super) fn find(
             sonames: sonames::known(&bound, Some(&sysroot.plan.key.architecture)),
         });
     }
-    let links = library.map(|library| library.link.as_slice()).unwrap_or_default();
-    // What a system always has serves who just links it; pkg-config knows nothing of it here.
+    // pkg-config knows nothing here of what another machine's system always has.
     let linked = !need.by_pkg_config || triple == &host.rustc.host;
-    if linked && triple.ends_with("-apple-darwin") && triple != &host.rustc.host {
-        let ships = match need.kind {
-            NeedKind::Framework => darwin::ships_framework(&need.name),
-            _ if links.is_empty() => darwin::ships_library(&need.name),
-            _ => links.iter().all(|link| darwin::ships_library(link)),
-        };
-        if ships {
-            return supply(SupplyKind::System, None);
-        }
-    }
-    if need.kind == NeedKind::ImportLibrary || linked && library.is_some_and(|l| l.windows && triple.contains("-windows-")) {
+    if linked && is_of_system(need, triple, &host.rustc.host) {
         return supply(SupplyKind::System, None);
     }
     let found = host.libraries.get(triple)?.get(&need.name)?;
@@ -77,6 +66,20 @@ pub(super) fn find(
         FoundBy::Machine => SupplyKind::Host,
     };
     served.then(|| supply(kind, found.version.clone())).flatten()
+}
+
+/// Whether the target's own system always has it, so that a program may just link it.
+fn is_of_system(need: &Need, triple: &str, host: &str) -> bool {
+    let library = Table::embedded().libraries.get(&need.name);
+    let links = library.map(|library| library.link.as_slice()).unwrap_or_default();
+    if triple.ends_with("-apple-darwin") && triple != host {
+        return match need.kind {
+            NeedKind::Framework => darwin::ships_framework(&need.name),
+            _ if links.is_empty() => darwin::ships_library(&need.name),
+            _ => links.iter().all(|link| darwin::ships_library(link)),
+        };
+    }
+    need.kind == NeedKind::ImportLibrary || library.is_some_and(|l| l.windows && triple.contains("-windows-"))
 }
 
 /// Where a route takes a cell's libraries from: a sysroot, or none of its own where the rest meets every need.
@@ -131,6 +134,10 @@ fn choose<'a>(situation: &Situation<'a>, route: RouteKind) -> Result<Option<Sysr
     };
     if unmet.loaded {
         let why = Refusal::new("its build script loads that library, so only a package of this machine itself serves");
+        return Err(Lack { need: Some(unmet), sysroot: Some(why) });
+    }
+    if unmet.by_pkg_config && in_sysroot(unmet) && is_of_system(unmet, &cell.target, &host.rustc.host) {
+        let why = Refusal::new("that system has it, but the build script asks pkg-config alone, which knows it not");
         return Err(Lack { need: Some(unmet), sysroot: Some(why) });
     }
     if !in_sysroot(unmet) || !takes_sysroots {
