@@ -1,6 +1,7 @@
 //! A plan's setups → wrapper scripts, environment and cargo arguments of a lane.
 
 mod cmake;
+mod libclang;
 mod scripts;
 mod sysroot;
 mod variables;
@@ -12,6 +13,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::darwin::Language;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::needs::Side;
 use crate::plan::route::CTools;
 use crate::plan::{CellPlan, Linker};
 use crate::run::Job;
@@ -229,6 +231,11 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
     if !setup.first_libraries.is_empty() {
         rustflags.push(format!("-Lnative={}", scripts.first_libraries(&setup.first_libraries)?));
     }
+    let libclang = job.host.tools.get("libclang").filter(|_| tree.is_none() && *triple != job.host.rustc.host);
+    let asked = cell.needs.iter().any(|need| need.side == Side::Target && need.name == "libclang");
+    if let Some(headers) = libclang.filter(|_| asked).and_then(|path| libclang::headers(path)) {
+        set_clang_words(&scripts::quote(&format!("-isystem{headers}")), triple, lane);
+    }
     let handed_on = job.flags.to_hand_on(triple);
     if !rustflags.is_empty() || !handed_on.is_empty() {
         // An array keeps spaces inside a flag; the user's come last, so that theirs win.
@@ -280,17 +287,22 @@ fn set_variables(tree: &Tree, cell: &CellPlan, lane: &mut LaneEnvironment) {
     ] {
         lane.set_for(name, triple, value);
     }
-    let name = "BINDGEN_EXTRA_CLANG_ARGS";
-    // As bindgen looks it up. The user's words come last, so that theirs win.
-    let own = [format!("{name}_{triple}"), format!("{name}_{}", lower(triple)), name.to_owned()];
-    let own = own.iter().find_map(|name| std::env::var(name).ok());
-    let own = own.map(|own| format!(" {own}")).unwrap_or_default();
-    lane.set_for(name, triple, format!("{}{own}", sysroot::clang_words(tree)));
+    set_clang_words(&sysroot::clang_words(tree), triple, lane);
     for (name, value) in variables::of_needs(tree, &cell.needs, triple) {
         if std::env::var_os(&name).is_none() {
             lane.set.insert(name, value);
         }
     }
+}
+
+/// What bindgen gives libclang for a target.
+fn set_clang_words(words: &str, triple: &str, lane: &mut LaneEnvironment) {
+    let name = "BINDGEN_EXTRA_CLANG_ARGS";
+    // As bindgen looks it up. The user's words come last, so that theirs win.
+    let own = [format!("{name}_{triple}"), format!("{name}_{}", lower(triple)), name.to_owned()];
+    let own = own.iter().find_map(|name| std::env::var(name).ok());
+    let own = own.map(|own| format!(" {own}")).unwrap_or_default();
+    lane.set_for(name, triple, format!("{words}{own}"));
 }
 
 /// musl has all of its C library in one file, and empty ones by the other names, for those who ask for `-ldl` or `-lm`.
