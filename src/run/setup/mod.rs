@@ -234,7 +234,13 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
     let libclang = job.host.tools.get("libclang").filter(|_| tree.is_none() && *triple != job.host.rustc.host);
     let asked = cell.needs.iter().any(|need| need.side == Side::Target && need.name == "libclang");
     if let Some(headers) = libclang.filter(|_| asked).and_then(|path| libclang::headers(path)) {
-        set_clang_words(&scripts::quote(&format!("-isystem{headers}")), triple, lane);
+        let words = scripts::quote(&format!("-isystem{headers}"));
+        set_clang_words(&words, triple, lane);
+        // Before 0.58 bindgen knows this name alone; the folder is the same for all targets.
+        let plain = "BINDGEN_EXTRA_CLANG_ARGS";
+        if std::env::var_os(plain).is_none() {
+            lane.set.insert(plain.to_owned(), words);
+        }
     }
     let handed_on = job.flags.to_hand_on(triple);
     if !rustflags.is_empty() || !handed_on.is_empty() {
