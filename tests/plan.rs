@@ -9,7 +9,7 @@ use cargo_convoy::catalog::{Catalog, DEFAULT_MATRIX};
 use cargo_convoy::config::{Origin, Settings, SupplySettings, SupplySource, TargetSettings, Valued};
 use cargo_convoy::host::{AptFacts, FoundBy, FoundLibrary, GccFacts, HostFacts, Rustc, UserTool, UserTools, ZigFacts};
 use cargo_convoy::needs::{Confidence, Need, NeedKind, Side};
-use cargo_convoy::plan::{self, CellInput, Linker, Plan, RouteKind, matrix, route::CTools};
+use cargo_convoy::plan::{self, CellInput, Linker, Plan, RouteKind, Status, matrix, route::CTools};
 use cargo_convoy::sysroot::{RefusedSysroot, Sysroot};
 
 const HOST: &str = "x86_64-unknown-linux-gnu";
@@ -76,6 +76,8 @@ fn need(kind: NeedKind, package: &str) -> Need {
         paths: vec![vec!["app".to_owned(), "middle".to_owned(), package.to_owned()]],
         evidence: "this test says so".to_owned(),
         confidence: Confidence::Known,
+        by_pkg_config: false,
+        loaded: false,
         supply: None,
     }
 }
@@ -452,6 +454,31 @@ fn what_macos_and_windows_have_themselves_is_supplied() {
     let none = ask(&["darwin/arm64"], developer()).needs(unknown).told();
     let windows = ask(&["windows/amd64"], developer()).needs(vec![named(NeedKind::ImportLibrary, "ws2_32")]).told();
     insta::assert_snapshot!(format!("{mac}\n{none}\n{windows}"));
+}
+
+#[test]
+fn what_only_pkg_config_finds_is_not_supplied_by_macos() {
+    let asked = Need { by_pkg_config: true, ..library("zlib", "some-sys") };
+    insta::assert_snapshot!(ask(&["darwin/arm64"], developer()).needs(vec![asked.clone()]).told());
+    // Who leads pkg-config to one is believed.
+    let mut host = developer();
+    let found = FoundLibrary { version: None, by: FoundBy::User, file: "/opt/mac/zlib.pc".into() };
+    host.libraries.insert("aarch64-apple-darwin".to_owned(), [("zlib".to_owned(), found)].into());
+    let plan = ask(&["darwin/arm64"], host).needs(vec![asked]).plan();
+    assert_eq!(plan.cells[0].status, Status::Buildable);
+}
+
+#[test]
+fn a_library_that_the_build_script_loads_is_this_machines_own() {
+    let needs = vec![Need { loaded: true, ..library("hdf5", "hdf5-sys") }, need(NeedKind::HostLinker, "hdf5-sys")];
+    let mut host = with_apt(with_gcc(Some("2.36")));
+    let without = ask(&[HOST, "linux/arm64"], host.clone()).needs(needs.clone()).told();
+    for triple in [HOST, "aarch64-unknown-linux-gnu"] {
+        let found = FoundLibrary { version: None, by: FoundBy::Machine, file: "/usr/lib/hdf5.pc".into() };
+        host.libraries.insert(triple.to_owned(), [("hdf5".to_owned(), found)].into());
+    }
+    let with = ask(&[HOST, "linux/arm64"], host).needs(needs).told();
+    insta::assert_snapshot!(format!("{without}\n== with packages of both\n{with}"));
 }
 
 #[test]

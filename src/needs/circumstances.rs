@@ -40,6 +40,13 @@ impl<'a> Circumstances<'a> {
         is(text, self.host, get_builtin_target_by_triple(self.host), features)
     }
 
+    /// Whether the side is of another architecture or another operating system than this machine.
+    pub fn cross(&self) -> bool {
+        let host = get_builtin_target_by_triple(self.host);
+        let same = |one: &TargetInfo, other: &TargetInfo| one.arch == other.arch && one.os == other.os;
+        self.triple != self.host && !self.info.zip(host).is_some_and(|(info, host)| same(info, host))
+    }
+
     /// Whether `NAME` is set, or `NAME=value` has that value.
     pub fn is_set(&self, text: &str) -> bool {
         match text.split_once('=') {
@@ -68,4 +75,21 @@ fn evaluate(expression: &Expression, info: Option<&TargetInfo>, features: &BTree
         Predicate::Test | Predicate::ProcMacro => Some(false),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cross_is_another_architecture_or_another_system() {
+        let env = BTreeMap::new();
+        let cross = |triple: &str| Circumstances::new(triple, "x86_64-unknown-linux-gnu", &env).cross();
+        assert!(!cross("x86_64-unknown-linux-gnu"));
+        // Runs here as it is.
+        assert!(!cross("x86_64-unknown-linux-musl"));
+        assert!(cross("aarch64-unknown-linux-gnu"));
+        assert!(cross("x86_64-apple-darwin"));
+        assert!(cross("a-triple-nobody-knows"));
+    }
 }

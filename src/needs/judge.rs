@@ -45,6 +45,8 @@ pub fn judge(slice: &Slice, target: &str, host: &str, knowledge: Knowledge<'_>) 
                 paths: paths.clone(),
                 evidence: ask.evidence,
                 confidence: ask.confidence,
+                by_pkg_config: ask.by_pkg_config,
+                loaded: ask.loaded,
                 supply: None,
             }));
         }
@@ -65,6 +67,8 @@ pub struct Asked {
     pub name: String,
     evidence: String,
     confidence: Confidence,
+    by_pkg_config: bool,
+    loaded: bool,
 }
 
 /// The asks of one package; each thing once, with the surest evidence.
@@ -73,9 +77,24 @@ struct Asks(Vec<Asked>);
 
 impl Asks {
     fn add(&mut self, kind: NeedKind, name: &str, evidence: &str, confidence: Confidence) {
-        let ask = Asked { kind, name: name.to_owned(), evidence: evidence.to_owned(), confidence };
-        match self.0.iter_mut().find(|other| other.kind == kind && other.name == name) {
-            Some(other) if other.confidence <= confidence => {}
+        let (name, evidence) = (name.to_owned(), evidence.to_owned());
+        self.put(Asked { kind, name, evidence, confidence, by_pkg_config: false, loaded: false });
+    }
+
+    /// A library that is found in a way of its own.
+    fn add_library(&mut self, name: &str, evidence: &str, confidence: Confidence, by_pkg_config: bool, loaded: bool) {
+        let (kind, name, evidence) = (NeedKind::SystemLibrary, name.to_owned(), evidence.to_owned());
+        self.put(Asked { kind, name, evidence, confidence, by_pkg_config, loaded });
+    }
+
+    fn put(&mut self, ask: Asked) {
+        match self.0.iter_mut().find(|other| other.kind == ask.kind && other.name == ask.name) {
+            // A library that is linked by name as well is still asked of pkg-config.
+            Some(other) if other.confidence == ask.confidence => {
+                other.by_pkg_config |= ask.by_pkg_config;
+                other.loaded |= ask.loaded;
+            }
+            Some(other) if other.confidence < ask.confidence => {}
             Some(other) => *other = ask,
             None => self.0.push(ask),
         }
@@ -116,7 +135,7 @@ fn known(rule: &Rule, circumstances: Circumstances<'_>, evidence: &str, asks: &m
         asks.add_tool(tool, evidence, Confidence::Known);
     }
     for library in &rule.libraries {
-        asks.add(NeedKind::SystemLibrary, library, evidence, Confidence::Known);
+        asks.add_library(library, evidence, Confidence::Known, rule.by_pkg_config, rule.loaded);
     }
     if circumstances.os() == "macos" {
         for framework in &rule.frameworks {
@@ -208,7 +227,7 @@ fn script(package: &Package, circumstances: Circumstances<'_>, evidence: &Eviden
                 }
                 let library = name.as_deref().or(package.links.as_deref()).unwrap_or(&package.name);
                 let text = format!("{}: asks pkg-config for {library}", call.place);
-                asks.add(NeedKind::SystemLibrary, library_key(library), &text, sureness);
+                asks.add_library(library_key(library), &text, sureness, true, false);
             }
             What::Command(program) => {
                 let Some((name, tool)) = tool_of(program) else { continue };
@@ -342,6 +361,8 @@ fn host_linker(slice: &Slice) -> Option<Need> {
         paths: vec![slice.path_to(package)],
         evidence: evidence.to_owned(),
         confidence: Confidence::Known,
+        by_pkg_config: false,
+        loaded: false,
         supply: None,
     })
 }
@@ -445,6 +466,22 @@ mod tests {
         assert_eq!(told(&package, ARM, read(vec![call(probe(true), &[])])), [""; 0]);
         let both = vec![call(probe(false), &[]), call(helper("cc"), &[])];
         assert_eq!(told(&package, ARM, read(both)), ["c-compiler likely"]);
+    }
+
+    #[test]
+    fn a_library_that_a_script_asks_pkg_config_for_is_found_no_other_way() {
+        let link = What::LinkLib { kind: String::new(), name: "z".to_owned() };
+        let probe = What::PkgConfig { name: Some("zlib".to_owned()), optional: false };
+        let package = scripted("some-sys", &["pkg-config"]);
+        let (user, env) = (BTreeMap::new(), BTreeMap::new());
+        for (calls, expected) in [(vec![&link], false), (vec![&probe], true), (vec![&link, &probe], true)] {
+            let calls = calls.into_iter().map(|what| call(what.clone(), &[])).collect();
+            let evidence = [(package.id.clone(), read(calls))].into();
+            let knowledge = Knowledge { evidence: &evidence, user: &user, env: &env };
+            let asks = asked(&package, Circumstances::new(MAC, LINUX, &env), knowledge);
+            let told: Vec<_> = asks.iter().map(|ask| (ask.name.as_str(), ask.by_pkg_config)).collect();
+            assert_eq!(told, [("zlib", expected)]);
+        }
     }
 
     #[test]

@@ -36,6 +36,12 @@ pub struct Need {
     pub evidence: String,
     /// How sure we are.
     pub confidence: Confidence,
+    /// Whether its library is looked for with pkg-config and by no other way.
+    #[serde(skip)]
+    pub by_pkg_config: bool,
+    /// Whether the build script itself loads its library.
+    #[serde(skip)]
+    pub loaded: bool,
     /// What meets it; none where nothing does, and for tools.
     pub supply: Option<Supply>,
 }

@@ -68,6 +68,11 @@ pub struct Rule {
     pub download: Option<String>,
     /// Why the crate does not compile for such a target.
     pub unsupported: Option<String>,
+    /// Whether the libraries are looked for with pkg-config and by no other way, so that one which the target's system
+    /// has, but no pkg-config here knows, does not serve.
+    pub by_pkg_config: bool,
+    /// Whether the build script itself loads the libraries, so that only this machine's own serve.
+    pub loaded: bool,
 
     /// At least one of these features is on.
     pub features: Vec<String>,
@@ -75,6 +80,8 @@ pub struct Rule {
     pub unless_features: Vec<String>,
     /// A triple, or a `cfg(…)` expression.
     pub target: Option<String>,
+    /// The target is of another architecture or another operating system than this machine.
+    pub cross: bool,
     /// At least one of these crates is an active build-dependency.
     pub build_dependencies: Vec<String>,
     /// None of these crates is an active build-dependency.

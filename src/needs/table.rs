@@ -131,6 +131,7 @@ fn holds(rule: &Rule, target: &Target, package: &Package, circumstances: Circums
         && !any(&rule.unless_dependencies, &package.dependencies)
         && (rule.env.is_empty() || rule.env.iter().any(set))
         && !rule.unless_env.iter().any(set)
+        && (!rule.cross || circumstances.cross())
         && match target {
             Target::All => true,
             Target::Triple(triple) => circumstances.triple == triple,
@@ -168,7 +169,10 @@ mod tests {
                 for library in &rule.libraries {
                     assert!(table.libraries.contains_key(library), "row `{}`: no library `{library}`", row.name);
                 }
-                assert!(rule.unsupported.is_none() || rule.target.is_some(), "row `{}`: unsupported where?", row.name);
+                let somewhere = rule.target.is_some() || rule.cross;
+                assert!(rule.unsupported.is_none() || somewhere, "row `{}`: unsupported where?", row.name);
+                let looked_for = !rule.by_pkg_config || !rule.libraries.is_empty();
+                assert!(looked_for, "row `{}`: which library does pkg-config find?", row.name);
                 if let Some(range) = &rule.versions {
                     semver::VersionReq::parse(range).unwrap();
                 }

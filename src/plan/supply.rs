@@ -27,7 +27,11 @@ pub(super) fn find(
     };
     let table = Table::embedded();
     let library = table.libraries.get(&need.name);
-    if let Some(sysroot) = sysroot.filter(|_| need.side == Side::Target && need.kind == NeedKind::SystemLibrary) {
+    if need.loaded && triple != &host.rustc.host {
+        return None;
+    }
+    let unpacked = need.side == Side::Target && need.kind == NeedKind::SystemLibrary && !need.loaded;
+    if let Some(sysroot) = sysroot.filter(|_| unpacked) {
         // What the table does not know is among the user's own packages.
         let known = library.map(|library| library.debian_in(&sysroot.suite.name)).unwrap_or_default();
         let name = if known.is_empty() { "supply.packages".to_owned() } else { known.join(" ") };
@@ -40,18 +44,9 @@ pub(super) fn find(
             sonames: sonames::known(&bound, Some(&sysroot.plan.key.architecture)),
         });
     }
-    let links = library.map(|library| library.link.as_slice()).unwrap_or_default();
-    if triple.ends_with("-apple-darwin") && triple != &host.rustc.host {
-        let ships = match need.kind {
-            NeedKind::Framework => darwin::ships_framework(&need.name),
-            _ if links.is_empty() => darwin::ships_library(&need.name),
-            _ => links.iter().all(|link| darwin::ships_library(link)),
-        };
-        if ships {
-            return supply(SupplyKind::System, None);
-        }
-    }
-    if need.kind == NeedKind::ImportLibrary || library.is_some_and(|l| l.windows && triple.contains("-windows-")) {
+    // pkg-config knows nothing here of what another machine's system always has.
+    let linked = !need.by_pkg_config || triple == &host.rustc.host;
+    if linked && is_of_system(need, triple, &host.rustc.host) {
         return supply(SupplyKind::System, None);
     }
     let found = host.libraries.get(triple)?.get(&need.name)?;
@@ -80,6 +75,20 @@ pub(super) fn find(
 /// Whether what needs a glibc keeps the floor of a cell.
 fn holds(cell: &Cell, glibc: Option<Glibc>) -> bool {
     cell.floor.is_none_or(|floor| glibc.is_none_or(|glibc| glibc <= floor))
+}
+
+/// Whether the target's own system always has it, so that a program may just link it.
+fn is_of_system(need: &Need, triple: &str, host: &str) -> bool {
+    let library = Table::embedded().libraries.get(&need.name);
+    let links = library.map(|library| library.link.as_slice()).unwrap_or_default();
+    if triple.ends_with("-apple-darwin") && triple != host {
+        return match need.kind {
+            NeedKind::Framework => darwin::ships_framework(&need.name),
+            _ if links.is_empty() => darwin::ships_library(&need.name),
+            _ => links.iter().all(|link| darwin::ships_library(link)),
+        };
+    }
+    need.kind == NeedKind::ImportLibrary || library.is_some_and(|l| l.windows && triple.contains("-windows-"))
 }
 
 /// Where a route takes a cell's libraries from: a sysroot, or none of its own where the rest meets every need.
@@ -132,6 +141,14 @@ fn choose<'a>(situation: &Situation<'a>, route: RouteKind) -> Result<Option<Sysr
             Err(_) => Ok(None),
         };
     };
+    if unmet.loaded {
+        let why = Refusal::new("its build script loads that library, so only a package of this machine itself serves");
+        return Err(Lack { need: Some(unmet), sysroot: Some(why) });
+    }
+    if unmet.by_pkg_config && in_sysroot(unmet) && is_of_system(unmet, &cell.target, &host.rustc.host) {
+        let why = Refusal::new("that system has it, but the build script asks pkg-config alone, which knows it not");
+        return Err(Lack { need: Some(unmet), sysroot: Some(why) });
+    }
     if !in_sysroot(unmet) || !takes_sysroots {
         return Err(Lack { need: Some(unmet), sysroot: None });
     }

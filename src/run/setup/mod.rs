@@ -1,6 +1,7 @@
 //! A plan's setups → wrapper scripts, environment and cargo arguments of a lane.
 
 mod cmake;
+mod libclang;
 mod scripts;
 mod sysroot;
 mod variables;
@@ -12,7 +13,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::darwin::Language;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::needs::{Need, NeedKind};
+use crate::needs::{Need, NeedKind, Side};
 use crate::plan::route::CTools;
 use crate::plan::{CellPlan, Linker};
 use crate::run::Job;
@@ -154,11 +155,6 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
             let tools = Tools { cc, cxx: Some(cxx), ar: Some(ar), ranlib: Some(ranlib), zig: true };
             set_toolchain(&scripts, triple, &tools, lane)?;
             key.push(scripts.zig_version.clone());
-            let by_libclang = |need: &Need| need.kind == NeedKind::Tool && need.name == "libclang";
-            if tree.is_none() && cell.needs.iter().any(by_libclang) {
-                let headers = scripts.zig_headers(tool)?;
-                set_bindgen(triple, &sysroot::clang_words_of_zig(&headers), lane);
-            }
             if triple.contains("-windows-") {
                 // winapi's bundled import libraries are GNU ld's and clash with zig's.
                 lane.set.insert("WINAPI_NO_BUNDLED_LIBRARIES".to_owned(), "1".to_owned());
@@ -234,6 +230,21 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
 
     if !setup.first_libraries.is_empty() {
         rustflags.push(format!("-Lnative={}", scripts.first_libraries(&setup.first_libraries)?));
+    }
+    let by_libclang = |need: &Need| need.kind == NeedKind::Tool && need.side == Side::Target && need.name == "libclang";
+    if tree.is_none() && *triple != job.host.rustc.host && cell.needs.iter().any(by_libclang) {
+        let own = job.host.tools.get("libclang").and_then(|libclang| libclang::headers(libclang));
+        let own_words = own.as_ref().map(|headers| scripts::quote(&format!("-isystem{headers}"))).unwrap_or_default();
+        let of_libc = match &setup.c {
+            CTools::Zig(tool) if !user_cc => sysroot::clang_words_of_zig(&scripts.zig_headers(tool)?, own.is_none()),
+            _ => String::new(),
+        };
+        set_bindgen(triple, format!("{own_words} {of_libc}").trim(), lane);
+        // Before 0.58 bindgen knows this name alone; libclang's own folder is the same for all targets.
+        let plain = "BINDGEN_EXTRA_CLANG_ARGS";
+        if std::env::var_os(plain).is_none() && own.is_some() {
+            lane.set.insert(plain.to_owned(), own_words);
+        }
     }
     let handed_on = job.flags.to_hand_on(triple);
     if !rustflags.is_empty() || !handed_on.is_empty() {

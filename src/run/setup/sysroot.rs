@@ -234,13 +234,13 @@ pub(super) fn clang_words(tree: &Tree) -> String {
     words.join(" ")
 }
 
-/// The same for the C library's headers that zig has.
-pub(super) fn clang_words_of_zig(headers: &[Utf8PathBuf]) -> String {
-    // `lib/libc/include/<target>`, and clang's own beside `libc`: those of libclang come first, as they fit its version, and
-    // for darwin it looks for none.
+/// The same for the C library's headers that zig has (`lib/libc/include/<target>`), and where libclang's own are not known,
+/// those of zig's clang.
+pub(super) fn clang_words_of_zig(headers: &[Utf8PathBuf], and_clang: bool) -> String {
     let of_clang = headers.first().and_then(|dir| Some(dir.ancestors().nth(3)?.join("include")));
     let headers = headers.iter().flat_map(|dir| ["-isystem".to_owned(), quote(dir.as_str())]);
-    let of_clang = of_clang.iter().flat_map(|dir| ["-idirafter".to_owned(), quote(dir.as_str())]);
+    let of_clang = of_clang.iter().filter(|_| and_clang);
+    let of_clang = of_clang.flat_map(|dir| ["-idirafter".to_owned(), quote(dir.as_str())]);
     std::iter::once("-nostdlibinc".to_owned()).chain(headers).chain(of_clang).collect::<Vec<_>>().join(" ")
 }
 

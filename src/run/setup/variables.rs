@@ -69,6 +69,8 @@ mod tests {
             paths: Vec::new(),
             evidence: String::new(),
             confidence: Confidence::Known,
+            by_pkg_config: false,
+            loaded: false,
             supply: None,
         };
         let of = |needs: Vec<Need>| of_needs(&tree(), &needs, "armv7-unknown-linux-gnueabihf");
