@@ -131,7 +131,11 @@ fn all_symbols_of_the_sysroots_own_libraries_resolve() {
         made.library(&made.lib(), true, &[]);
         let inspection = made.program(&made.lib(), &["odd_old", "odd_new"], &[]);
         let findings = made.judge(&inspection);
-        assert_eq!((violations(&findings), warnings(&findings)), (vec![], vec!["needs-libraries"]), "{findings:#?}");
+        assert_eq!(
+            (violations(&findings), warnings(&findings)),
+            (Vec::<&str>::new(), Vec::<&str>::new()),
+            "{findings:#?}"
+        );
         let said = message(&findings, "sysroot");
         assert!(said.contains("symbols found in 2 libraries of the sysroot bookworm/"), "{said}");
     }
