@@ -1,7 +1,8 @@
 //! Signals: the children end, nothing half-written stays.
 
 use std::collections::BTreeSet;
-use std::process::{Command, Output, Stdio};
+use std::io::{self, Read as _};
+use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -97,6 +98,44 @@ impl Interrupt {
         Ok(output)
     }
 
+    /// Runs a command to its end and hands it what `input` writes, while `output` reads what it says; a signal ends it.
+    pub fn talk<T>(
+        &self,
+        command: &mut Command,
+        input: impl FnOnce(ChildStdin) -> io::Result<()> + Send,
+        output: impl FnOnce(ChildStdout) -> T,
+    ) -> Result<io::Result<Talk<T>>> {
+        self.own_group(command);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = match command.spawn() {
+            Ok(child) => child,
+            Err(error) => return Ok(Err(error)),
+        };
+        let watched = self.watch(child.id());
+        let (Some(stdin), Some(stdout), Some(mut stderr)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(Error::work("a child without its pipes"));
+        };
+        // All at once: a full pipe would stop the child.
+        let (output, input, stderr) = std::thread::scope(|scope| {
+            let input = scope.spawn(move || input(stdin));
+            let stderr = scope.spawn(move || {
+                let mut bytes = Vec::new();
+                // What came before a broken pipe is still worth showing.
+                let _ = stderr.read_to_end(&mut bytes);
+                String::from_utf8_lossy(&bytes).into_owned()
+            });
+            let output = output(stdout);
+            let died = |_| Err(io::Error::other("writing ended abnormally"));
+            (output, input.join().unwrap_or_else(died), stderr.join().unwrap_or_default())
+        });
+        let status = child.wait();
+        drop(watched);
+        self.check()?;
+        Ok(status.map(|status| Talk { status, output, input, stderr }))
+    }
+
     /// Waits for a file's lock; `waiting` is called once, when another process holds it.
     pub fn lock(&self, file: &std::fs::File, waiting: impl FnOnce()) -> Result<()> {
         let mut waiting = Some(waiting);
@@ -117,6 +156,19 @@ impl Interrupt {
     fn groups(&self) -> MutexGuard<'_, BTreeSet<u32>> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How a talk with a command went.
+#[derive(Debug)]
+pub struct Talk<T> {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What was read of its standard output.
+    pub output: T,
+    /// Whether all was written; one that ends early leaves a broken pipe.
+    pub input: io::Result<()>,
+    /// What it said on its standard error.
+    pub stderr: String,
 }
 
 /// A child that ends when a signal comes.

@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Glibc;
+use crate::config::ContainerSettings;
 use crate::files;
 use crate::graph::Package;
 use crate::host::HostFacts;
@@ -52,15 +53,21 @@ struct Fact {
 pub struct Subject {
     packages: String,
     lock: String,
+    containers: String,
 }
 
 impl Subject {
-    /// Of the active packages and the digest of `Cargo.lock`.
-    pub fn new<'a>(packages: impl IntoIterator<Item = &'a Package>, lock: &str) -> Self {
+    /// Of the active packages, the digest of `Cargo.lock`, and how containers are made.
+    pub fn new<'a>(
+        packages: impl IntoIterator<Item = &'a Package>,
+        lock: &str,
+        containers: &ContainerSettings,
+    ) -> Self {
         // Their versions are in the lock.
         let named = |package: &'a Package| (&package.name, &package.features);
         let packages: BTreeSet<_> = packages.into_iter().map(named).collect();
-        Self { packages: files::sha256(format!("{packages:?}")), lock: lock.to_owned() }
+        let packages = files::sha256(format!("{packages:?}"));
+        Self { packages, lock: lock.to_owned(), containers: files::sha256(format!("{containers:?}")) }
     }
 
     /// All that a failure of a route depended on: when any of it changes, the route deserves another attempt.
@@ -70,6 +77,9 @@ impl Subject {
             RouteKind::Host => format!("{:?} {:?}", host.linker, host.cxx),
             RouteKind::Lld => format!("{:?}", host.rust_lld),
             RouteKind::Gcc => format!("{:?}", host.gcc.get(&cell.target)),
+            // An engine is asked late. What images have follows from convoy's version and from the settings.
+            RouteKind::Container => self.containers.clone(),
+            RouteKind::Cross => format!("{:?}", host.cross),
             // What is to be brought is what will have been brought.
             RouteKind::Zig => host.zig.as_ref().map_or(zig::version(), |zig| &zig.version).to_owned(),
         };
@@ -146,7 +156,7 @@ mod tests {
 
     fn subject(package: &str, lock: &str) -> Subject {
         let package = Package { name: package.to_owned(), ..Package::default() };
-        Subject::new([&package], lock)
+        Subject::new([&package], lock, &ContainerSettings::default())
     }
 
     fn host(gcc: &str) -> HostFacts {
@@ -158,6 +168,7 @@ mod tests {
             version: gcc.to_owned(),
             glibc: None,
             static_cxx: None,
+            headers: None,
             fault: None,
         };
         HostFacts { gcc: [(TARGET.to_owned(), gcc)].into(), ..HostFacts::default() }

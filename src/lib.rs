@@ -7,12 +7,13 @@
 //! |---|---|
 //! | [`interrupt`] | signals: who is to end with us (used by every room that starts processes) |
 //! | [`cli`] | argv → [`request`] types; validates, does nothing |
-//! | [`config`] | `Convoy.toml`, manifest metadata, environment → settings, each with its origin |
+//! | [`config`] | `Convoy.toml`, manifest metadata, `Cross.toml`, environment → settings, each with its origin |
 //! | [`catalog`] | the embedded `targets/*.toml`: targets, platforms, devices |
 //! | [`graph`] | `cargo metadata` → the packages active for a target, host side and target side apart |
 //! | [`evidence`] | package files → what their build scripts start, look for and link |
 //! | [`sysroot`] | a target's own Debian packages, unpacked: what names them, which releases have what |
 //! | [`needs`] | graph × target → what the dependencies ask of the C world |
+//! | [`container`] | engines, images of tools, how a lane is started in one; pure |
 //! | [`host`] | probes of this machine → what it offers |
 //! | [`plan`] | all of these → a plan; pure |
 //! | [`remedy`] | a need that nothing meets → the ways out |
@@ -34,6 +35,7 @@ pub mod catalog;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod container;
 pub mod darwin;
 pub mod diagnose;
 pub mod error;
@@ -53,6 +55,7 @@ pub mod remedy;
 pub mod report;
 pub mod request;
 pub mod run;
+pub mod shell;
 pub mod suggest;
 pub mod sysroot;
 pub mod verify;

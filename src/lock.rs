@@ -1,9 +1,10 @@
-//! `Convoy.lock`, beside `Cargo.lock`: exactly which packages the project's sysroots hold, so that a later build, on
-//! another machine, uses the same. Reading and writing it are the only effects here.
+//! `Convoy.lock`, beside `Cargo.lock`: exactly which packages the project's sysroots hold, and what its images are, so
+//! that a later build, on another machine, uses the same. Reading and writing it are the only effects here.
 
+mod image;
 mod read;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -13,13 +14,18 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::sysroot::SysrootKey;
+pub use image::LockedImage;
 pub(crate) use read::{is_digest, is_pool_path, is_word};
 
 /// The file's name.
 pub const FILE_NAME: &str = "Convoy.lock";
 
-/// The version of the file that is written and read.
-pub const VERSION: u32 = 1;
+/// The newest version of the file that is known.
+pub const VERSION: u32 = 2;
+
+/// The version of a file without images. Whoever knows that one alone refuses a file with images, and is to hear that it
+/// is newer, and not that it is damaged.
+const VERSION_WITHOUT_IMAGES: u32 = 1;
 
 /// How a sysroot is made from its packages; another way gives it another digest.
 const UNPACKING: u32 = 1;
@@ -29,11 +35,17 @@ const HEAD: &str = "\
 # `cargo convoy supply update` moves it on.
 ";
 
+const HEAD_OF_IMAGES: &str = "\
+# The images that it is built in are known by their packages, or by their digest; `cargo convoy images update` moves them on.
+";
+
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConvoyLock {
     /// The sysroots, sorted by key; each key stands once.
     sysroots: Vec<LockedSysroot>,
+    /// The images, sorted; each stands once.
+    images: Vec<LockedImage>,
 }
 
 /// What a sysroot holds.
@@ -110,10 +122,16 @@ impl ConvoyLock {
             version: u32,
             #[serde(rename = "sysroot", skip_serializing_if = "<[LockedSysroot]>::is_empty")]
             sysroots: &'a [LockedSysroot],
+            #[serde(rename = "image", skip_serializing_if = "<[LockedImage]>::is_empty")]
+            images: &'a [LockedImage],
         }
-        let file = File { version: VERSION, sysroots: &self.sysroots };
+        let (version, more) = match self.images.is_empty() {
+            true => (VERSION_WITHOUT_IMAGES, ""),
+            false => (VERSION, HEAD_OF_IMAGES),
+        };
+        let file = File { version, sysroots: &self.sysroots, images: &self.images };
         let body = toml::to_string(&file).map_err(|error| Error::work("the lock has no TOML form").because(error))?;
-        Ok(format!("{HEAD}{body}"))
+        Ok(format!("{HEAD}{more}{body}"))
     }
 
     /// The sysroots, sorted by key.
@@ -132,6 +150,33 @@ impl ConvoyLock {
         self.sysroots.retain(|other| other.key != locked.key);
         self.sysroots.push(locked);
         self.sysroots.sort_by(|a, b| a.key.cmp(&b.key));
+    }
+
+    /// The images, sorted.
+    pub fn images(&self) -> &[LockedImage] {
+        &self.images
+    }
+
+    /// What is locked of the image that another entry is about.
+    pub fn same_image(&self, image: &LockedImage) -> Option<&LockedImage> {
+        self.images.iter().find(|locked| locked.key() == image.key())
+    }
+
+    /// What is locked of a composed image, by the digest of its recipe.
+    pub fn composed(&self, recipe: &str) -> Option<&LockedImage> {
+        self.images.iter().find(|locked| locked.key() == image::Key::Recipe(recipe))
+    }
+
+    /// The digest that is locked for a named image.
+    pub fn digest_of(&self, name: &str) -> Option<&str> {
+        self.images.iter().find(|locked| locked.key() == image::Key::Name(name))?.digest()
+    }
+
+    /// Locks an image, in place of what was locked of it.
+    pub fn set_image(&mut self, image: LockedImage) {
+        self.images.retain(|other| other.key() != image.key());
+        self.images.push(image);
+        self.images.sort();
     }
 
     /// Forgets every sysroot but these: what no cell asks for any more is not kept.
@@ -162,6 +207,16 @@ impl LockedSysroot {
     pub fn size(&self) -> u64 {
         self.packages.iter().map(|package| package.size).sum()
     }
+}
+
+/// What is new about packages, each in a word or two: by their names, with their versions.
+pub fn changes<'a>(old: &BTreeMap<&'a str, &'a str>, new: &BTreeMap<&'a str, &'a str>) -> Vec<String> {
+    let changed = new.iter().filter_map(|(name, version)| match old.get(name) {
+        Some(known) if known == version => None,
+        Some(known) => Some(format!("{name} {known} → {version}")),
+        None => Some(format!("{name} {version} is new")),
+    });
+    changed.collect()
 }
 
 fn shown(path: &Utf8Path) -> &str {

@@ -37,6 +37,8 @@ pub struct Selection {
     pub no_provision: bool,
     /// `--ignore-needs`.
     pub ignore_needs: bool,
+    /// `--engine`.
+    pub engine: Option<EngineChoice>,
     /// `-j`.
     pub jobs: Option<String>,
     /// Everything after `--`.
@@ -104,11 +106,16 @@ pub enum RouteKind {
     Gcc,
     /// zig as C compiler, and as linker except for darwin.
     Zig,
+    /// An image with the tools, inside of which one of the other routes builds.
+    Container,
+    /// An installed `cross`, when it is asked for.
+    Cross,
 }
 
 impl RouteKind {
     /// Every route.
-    pub const ALL: [RouteKind; 4] = [RouteKind::Host, RouteKind::Lld, RouteKind::Gcc, RouteKind::Zig];
+    pub const ALL: [RouteKind; 6] =
+        [RouteKind::Host, RouteKind::Lld, RouteKind::Gcc, RouteKind::Zig, RouteKind::Container, RouteKind::Cross];
 
     /// Its name on the command line and in JSON.
     pub fn name(self) -> &'static str {
@@ -117,6 +124,8 @@ impl RouteKind {
             RouteKind::Lld => "lld",
             RouteKind::Gcc => "gcc",
             RouteKind::Zig => "zig",
+            RouteKind::Container => "container",
+            RouteKind::Cross => "cross",
         }
     }
 
@@ -127,6 +136,48 @@ impl RouteKind {
 }
 
 impl fmt::Display for RouteKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Which container engine is used.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineChoice {
+    /// The first that works.
+    #[default]
+    Auto,
+    /// Docker.
+    Docker,
+    /// Podman.
+    Podman,
+    /// None: nothing is built in a container.
+    None,
+}
+
+impl EngineChoice {
+    /// Every choice.
+    pub const ALL: [EngineChoice; 4] =
+        [EngineChoice::Docker, EngineChoice::Podman, EngineChoice::None, EngineChoice::Auto];
+
+    /// Its name on the command line and in configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            EngineChoice::Auto => "auto",
+            EngineChoice::Docker => "docker",
+            EngineChoice::Podman => "podman",
+            EngineChoice::None => "none",
+        }
+    }
+
+    /// The choice with this name.
+    pub fn from_name(name: &str) -> Option<EngineChoice> {
+        EngineChoice::ALL.into_iter().find(|choice| choice.name() == name)
+    }
+}
+
+impl fmt::Display for EngineChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }

@@ -185,6 +185,12 @@ fn a_wrong_value_in_convoy_toml_is_shown_with_its_place() {
         ("[target.\"linux/arm64\"]\nroutes = [\"zug\"]\n", "Convoy.toml:2:11"),
         ("targets = [\n", "Convoy.toml:"),
         ("targets = []\n", "`targets` is empty (Convoy.toml)"),
+        ("[container]\nengine = \"lxc\"\n", "Convoy.toml:2:10"),
+        (
+            "[container]\nvolumes = [\"data:/data\"]\n",
+            "Convoy.toml:2:11: `data:/data` is no volume: write `/host:/inside`",
+        ),
+        ("\n[container]\nimage = \"a\"\ndockerfile = \"b\"\n", "Convoy.toml:2:1: `image` and `dockerfile` both say"),
     ] {
         project.write("Convoy.toml", text);
         project.build(MUSL).env("CONVOY_TARGETS", "").arg("-q").ends(if text == "targets = []\n" { 0 } else { 2 });
@@ -195,6 +201,46 @@ fn a_wrong_value_in_convoy_toml_is_shown_with_its_place() {
     let project = project.manifest("hello", metadata);
     project.convoy(["build"]).ends(2).says("Cargo.toml:7:11");
     project.convoy(["build"]).env("CONVOY_PROVISION", "sometimes").ends(2);
+    let project = project.manifest("hello", "");
+    project
+        .convoy(["plan"])
+        .env("CONVOY_ENGINE", "lxc")
+        .ends(2)
+        .says("CONVOY_ENGINE is `lxc`")
+        .says("hint: use `docker`");
+    project.convoy(["plan", "--engine", "dokcer"]).ends(2).says("did you mean `docker`?");
+}
+
+#[test]
+fn a_cross_toml_is_read_and_what_is_not_followed_is_told() {
+    let project = Project::hello("cross-toml");
+    project.write(
+        "Cross.toml",
+        &format!(
+            "[build]\nxargo = true\n[build.env]\npassthrough = [\"TOKEN=hunter2\"]\n[target.{MUSL}]\nimage = \"a:1\"\n\
+             [target.i686-linux-android]\nimage = \"b\"\n"
+        ),
+    );
+    let done = project.convoy(["plan", "-v", "-t", MUSL, "--engine=none"]).ends(0);
+    done.says("warning: Cross.toml: key `build.xargo` is not supported by convoy: `build-std = true`")
+        .says(&format!("target.{MUSL} = container.image = a:1"))
+        .says("container = passthrough = TOKEN")
+        .says("engine = none (command line)")
+        .says_not("hunter2")
+        .says_not("means no target of this run");
+    // It does not send a target into a container, and every run tells of it.
+    project.build(MUSL).ends(0).says("build.xargo");
+    project.build(MUSL).ends(0).says("build.xargo");
+    project.write("Cross.toml", "[target.x]\nimage = 3\n");
+    project.build(MUSL).ends(2).says("Cross.toml:2:9: this is no image");
+    project
+        .build(MUSL)
+        .env("CROSS_CONFIG", "none.toml")
+        .ends(2)
+        .says("none.toml`, which does not exist")
+        .says("hint: set it");
+    project.write("other.toml", "[target.x]\nrunner = \"native\"\n");
+    project.build(MUSL).env("CROSS_CONFIG", "other.toml").ends(0).says("other.toml: key `target.x.runner`");
 }
 
 #[test]

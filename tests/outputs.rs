@@ -56,8 +56,12 @@ fn every_json_output_is_valid_by_its_schema_and_alone_on_standard_output() {
     fits(&schema(&project, "why"), &project.convoy(["why", "hello", "-t", MUSL, "--json"]).ends(0).json());
     fits(&schema(&project, "doctor"), &project.convoy(["doctor", "-t", MUSL, "--json"]).ends(0).json());
     fits(&schema(&project, "supply"), &project.convoy(["supply", "list", "--json"]).ends(0).json());
+    if support::engine::engine().is_some() {
+        let images = project.convoy(["images", "list", "--json"]).env("CONVOY_ENGINE", "auto").ends(0);
+        fits(&schema(&project, "images"), &images.json());
+    }
     let all = project.convoy(["schema"]).ends(0).json();
-    assert_eq!(all.as_object().unwrap().len(), 9);
+    assert_eq!(all.as_object().unwrap().len(), 10);
 
     // The checker does find faults.
     let mut broken = build.json();

@@ -80,7 +80,7 @@ fn every_command_line_is_understood() {
         let parsed = Cli::try_parse_from(line).unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let words = match parsed.command {
             Command::Build(args) => args.validate().unwrap_or_else(|error| panic!("{command:?}: {error}")).0.targets,
-            Command::Plan(args) => args.validate().unwrap_or_else(|error| panic!("{command:?}: {error}")).targets,
+            Command::Plan(args) => args.validate().unwrap_or_else(|error| panic!("{command:?}: {error}")).0.targets,
             Command::Verify(args) => args.target.into_iter().collect(),
             _ => continue,
         };

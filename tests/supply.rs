@@ -1,6 +1,6 @@
 //! Libraries that this machine does not have, from the plan to the verified binary: real archives, real crates.
 //!
-//! tests/sysroots.rs puts faults into archives, tests/plan.rs has the decisions, tests/sysroot_setup.rs the compilers.
+//! tests/sysroots.rs puts faults into archives, tests/plan/ has the decisions, tests/sysroot_setup.rs the compilers.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -193,7 +193,7 @@ fn the_lock_is_written_once_and_changed_only_when_that_may_be() {
     fs_err::remove_file(project.dir.join("Convoy.toml")).unwrap();
     project.build(ARM64).args(["--locked", "--profile", "dev"]).ends(0);
 
-    fs_err::write(&lock, "version = 2\n").unwrap();
+    fs_err::write(&lock, "version = 3\n").unwrap();
     project.build(ARM64).ends(2).says("Convoy.lock");
 }
 

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_convoy::error::Exit;
-use cargo_convoy::host::{AptFacts, CacheDir, apt};
+use cargo_convoy::host::{AptFacts, CacheDir, Refused, apt};
 use cargo_convoy::interrupt::Interrupt;
 use cargo_convoy::lock::{ConvoyLock, LockedSysroot};
 use cargo_convoy::provision::sysroot::{self, Limits, Progress, Sysroots};
-use cargo_convoy::sysroot::{Archive, RefusedSysroot, Sysroot, SysrootKey, SysrootPlan};
+use cargo_convoy::sysroot::{Archive, Sysroot, SysrootKey, SysrootPlan};
 use support::archive::{ARCH, Deb, DebianArchive, Key, MULTIARCH, OddMember, SUITE, Server, odd_deb, with_data};
 use support::{Done, tool, wait_for, workspace};
 
@@ -56,15 +56,15 @@ impl Machine {
         })
     }
 
-    fn resolve(&self, packages: &[&str]) -> Result<LockedSysroot, RefusedSysroot> {
+    fn resolve(&self, packages: &[&str]) -> Result<LockedSysroot, Refused> {
         self.resolve_plan(&plan(packages, &self.archive))
     }
 
-    fn resolve_plan(&self, plan: &SysrootPlan) -> Result<LockedSysroot, RefusedSysroot> {
+    fn resolve_plan(&self, plan: &SysrootPlan) -> Result<LockedSysroot, Refused> {
         self.with(|sysroots| sysroots.resolve(plan).unwrap())
     }
 
-    fn bring(&self, locked: &LockedSysroot) -> Result<Sysroot, RefusedSysroot> {
+    fn bring(&self, locked: &LockedSysroot) -> Result<Sysroot, Refused> {
         self.with(|sysroots| sysroots.bring(locked, &self.archive).unwrap())
     }
 }
@@ -75,7 +75,7 @@ fn plan(packages: &[&str], archive: &Archive) -> SysrootPlan {
 }
 
 #[track_caller]
-fn says(refused: &RefusedSysroot, work: bool, words: &[&str]) {
+fn says(refused: &Refused, work: bool, words: &[&str]) {
     let text = format!("{} | {}", refused.reason, refused.hint.as_deref().unwrap_or_default());
     for word in words {
         assert!(text.contains(word), "`{word}` is not said in: {text}");

@@ -194,7 +194,7 @@ impl Case {
         self.dir.join(self.member).join("Cargo.toml").canonicalize_utf8().unwrap()
     }
 
-    /// What convoy reads; the flags are those of `command/prepare.rs`.
+    /// What convoy reads; the flags are those of `command/prepare/metadata.rs`.
     fn graph(&self) -> (Graph, String) {
         let mut args = ["metadata", "--format-version=1", "--offline", "--locked"].map(str::to_owned).to_vec();
         let mut features = self.selection.features.clone();

@@ -80,6 +80,9 @@ pub struct Target {
 pub struct Gcc {
     /// The GNU prefix.
     pub prefix: String,
+    /// The Debian packages that bring it, with its C library, to another architecture's machine.
+    #[serde(default)]
+    pub debian: Vec<String>,
 }
 
 /// zig's name of a target.

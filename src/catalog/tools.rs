@@ -17,8 +17,12 @@ pub struct Tool {
     pub library: Option<String>,
     /// Whether build scripts that start it mostly do without it as well: what starts `git` wants a commit's name.
     pub often_optional: bool,
+    /// Whether it is too large and rare to be in every composed image.
+    pub heavy: bool,
     /// Debian's packages.
     pub debian: Vec<String>,
+    /// Those of a composed image, where they are others.
+    pub image: Vec<String>,
     /// Fedora's.
     pub fedora: Vec<String>,
     /// Arch's.
@@ -31,6 +35,19 @@ pub struct Tool {
     pub cargo: Vec<String>,
     /// A component of rustup's toolchains.
     pub rustup_component: Option<String>,
+}
+
+impl Tool {
+    /// Whether every image that convoy composes has it.
+    pub fn is_in_images(&self) -> bool {
+        !self.heavy && !self.debian.is_empty()
+    }
+
+    /// The Debian packages that bring it to an image of a release; none where Debian has it not.
+    pub fn image_packages(&self, llvm: u32) -> Vec<String> {
+        let packages = if self.image.is_empty() { &self.debian } else { &self.image };
+        packages.iter().map(|package| package.replace("{llvm}", &llvm.to_string())).collect()
+    }
 }
 
 /// Every known tool, by name.

@@ -3,7 +3,7 @@
 use camino::Utf8PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::request::{BuildOptions, Features, ForcedRoute, RouteKind, Selection};
+use crate::request::{BuildOptions, EngineChoice, Features, ForcedRoute, RouteKind, Selection};
 use crate::suggest::nearest;
 
 const EXIT_CODES: &str = "\
@@ -59,7 +59,7 @@ pub enum Command {
     /// Build a verified binary for every target of the matrix
     Build(BuildArgs),
     /// Print what `build` would do, and why; starts no build and goes nowhere online
-    Plan(PlanArgs),
+    Plan(PlanCommandArgs),
     /// Show why something is needed, by which way through the dependencies, and the ways out
     Why(WhyArgs),
     /// Hold what this machine offers against what the project needs, and say what mends each lack
@@ -76,6 +76,9 @@ pub enum Command {
     /// Say, renew, pack or unpack the Debian packages that targets take libraries from
     #[command(subcommand)]
     Supply(SupplyCommand),
+    /// List, remove, renew or publish the images with tools that targets are built in
+    #[command(subcommand)]
+    Images(ImagesCommand),
     /// Write a commented Convoy.toml; never overwrites
     Init(InitArgs),
     /// Print a completion script for a shell
@@ -133,7 +136,7 @@ pub struct SelectionArgs {
     /// Folder for the verified binaries [default: dist]
     #[arg(long, value_name = "DIR", help_heading = "How")]
     dist_dir: Option<Utf8PathBuf>,
-    /// Force a route (host, lld, gcc, zig), for all targets or for one
+    /// Force a route (host, lld, gcc, zig, container, cross), for all targets or for one
     #[arg(long = "route", value_name = "[TARGET=]ROUTE", value_parser = parse_route, help_heading = "How")]
     routes: Vec<ForcedRoute>,
     /// Bring nothing to this machine: no rustup target, no zig
@@ -142,6 +145,9 @@ pub struct SelectionArgs {
     /// Attempt what the plan would block for a library, a tool or a download that is not there
     #[arg(long, help_heading = "How")]
     ignore_needs: bool,
+    /// Container engine: docker, podman, none (no containers), or auto, which takes the first that works
+    #[arg(long, value_name = "ENGINE", value_parser = parse_engine, help_heading = "How")]
+    engine: Option<EngineChoice>,
     /// Number of parallel jobs
     #[arg(short, long, value_name = "N", allow_hyphen_values = true, help_heading = "How")]
     jobs: Option<String>,
@@ -175,6 +181,15 @@ pub struct PlanArgs {
     /// Print JSON on standard output
     #[arg(long, help_heading = "Output")]
     pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct PlanCommandArgs {
+    #[command(flatten)]
+    plan: PlanArgs,
+    /// Print the Dockerfiles of the images that convoy would compose for the plan on standard output
+    #[arg(long, help_heading = "Output", conflicts_with = "json")]
+    pub dockerfile: bool,
 }
 
 #[derive(Args, Debug)]
@@ -227,6 +242,8 @@ pub enum SchemaKind {
     Cache,
     /// `supply list --json`.
     Supply,
+    /// `images list --json`.
+    Images,
     /// `why --json`.
     Why,
     /// `doctor --json`.
@@ -252,7 +269,7 @@ pub enum SupplyCommand {
     /// List the sysroots that are unpacked on this machine, with size and last use
     List(JsonArgs),
     /// Choose the packages of Convoy.lock anew, from what the archive has now
-    Update(Box<SupplyUpdateArgs>),
+    Update(Box<SelectedArgs>),
     /// Write one file with all that Convoy.lock names, for a machine without network or a CI cache
     Pack(SupplyPackArgs),
     /// Take the packages of a packed file into convoy's cache
@@ -263,13 +280,42 @@ pub enum SupplyCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub enum ImagesCommand {
+    /// List convoy's images on this machine's engine
+    List(ImagesListArgs),
+    /// Remove convoy's images from this machine's engine; a dry run unless --force
+    Clean {
+        /// Container engine: docker, podman, or auto, which takes the first that works
+        #[arg(long, value_name = "ENGINE", value_parser = parse_engine)]
+        engine: Option<EngineChoice>,
+        /// Really remove
+        #[arg(long)]
+        force: bool,
+    },
+    /// Publish the images of the plan where `container.registry` says; builds what is missing
+    Push(Box<SelectedArgs>),
+    /// Make the images of the plan anew with the packages of today, and move Convoy.lock on
+    Update(Box<SelectedArgs>),
+}
+
 #[derive(Args, Debug)]
-pub struct SupplyUpdateArgs {
+pub struct ImagesListArgs {
+    /// Container engine: docker, podman, or auto, which takes the first that works
+    #[arg(long, value_name = "ENGINE", value_parser = parse_engine)]
+    pub engine: Option<EngineChoice>,
+    /// Print JSON on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct SelectedArgs {
     #[command(flatten)]
     selection: SelectionArgs,
 }
 
-impl SupplyUpdateArgs {
+impl SelectedArgs {
     /// The selection.
     pub fn validate(self) -> Result<Selection, clap::Error> {
         self.selection.validate()
@@ -320,6 +366,8 @@ const DECIDED: &[(&str, &str)] = &[
     ("--profile", "give `--profile` to convoy, before the `--`"),
     ("--release", "release is convoy's default; give `--profile` to convoy, before the `--`"),
     ("-r", "release is convoy's default; give `--profile` to convoy, before the `--`"),
+    ("--jobs", "give `-j/--jobs` to convoy, before the `--`"),
+    ("-j", "give `-j/--jobs` to convoy, before the `--`"),
     ("--message-format", "use convoy's `--json` or `--events`, before the `--`"),
 ];
 
@@ -327,6 +375,7 @@ impl SelectionArgs {
     fn validate(self) -> Result<Selection, clap::Error> {
         for arg in &self.cargo_args {
             let name = arg.split('=').next().unwrap_or(arg);
+            let name = if arg.starts_with("-j") { "-j" } else { name };
             if let Some((_, remedy)) = DECIDED.iter().find(|(decided, _)| *decided == name) {
                 return Err(Cli::command().error(
                     clap::error::ErrorKind::ArgumentConflict,
@@ -360,6 +409,7 @@ impl SelectionArgs {
             routes: self.routes,
             no_provision: self.no_provision,
             ignore_needs: self.ignore_needs,
+            engine: self.engine,
             jobs: self.jobs,
             cargo_args: self.cargo_args,
         })
@@ -388,6 +438,14 @@ impl WhyArgs {
     }
 }
 
+impl PlanCommandArgs {
+    /// The validated request, and whether JSON is asked for.
+    pub fn validate(self) -> Result<(Selection, bool), clap::Error> {
+        let json = self.plan.json;
+        Ok((self.plan.validate()?, json))
+    }
+}
+
 impl PlanArgs {
     /// The validated request.
     pub fn validate(self) -> Result<Selection, clap::Error> {
@@ -408,6 +466,14 @@ fn parse_route(text: &str) -> Result<ForcedRoute, String> {
             Err(format!("unknown route `{route}`{near} (one of {})", known.join(", ")))
         }
     }
+}
+
+fn parse_engine(text: &str) -> Result<EngineChoice, String> {
+    let known = EngineChoice::ALL.map(EngineChoice::name);
+    EngineChoice::from_name(text).ok_or_else(|| {
+        let near = nearest(text, known).map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
+        format!("unknown engine `{text}`{near} (one of {})", known.join(", "))
+    })
 }
 
 fn clap_cargo_styles() -> clap::builder::Styles {
@@ -482,5 +548,15 @@ mod tests {
         assert_eq!(routes[1], ForcedRoute { target: Some("linux/arm64".to_owned()), route: RouteKind::Gcc });
         let error = selection(&["--route", "zug"]).unwrap_err().to_string();
         assert!(error.contains("did you mean `zig`?"), "{error}");
+    }
+
+    #[test]
+    fn engines_go_by_their_names() {
+        assert_eq!(selection(&[]).unwrap().engine, None);
+        for engine in EngineChoice::ALL {
+            assert_eq!(selection(&["--engine", engine.name()]).unwrap().engine, Some(engine));
+        }
+        let error = selection(&["--engine", "dokcer"]).unwrap_err().to_string();
+        assert!(error.contains("did you mean `docker`?"), "{error}");
     }
 }

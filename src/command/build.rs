@@ -2,15 +2,18 @@
 
 mod retry;
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use camino::Utf8Path;
 
 use crate::catalog::Catalog;
+use crate::command::images::ImageBringer;
 use crate::command::prepare::{Network, Prepared, Project, Warning, look, prepare, run_id};
 use crate::command::sysroots::Bringer;
-use crate::command::{current_dir, kept, print_json};
+use crate::command::{current_dir, kept, print, print_json};
+use crate::container::Recipe;
 use crate::error::{Error, Exit, Result};
 use crate::host::{CacheDir, HostFacts};
 use crate::interrupt::Interrupt;
@@ -19,10 +22,11 @@ use crate::package::{
     Toolchain,
 };
 use crate::plan::{CellPlan, Provision, ProvisionKind, Status};
+use crate::provision::runs::RunMark;
 use crate::provision::{std as rust_std, std::Added, sysroot, zig};
 use crate::report::{Phase, Reporter, Style, table};
 use crate::request::{BuildOptions, Selection};
-use crate::run::{self, Artifact, CellOutcome, CellResult, Failure, Job, Told, smoke};
+use crate::run::{self, Artifact, CellOutcome, CellResult, ENGINE_FAILED, Failure, Job, Told, smoke};
 use crate::sysroot::LinkedAgainst;
 use crate::verify::{Expectation, Level};
 
@@ -48,6 +52,35 @@ pub(super) fn plan(selection: &Selection, json: bool, style: Style) -> Result<Ex
     Ok(exit)
 }
 
+/// `cargo convoy plan --dockerfile`: what a machine that has no image yet would make, whatever images are here.
+pub(super) fn dockerfiles(selection: &Selection, style: Style) -> Result<Exit> {
+    let (reporter, prepared) = look(selection, style)?;
+    let plan = &prepared.project.plan;
+    warn(&reporter, &prepared.project);
+    let mut recipes: BTreeMap<String, (&Recipe, Vec<&str>)> = BTreeMap::new();
+    for cell in &plan.cells {
+        if let Some(recipe) = cell.image.as_ref().and_then(|image| image.wanted.as_ref()) {
+            recipes.entry(recipe.tag()).or_insert((recipe, Vec::new())).1.push(&cell.cell.id);
+        }
+    }
+    let files =
+        recipes.iter().map(|(tag, (recipe, ids))| format!("# {tag} for {}\n{}", ids.join(", "), recipe.dockerfile()));
+    print(&files.collect::<Vec<_>>().join("\n"))?;
+    if recipes.is_empty() {
+        let own = plan.cells.iter().any(|cell| cell.image.is_some());
+        reporter.text(match own {
+            true => {
+                "the targets that are built in a container have images of your own: there is no Dockerfile of convoy's"
+            }
+            false => "no target of this plan is built in a container: there is no Dockerfile to print",
+        });
+    }
+    for cell in plan.cells.iter().filter(|cell| cell.status == Status::Blocked) {
+        reporter.error(Phase::Plan, cell.because.clone()).target(&cell.cell.id).code("blocked").send();
+    }
+    Ok(if plan.has_blocked() { Exit::Blocked } else { Exit::Success })
+}
+
 fn warn(reporter: &Reporter, project: &Project) {
     for Warning { target, code, message } in &project.warnings {
         let warning = reporter.warning(Phase::Plan, message.clone()).code(code);
@@ -61,9 +94,18 @@ fn warn(reporter: &Reporter, project: &Project) {
 /// `cargo convoy build`.
 pub(super) fn build(selection: &Selection, options: &BuildOptions, json: bool, style: Style) -> Result<Exit> {
     let interrupt = Interrupt::listen()?;
-    let reporter = Reporter::new(run_id(), style, options.events.as_deref())?;
-    let result =
-        Build { selection, options, reporter: &reporter, interrupt: &interrupt, started: Instant::now() }.run();
+    let run = run_id();
+    let reporter = Reporter::new(run.clone(), style, options.events.as_deref())?;
+    let build = Build {
+        selection,
+        options,
+        reporter: &reporter,
+        interrupt: &interrupt,
+        started: Instant::now(),
+        run,
+        mark: OnceCell::new(),
+    };
+    let result = build.run();
     reporter.clear();
     match result {
         Ok((manifest, exit)) => {
@@ -88,9 +130,17 @@ struct Build<'a> {
     reporter: &'a Reporter,
     interrupt: &'a Interrupt,
     started: Instant,
+    run: String,
+    /// Set by the first container.
+    mark: OnceCell<RunMark>,
 }
 
 impl Build<'_> {
+    fn images<'b>(&'b self, cache: &'b CacheDir) -> ImageBringer<'b> {
+        let Build { selection, reporter, interrupt, run, mark, .. } = self;
+        ImageBringer { selection, cache, reporter, interrupt, run, mark }
+    }
+
     fn run(&self) -> Result<(Manifest, Exit)> {
         let cache = CacheDir::find()?;
         let (mut project, prepared, _lock) = match kept::recall(&cache, self.selection, &current_dir()?) {
@@ -101,6 +151,7 @@ impl Build<'_> {
             None => {
                 let mut prepared = prepare(self.selection, Network::Allowed, &cache, self.reporter, self.interrupt)?;
                 let lock = self.enter(&prepared.project)?;
+                self.images(&cache).clear(prepared.settings.engine.value)?;
                 self.provision(&mut prepared, &cache)?;
                 kept::remember(&cache, self.selection, &prepared.project);
                 (prepared.project.clone(), Some(prepared), lock)
@@ -124,13 +175,14 @@ impl Build<'_> {
             manifest.failed.push(failed(cell, &project, status, code, &cell.because, cell.hint.clone()));
         }
 
+        self.images(&cache).try_files(&mut project)?;
         let mut outcomes = run::run_lanes(&self.job(&project, &cache, convoy_dir.clone())?)?;
         let retried = self.retry(&mut project, prepared, &mut outcomes, &cache);
         let prepared = &project;
-        let mut told = Told::new();
-        let mut tell = |outcome: &CellOutcome, failure: &Failure| {
+        let told = Told::default();
+        let tell = |outcome: &CellOutcome, failure: &Failure| {
             if failure.cause.is_some() {
-                run::tell_failure(self.reporter, &outcome.id, failure, outcome.took, &mut told);
+                run::tell_failure(self.reporter, &outcome.id, failure, outcome.took, &told);
             }
         };
         if let Err(error) = retried {
@@ -154,7 +206,7 @@ impl Build<'_> {
                 }
                 CellResult::Failed(failure) => {
                     tell(outcome, failure);
-                    let own = matches!(failure.code, "disk-full" | "setup-failed");
+                    let own = matches!(failure.code, "disk-full" | "setup-failed" | ENGINE_FAILED);
                     exit = exit.worst(if own { Exit::Work } else { Exit::BuildFailed });
                     let log = convoy_dir.join("logs").join(format!("{}.log", outcome.id));
                     let log = format!("the full log is in {}", shorten(&log, &prepared.cwd));
@@ -237,15 +289,18 @@ impl Build<'_> {
             let mut wanted: BTreeSet<Provision> = BTreeSet::new();
             wanted.extend(prepared.project.plan.cells.iter().flat_map(|cell| cell.provision.clone()));
             if wanted.is_empty() {
-                return Ok(());
+                return self.images(cache).hold(prepared);
             }
             for provision in wanted {
                 self.interrupt.check()?;
-                if provision.kind == ProvisionKind::Sysroot {
-                    let Build { selection, reporter, interrupt, .. } = *self;
-                    Bringer { selection, cache, reporter, interrupt }.bring(&provision.name, prepared)?;
-                } else {
-                    self.bring(&provision, &mut prepared.project.host, cache)?;
+                match provision.kind {
+                    ProvisionKind::Image => self.images(cache).bring(&provision.name, prepared)?,
+                    ProvisionKind::Sysroot => {
+                        self.images(cache).lend_apt(&provision.name, prepared)?;
+                        let Build { selection, reporter, interrupt, .. } = self;
+                        Bringer { selection, cache, reporter, interrupt }.bring(&provision.name, prepared)?;
+                    }
+                    _ => self.bring(&provision, &mut prepared.project.host, cache)?,
                 }
             }
             prepared.decide();
@@ -289,8 +344,8 @@ impl Build<'_> {
                     }
                 }
             }
-            // It changes the project's lock, too.
-            ProvisionKind::Sysroot => {}
+            // These change more than the host's facts.
+            ProvisionKind::Sysroot | ProvisionKind::Image => {}
             ProvisionKind::Zig => {
                 let size = provision.bytes.map(|bytes| format!(", about {}", table::size_text(bytes)));
                 let version = zig::version();
@@ -331,9 +386,18 @@ impl Build<'_> {
             cache,
             convoy_dir,
             manifest_path: prepared.manifest_path.clone(),
+            dist_dir: prepared.dist_dir.clone(),
             cwd: prepared.cwd.clone(),
             exe,
+            sources: prepared.sources(),
+            packages: prepared.local_packages(),
+            machine: match prepared.plan.lanes.iter().any(|lane| lane.image.is_some()) {
+                true => self.images(cache).ready(&prepared.host)?,
+                false => String::new(),
+            },
+            run: self.run.clone(),
             crates: prepared.packages.iter().map(|(id, dirs)| (id.clone(), dirs.len())).collect(),
+            crate_dirs: &prepared.packages,
             reporter: self.reporter,
             interrupt: self.interrupt,
         })

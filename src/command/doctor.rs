@@ -5,15 +5,18 @@ use std::collections::BTreeSet;
 use crate::command::prepare::{Prepared, Project, look};
 use crate::command::print_json;
 use crate::command::why::Ways;
+use crate::container::Engine;
 use crate::error::{Exit, Result};
-use crate::needs::{Need, NeedKind, SupplyKind};
+use crate::needs::{Need, NeedKind, Side, SupplyKind};
 use crate::plan::{CellPlan, DEBIAN_ARCHIVE, Status};
 use crate::remedy::{self, RemedyKind};
 use crate::report::{DoctorCell, DoctorReport, Lack, OfferRow, Style, advice};
 use crate::request::Selection;
 
 pub(super) fn doctor(selection: &Selection, json: bool, style: Style) -> Result<Exit> {
-    let (reporter, prepared) = look(selection, style)?;
+    let (reporter, mut prepared) = look(selection, style)?;
+    // Whoever asks what this machine offers wants to know it also where no target needs it.
+    prepared.ask_engine();
     let report = report(&prepared)?;
     if json {
         print_json(&report)?;
@@ -73,11 +76,40 @@ fn examined(cell: &CellPlan, ways: &Ways<'_>) -> DoctorCell {
         status: cell.status,
         route: cell.route,
         because: cell.because.clone(),
+        hint: cell.hint.clone(),
         lacks: lacks.collect(),
     }
 }
 
-/// Compilers and zig always; other tools and libraries where something asks for them.
+/// The container engine, and the crates for whose tools a container is taken.
+fn engine(prepared: &Prepared) -> Option<OfferRow> {
+    let Project { host, plan, .. } = &prepared.project;
+    let in_container = plan.cells.iter().filter(|cell| cell.image.is_some());
+    let lacking = in_container.flat_map(|cell| &cell.needs).filter(|need| match need.kind {
+        NeedKind::Tool => !host.tools.contains_key(&need.name),
+        NeedKind::HostLinker => host.linker.is_none(),
+        NeedKind::CCompiler | NeedKind::CxxCompiler => need.side == Side::Target || host.linker.is_none(),
+        _ => false,
+    });
+    let needed_by: BTreeSet<&str> = lacking.map(|need| need.package.as_str()).collect();
+    let row = OfferRow {
+        name: "container engine".to_owned(),
+        path: None,
+        version: None,
+        fault: None,
+        needed_by: needed_by.into_iter().map(str::to_owned).collect(),
+    };
+    match &host.engine {
+        Engine::Unasked => None,
+        Engine::None { reason, .. } => Some(OfferRow { fault: Some(reason.clone()), ..row }),
+        Engine::Found(engine) => {
+            let version = Some(format!("{} {}", engine.kind.name(), engine.version));
+            Some(OfferRow { path: Some(engine.program.to_string()), version, ..row })
+        }
+    }
+}
+
+/// Compilers, zig and the container engine always; other tools and libraries where something asks for them.
 fn offers(prepared: &Prepared) -> Vec<OfferRow> {
     let host = &prepared.project.host;
     let needs: Vec<&Need> = prepared.project.plan.cells.iter().flat_map(|cell| &cell.needs).collect();
@@ -105,6 +137,7 @@ fn offers(prepared: &Prepared) -> Vec<OfferRow> {
             ..row("zig", zig_path, host.zig.as_ref().map(|zig| zig.version.clone()))
         },
     ];
+    rows.extend(engine(prepared));
     if let Some(apt) = &host.apt {
         let in_sysroot = |need: &Need| need.supply.as_ref().is_some_and(|supply| supply.kind == SupplyKind::Sysroot);
         rows.push(OfferRow {

@@ -11,7 +11,7 @@ use crate::command::prepare::Project;
 use crate::files;
 use crate::host::{CacheDir, Stamp, this_program};
 use crate::learned;
-use crate::plan::{Setup, Status, ZigTool};
+use crate::plan::{CellPlan, Setup, Status, ZigTool};
 use crate::request::Selection;
 
 const ROOM: &str = "plans";
@@ -71,8 +71,10 @@ pub(super) fn recall(cache: &CacheDir, selection: &Selection, cwd: &Utf8Path) ->
 
 /// Keeps a project whose plan is settled: nothing is blocked and nothing is still to be brought.
 pub(super) fn remember(cache: &CacheDir, selection: &Selection, project: &Project) {
-    let settled = project.plan.cells.iter().all(|cell| cell.status == Status::Buildable && cell.provision.is_empty());
-    if !settled {
+    let settled = |cell: &CellPlan| cell.status == Status::Buildable && cell.provision.is_empty();
+    // No file tells that an engine's images are still there.
+    let in_image = project.plan.cells.iter().any(|cell| cell.image.is_some());
+    if in_image || !project.plan.cells.iter().all(settled) {
         return;
     }
     let files = read_files(project).into_iter().map(|path| (path.clone(), Stamp::of(&path))).collect();

@@ -4,8 +4,10 @@ mod build;
 mod cache;
 mod docs;
 mod doctor;
+mod images;
 mod init;
 mod kept;
+mod locked;
 mod prepare;
 mod supply;
 mod sysroots;
@@ -71,9 +73,12 @@ fn dispatch(command: Command, style: Style) -> Result<Exit, Failed> {
             Ok(build::build(&selection, &options, json, style)?)
         }
         Command::Plan(args) => {
-            let json = args.json;
-            let selection = args.validate()?;
-            Ok(build::plan(&selection, json, style)?)
+            let dockerfile = args.dockerfile;
+            let (selection, json) = args.validate()?;
+            Ok(match dockerfile {
+                true => build::dockerfiles(&selection, style)?,
+                false => build::plan(&selection, json, style)?,
+            })
         }
         Command::Why(args) => {
             let (subject, selection, json) = args.validate()?;
@@ -89,6 +94,7 @@ fn dispatch(command: Command, style: Style) -> Result<Exit, Failed> {
         Command::Schema(args) => Ok(docs::schema(args.kind)?),
         Command::Cache(command) => Ok(cache::cache(&command)?),
         Command::Supply(command) => supply::supply(command, style),
+        Command::Images(command) => images::commands::images(command, style),
         Command::Init(args) => Ok(init::init(args.manifest_path.as_deref())?),
         Command::Completions(args) => Ok(docs::completions(args.shell)?),
         Command::Man(args) => Ok(docs::man(&args.dir)?),

@@ -5,18 +5,19 @@ use std::collections::BTreeMap;
 use camino::Utf8Path;
 
 use crate::cli::SupplyCommand;
+use crate::command::locked::Locked;
 use crate::command::prepare::{Network, Prepared, find_workspace, prepare, run_id};
-use crate::command::sysroots::{Bringer, Locked};
+use crate::command::sysroots::Bringer;
 use crate::command::{current_dir, print_json, say};
 use crate::error::{Error, Exit, Result};
-use crate::host::{self, CacheDir};
+use crate::host::{self, CacheDir, Refused};
 use crate::interrupt::Interrupt;
-use crate::lock::LockedSysroot;
+use crate::lock::{self, LockedSysroot};
 use crate::provision::sysroot::{self, KeptSysroot, Limits, Sysroots};
 use crate::report::table::size_text;
 use crate::report::{ListedSysroot, Phase, Reporter, Style, SupplyReport};
 use crate::request::Selection;
-use crate::sysroot::{RefusedSysroot, SysrootKey};
+use crate::sysroot::SysrootKey;
 
 pub(super) fn supply(command: SupplyCommand, style: Style) -> std::result::Result<Exit, super::Failed> {
     match command {
@@ -84,7 +85,7 @@ fn update(selection: &Selection, style: Style) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
-fn refusal(name: &str, RefusedSysroot { reason, hint, .. }: RefusedSysroot) -> Error {
+fn refusal(name: &str, Refused { reason, hint, .. }: Refused) -> Error {
     let error = Error::work(format!("{name}: {reason}"));
     match hint {
         Some(hint) => error.hint(hint),
@@ -96,16 +97,10 @@ fn refusal(name: &str, RefusedSysroot { reason, hint, .. }: RefusedSysroot) -> E
 fn changes(new: &LockedSysroot, prepared: &Prepared) -> String {
     let count = new.packages.len();
     let Some(old) = prepared.locked.lock.get(&new.key) else { return format!("{count} packages locked") };
-    let versions: BTreeMap<&str, &str> = old.packages.iter().map(|p| (p.name.as_str(), p.version.as_str())).collect();
-    let changed: Vec<String> = new
-        .packages
-        .iter()
-        .filter_map(|package| match versions.get(package.name.as_str()) {
-            Some(version) if *version == package.version => None,
-            Some(version) => Some(format!("{} {version} → {}", package.name, package.version)),
-            None => Some(format!("{} {} is new", package.name, package.version)),
-        })
-        .collect();
+    fn versions(locked: &LockedSysroot) -> BTreeMap<&str, &str> {
+        locked.packages.iter().map(|package| (package.name.as_str(), package.version.as_str())).collect()
+    }
+    let changed = lock::changes(&versions(old), &versions(new));
     match changed.as_slice() {
         [] if new.digest() == old.digest() => format!("{count} packages, none changed"),
         [] => format!("{count} packages, rebuilt or fewer than before"),

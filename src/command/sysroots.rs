@@ -1,50 +1,17 @@
-//! A project's sysroots: what `Convoy.lock` holds, what is here of it, and bringing what a plan asks for.
+//! Bringing the sysroots that a plan asks for.
 
 use std::time::Instant;
 
-use camino::Utf8PathBuf;
-
 use crate::command::prepare::Prepared;
 use crate::error::{Error, Result};
-use crate::host::{AptFacts, CacheDir, HostFacts};
+use crate::host::{AptFacts, CacheDir, Refused};
 use crate::interrupt::Interrupt;
-use crate::lock::{ConvoyLock, LockedSysroot};
-use crate::provision::sysroot::{self, Limits, Progress, Sysroots};
+use crate::lock::LockedSysroot;
+use crate::provision::sysroot::{Limits, Progress, Sysroots};
 use crate::report::table::size_text;
 use crate::report::{Phase, Reporter};
 use crate::request::Selection;
-use crate::sysroot::{RefusedSysroot, SysrootPlan};
-
-/// The project's lock, and where it lies.
-#[derive(Clone, Debug)]
-pub(super) struct Locked {
-    pub path: Utf8PathBuf,
-    pub lock: ConvoyLock,
-    /// Whether the file is there.
-    pub exists: bool,
-}
-
-impl Locked {
-    /// What a file says; none of it where there is no file.
-    pub(super) fn read(path: Utf8PathBuf) -> Result<Self> {
-        let lock = ConvoyLock::read(&path)?;
-        Ok(Self { exists: lock.is_some(), lock: lock.unwrap_or_default(), path })
-    }
-
-    /// Tells the host's facts which locked sysroots are here, or could be unpacked without apt and network.
-    pub(super) fn look_up(&self, cache: &CacheDir, host: &mut HostFacts, reporter: &Reporter) {
-        let started = Instant::now();
-        for locked in self.lock.sysroots() {
-            let name = locked.key.to_string();
-            if let Some(sysroot) = sysroot::in_cache(cache, locked) {
-                host.sysroots.insert(name, sysroot);
-            } else if sysroot::is_fetched(cache, locked) {
-                host.fetched_sysroots.insert(name);
-            }
-        }
-        reporter.debug(Phase::Plan, "sysroots of Convoy.lock looked for").took(started.elapsed()).send();
-    }
-}
+use crate::sysroot::SysrootPlan;
 
 /// Who brings sysroots.
 pub(super) struct Bringer<'a> {
@@ -95,10 +62,10 @@ impl Bringer<'_> {
         &self,
         plan: &SysrootPlan,
         prepared: &Prepared,
-    ) -> Result<std::result::Result<LockedSysroot, RefusedSysroot>> {
+    ) -> Result<std::result::Result<LockedSysroot, Refused>> {
         let Some(apt) = &prepared.project.host.apt else {
             let reason = "this machine has no apt to resolve its packages with".to_owned();
-            return Ok(Err(RefusedSysroot { reason, hint: None, work: false }));
+            return Ok(Err(Refused { reason, hint: None, work: false }));
         };
         let mut plan = plan.clone();
         plan.packages.extend(prepared.locked.lock.get(&plan.key).into_iter().flat_map(|old| old.requested.clone()));
@@ -147,14 +114,7 @@ impl Bringer<'_> {
             return Ok(());
         }
         prepared.locked.lock.set(locked);
-        match prepared.locked.lock.write(&prepared.locked.path) {
-            Ok(_) => prepared.locked.exists = true,
-            Err(error) => {
-                let message =
-                    format!("Convoy.lock could not be written, so another build may take other packages: {error}");
-                self.reporter.warning(Phase::Provision, message).code("lock-not-written").send();
-            }
-        }
+        prepared.locked.write(self.reporter);
         Ok(())
     }
 
@@ -173,7 +133,7 @@ impl Bringer<'_> {
         Err(Error::usage(told).hint("run `cargo convoy supply update`, and commit Convoy.lock"))
     }
 
-    fn refuse(&self, name: &str, refused: RefusedSysroot, prepared: &mut Prepared) -> Result<()> {
+    fn refuse(&self, name: &str, refused: Refused, prepared: &mut Prepared) -> Result<()> {
         self.interrupt.check()?;
         self.reporter
             .warning(Phase::Provision, format!("the sysroot {name}: {}", refused.reason))

@@ -1,6 +1,7 @@
 //! `cargo convoy targets`: the catalog, and the routes possible on this machine.
 
 use crate::catalog::Catalog;
+use crate::command::prepare::engine_choice;
 use crate::command::{current_dir, print_json, say};
 use crate::config::TargetSettings;
 use crate::error::{Exit, Result};
@@ -15,6 +16,7 @@ pub(super) fn targets(json: bool, style: Style) -> Result<Exit> {
     let mut host = host::probe(&cwd, catalog, &CacheDir::find()?)?;
     let triples: Vec<&str> = catalog.targets.iter().map(|target| target.triple.as_str()).collect();
     host.user = host::user_tools(&cwd, &triples, &host.rustc.host)?;
+    host.engine = host::engine(engine_choice()?);
     let report = TargetsReport {
         schema: 1,
         kind: "targets".to_owned(),
@@ -64,6 +66,7 @@ fn row(triple: &str, catalog: &Catalog, host: &HostFacts) -> TargetRow {
         may_provision: true,
         settings: &TargetSettings::default(),
         offline: false,
+        in_image: false,
     };
     TargetRow {
         triple: triple.to_owned(),

@@ -2,11 +2,12 @@
 
 use crate::command::prepare::{Prepared, environment, look};
 use crate::command::print_json;
+use crate::container::Engine;
 use crate::error::{Error, Exit, Result};
 use crate::graph::{FeatureTables, Slice};
 use crate::needs::{self, Circumstances, Knowledge, Need, Side};
 use crate::plan::{self, CellPlan};
-use crate::remedy::{self, Chain, Remedy};
+use crate::remedy::{self, Chain, Remedy, RemedyKind};
 use crate::report::{Style, WhyCell, WhyNeed, WhyReport, WhyStep, advice};
 use crate::request::Selection;
 use crate::suggest::nearest;
@@ -145,6 +146,21 @@ impl<'a> Ways<'a> {
                     remedies.push(remedy);
                 }
             }
+        }
+        // Where the plan found that an engine would do, it says so.
+        let would_do = |hint: &String| {
+            let told = |cell: &&CellPlan| cell.hint.as_ref().is_some_and(|told| told.contains(hint.as_str()));
+            need.is_of_tools() && unmet.iter().any(told)
+        };
+        if let Engine::None { hint: Some(hint), .. } = &self.prepared.project.host.engine
+            && would_do(hint)
+        {
+            remedies.push(Remedy {
+                kind: RemedyKind::Container,
+                text: format!("let a container give it: {hint}"),
+                command: None,
+                then_needs: Vec::new(),
+            });
         }
         remedies
     }

@@ -1,12 +1,14 @@
 //! Reading `Convoy.toml` and the `metadata.convoy` tables of manifests.
 
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
 use camino::Utf8Path;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::config::{SupplySettings, TargetSettings, UserNeeds};
+use crate::config::container::one_source;
+use crate::config::{ContainerSettings, SupplySettings, TargetSettings, UserNeeds};
 use crate::error::{Error, Result};
 use crate::suggest::nearest;
 
@@ -19,6 +21,8 @@ pub struct ConfigFile {
     pub table: Table,
     /// Keys that mean nothing, each as a sentence.
     pub warnings: Vec<String>,
+    /// Whether it is written for cross, whose users have tables for targets that convoy need not know.
+    pub of_cross: bool,
 }
 
 /// The keys of a configuration file.
@@ -33,6 +37,11 @@ pub struct Table {
     pub target: Vec<(String, TargetSettings)>,
     pub needs: BTreeMap<String, UserNeeds>,
     pub supply: SupplySettings,
+    #[serde(deserialize_with = "one_source")]
+    pub container: ContainerSettings,
+    /// Whether std is built from source for every target; only a Cross.toml says this.
+    #[serde(skip)]
+    pub build_std: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -64,13 +73,33 @@ const KEYS: &[&str] = &[
     "mirrors",
     "snapshot",
     "keyring",
+    "container",
+    "engine",
+    "base",
+    "image",
+    "dockerfile",
+    "dockerfile-context",
+    "dockerfile-args",
+    "pre-build",
+    "pre-build-script",
+    "passthrough",
+    "volumes",
+    "network",
+    "memory",
+    "cpus",
+    "registry",
+    "toolchain",
 ];
 
 /// A map as a list, because the order of tables decides which one wins.
-fn in_order<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, TargetSettings)>, D::Error> {
-    struct Visitor;
-    impl<'de> serde::de::Visitor<'de> for Visitor {
-        type Value = Vec<(String, TargetSettings)>;
+pub(super) fn in_order<'de, D, T>(deserializer: D) -> Result<Vec<(String, T)>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Visitor<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Visitor<T> {
+        type Value = Vec<(String, T)>;
 
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             f.write_str("a table of targets")
@@ -84,19 +113,35 @@ fn in_order<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<(St
             Ok(list)
         }
     }
-    deserializer.deserialize_map(Visitor)
+    deserializer.deserialize_map(Visitor(PhantomData))
 }
 
 /// Reads `Convoy.toml` beside the workspace's manifest, if there is one.
 pub fn load(path: &Utf8Path) -> Result<Option<ConfigFile>> {
-    let text = match fs_err::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
+    let Some(text) = read(path)? else { return Ok(None) };
     let name = path.file_name().unwrap_or(path.as_str()).to_owned();
-    let (table, warnings) = parse::<Table>(&text, &name, "")?;
-    Ok(Some(ConfigFile { name, table, warnings }))
+    let (table, mut warnings) = parse::<Table>(&text, &name, "")?;
+    warnings.extend(misplaced(&table, &name, ""));
+    Ok(Some(ConfigFile { name, table, warnings, of_cross: false }))
+}
+
+/// The text of a file, if there is one.
+pub(super) fn read(path: &Utf8Path) -> Result<Option<String>> {
+    match fs_err::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Keys that mean something in another table only.
+fn misplaced(table: &Table, name: &str, scope: &str) -> Vec<String> {
+    let odd = table.target.iter().filter(|(_, settings)| settings.container.engine.is_some());
+    let key = |word: &str| format!("{scope}target.{word}.container.engine");
+    odd.map(|(word, _)| {
+        format!("{name}: key `{}` means nothing: one engine serves all targets; put it under [container]", key(word))
+    })
+    .collect()
 }
 
 /// Reads `[workspace.metadata.convoy]` and `[package.metadata.convoy]` of manifests, in order of rising weight.
@@ -130,11 +175,10 @@ pub fn metadata_files(manifests: &[&Utf8Path], workspace_root: &Utf8Path) -> Res
         for (section, Section { metadata }) in sections {
             let Some(table) = metadata.convoy else { continue };
             let prefix = format!("{section}.metadata.convoy");
-            files.push(ConfigFile {
-                name: format!("{shown} [{prefix}]"),
-                table,
-                warnings: warnings.iter().filter(|warning| warning.contains(&prefix)).cloned().collect(),
-            });
+            let own = warnings.iter().filter(|warning| warning.contains(&prefix)).cloned();
+            let warnings = own.chain(misplaced(&table, shown, &format!("{prefix}."))).collect();
+            let name = format!("{shown} [{prefix}]");
+            files.push(ConfigFile { name, table, warnings, of_cross: false });
         }
     }
     Ok(files)
@@ -142,20 +186,24 @@ pub fn metadata_files(manifests: &[&Utf8Path], workspace_root: &Utf8Path) -> Res
 
 /// Parses, and tells keys that mean nothing below `scope`.
 fn parse<T: DeserializeOwned>(text: &str, name: &str, scope: &str) -> Result<(T, Vec<String>)> {
-    let mut warnings = Vec::new();
-    let mut ignored = |path: serde_ignored::Path<'_>| {
-        let path = path.to_string();
-        if !scope.is_empty() && !path.contains(&format!("{scope}.")) {
-            return;
-        }
-        let key = path.rsplit('.').next().unwrap_or(&path);
+    let (value, unknown) = parse_with_unknown(text, name)?;
+    let own = unknown.iter().filter(|path| scope.is_empty() || path.contains(&format!("{scope}.")));
+    let warnings = own.map(|path| {
+        let key = path.rsplit('.').next().unwrap_or(path);
         let near = nearest(key, KEYS.iter().copied());
         let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-        warnings.push(format!("{name}: key `{path}` means nothing{near}"));
-    };
+        format!("{name}: key `{path}` means nothing{near}")
+    });
+    Ok((value, warnings.collect()))
+}
+
+/// Parses, and gives the keys that nothing was read from, with the tables that they stand in.
+pub(super) fn parse_with_unknown<T: DeserializeOwned>(text: &str, name: &str) -> Result<(T, Vec<String>)> {
+    let mut unknown = Vec::new();
+    let mut ignored = |path: serde_ignored::Path<'_>| unknown.push(path.to_string());
     let parsed = toml::Deserializer::parse(text).and_then(|de| serde_ignored::deserialize(de, &mut ignored));
     match parsed {
-        Ok(value) => Ok((value, warnings)),
+        Ok(value) => Ok((value, unknown)),
         Err(error) => {
             let place = error.span().map(|span| line_and_column(text, span.start));
             let place = place.map(|(line, column)| format!(":{line}:{column}")).unwrap_or_default();
@@ -187,6 +235,11 @@ mod tests {
             ("[target.'linux/arm64']\nglibc = '2'\n", "Convoy.toml:2:9"),
             ("[target.'linux/arm64']\nroutes = ['zug']\n", "unknown variant `zug`"),
             ("targets = [", "Convoy.toml:1:"),
+            ("[container]\nmemory = 'much'\n", "Convoy.toml:2:10: `much` is no amount of memory"),
+            ("[container]\ncpus = 1\nvolumes = [\n  'x/',\n  'y:z']\n", "Convoy.toml:3:11"),
+            ("[container]\nimage = 'a'\ndockerfile = 'b'\n", "Convoy.toml:1:1: `image` and `dockerfile` both say"),
+            ("\n[target.x.container]\nbase = 'a'\ndockerfile = 'b'\n", "Convoy.toml:2:1: `dockerfile` and `base`"),
+            ("[target.x]\ncontainer = { engine = 'lxc' }\n", "Convoy.toml:2:24: unknown variant `lxc`"),
         ] {
             let error = table(text).unwrap_err();
             assert!(error.to_string().contains(wants), "{text}: {error}");
@@ -206,8 +259,24 @@ mod tests {
     }
 
     #[test]
+    fn an_engine_is_for_all_targets() {
+        let (table, warnings) =
+            table("[container]\nengine = 'podman'\n[target.x.container]\nengine = 'docker'\n").unwrap();
+        assert_eq!(warnings, [""; 0]);
+        assert_eq!(
+            misplaced(&table, "Convoy.toml", ""),
+            [
+                "Convoy.toml: key `target.x.container.engine` means nothing: one engine serves all targets; put it under \
+              [container]"
+            ]
+        );
+    }
+
+    #[test]
     fn later_tables_win() {
-        let (table, _) = table("[target.a]\nglibc = '2.31'\nfeatures = ['x']\n[target.b]\nglibc = '2.36'\n").unwrap();
+        let text = "[target.a]\nglibc = '2.31'\nfeatures = ['x']\ncontainer.image = 'a'\n[target.b]\nglibc = '2.36'\n\
+            [container]\ndockerfile = 'b'\nnetwork = true\n";
+        let (table, _) = table(text).unwrap();
         let settings = crate::config::Settings {
             targets: crate::config::Valued { value: vec![], origin: crate::config::Origin::Default },
             dist_dir: crate::config::Valued { value: "d".into(), origin: crate::config::Origin::Default },
@@ -217,10 +286,15 @@ mod tests {
             ignore_needs: false,
             needs: table.needs,
             supply: table.supply,
+            container: table.container,
+            engine: crate::config::Valued { value: Default::default(), origin: crate::config::Origin::Default },
+            build_std: Some(true),
             tables: table.target,
         };
         let merged = settings.for_names(["b", "a"]);
         assert_eq!(merged.glibc.unwrap().to_string(), "2.36");
         assert_eq!(merged.features, ["x"]);
+        assert_eq!(merged.container.source(), crate::config::ImageSource::Named("a"));
+        assert_eq!((merged.container.network, merged.build_std), (Some(true), Some(true)));
     }
 }

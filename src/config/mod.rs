@@ -1,8 +1,12 @@
 //! Settings: command line > environment (`CONVOY_*`) > `Convoy.toml` > `[package.metadata.convoy]` >
-//! `[workspace.metadata.convoy]` > default; each value with its origin.
+//! `[workspace.metadata.convoy]` > `Cross.toml` > default; each value with its origin.
 
+mod container;
+mod cross;
 mod file;
+mod image;
 mod supply;
+mod volume;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,10 +16,13 @@ use serde::Deserialize;
 
 use crate::catalog::{Catalog, DEFAULT_MATRIX, Glibc};
 use crate::error::{Error, Result};
-use crate::request::{RouteKind, Selection};
+use crate::request::{EngineChoice, RouteKind, Selection};
 use crate::sysroot::Archive;
+pub use container::{ContainerSettings, ImageSource, PreBuild, ToolchainSource};
+pub use cross::{cross_deb_arch, cross_file, cross_variables, load_cross};
 pub use file::{ConfigFile, load, metadata_files};
 pub use supply::{SupplySettings, SupplySource};
+pub use volume::{Mount, Volume};
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +86,12 @@ pub struct Settings {
     pub needs: BTreeMap<String, UserNeeds>,
     /// `[supply]`: where libraries come from.
     pub supply: SupplySettings,
+    /// `[container]`: how containers are made; which engine makes them is settled in `engine`.
+    pub container: ContainerSettings,
+    /// The container engine.
+    pub engine: Valued<EngineChoice>,
+    /// Whether std is built from source, where a Cross.toml says it of every target.
+    pub build_std: Option<bool>,
     /// `[target."…"]` tables, in order of rising weight, by the word they are written under.
     pub tables: Vec<(String, TargetSettings)>,
 }
@@ -103,6 +116,9 @@ pub struct TargetSettings {
     pub build_std: Option<bool>,
     /// Where libraries come from.
     pub supply: SupplySettings,
+    /// How its container is made.
+    #[serde(deserialize_with = "container::one_source")]
+    pub container: ContainerSettings,
     /// Whether its mirrors are its own, and not those of `[supply]`.
     #[serde(skip)]
     pub own_archive: bool,
@@ -110,8 +126,8 @@ pub struct TargetSettings {
 
 impl TargetSettings {
     fn overlay(&mut self, over: &TargetSettings) {
-        let TargetSettings { routes, glibc, features, rustflags, env, cpu, build_std, supply, own_archive: _ } =
-            over.clone();
+        let over = over.clone();
+        let TargetSettings { routes, glibc, features, rustflags, env, cpu, build_std, supply, container, .. } = over;
         self.routes = routes.or(self.routes.take());
         self.glibc = glibc.or(self.glibc);
         self.cpu = cpu.or(self.cpu.take());
@@ -121,6 +137,14 @@ impl TargetSettings {
         self.env.extend(env);
         self.own_archive |= supply.mirrors.is_some();
         self.supply.overlay(supply);
+        self.container.overlay(container);
+    }
+
+    /// The same, its files taken from a folder.
+    fn in_dir(mut self, dir: &Utf8Path) -> Self {
+        self.supply = self.supply.in_dir(dir);
+        self.container = self.container.in_dir(dir);
+        self
     }
 }
 
@@ -135,6 +159,10 @@ pub struct Environment {
     pub profile: Option<String>,
     /// `CONVOY_PROVISION`: `auto` or `never`.
     pub provision: Option<String>,
+    /// `CONVOY_ENGINE`: `docker`, `podman`, `none` or `auto`.
+    pub engine: Option<String>,
+    /// `CROSS_CONFIG`: the file that cross reads in place of `Cross.toml`.
+    pub cross_config: Option<String>,
 }
 
 impl Environment {
@@ -146,6 +174,8 @@ impl Environment {
             dist_dir: read("CONVOY_DIST_DIR"),
             profile: read("CONVOY_PROFILE"),
             provision: read("CONVOY_PROVISION"),
+            engine: read("CONVOY_ENGINE"),
+            cross_config: read("CROSS_CONFIG"),
         }
     }
 }
@@ -200,6 +230,7 @@ pub fn settle(
             return Err(Error::usage(format!("CONVOY_PROVISION is `{other}`")).hint("use `auto` or `never`"));
         }
     };
+    let engine_variable = environment.engine.as_deref().map(engine_of).transpose()?;
     Ok(Settings {
         targets,
         dist_dir: pick(
@@ -230,14 +261,29 @@ pub fn settle(
             supply.overlay(file.table.supply.clone().in_dir(workspace_root));
             supply
         }),
+        container: files.iter().fold(ContainerSettings::default(), |mut container, file| {
+            container.overlay(file.table.container.clone().in_dir(workspace_root));
+            container
+        }),
+        engine: pick(
+            selection.engine,
+            engine_variable.map(|engine| ("CONVOY_ENGINE", engine)),
+            files,
+            |file| file.table.container.engine,
+            EngineChoice::default(),
+        ),
+        build_std: files.iter().rev().find_map(|file| file.table.build_std),
         tables: files
             .iter()
             .flat_map(|file| file.table.target.clone())
-            .map(|(word, mut table)| {
-                table.supply = table.supply.in_dir(workspace_root);
-                (word, table)
-            })
+            .map(|(word, table)| (word, table.in_dir(workspace_root)))
             .collect(),
+    })
+}
+
+fn engine_of(text: &str) -> Result<EngineChoice> {
+    EngineChoice::from_name(text).ok_or_else(|| {
+        Error::usage(format!("CONVOY_ENGINE is `{text}`")).hint("use `docker`, `podman`, `none` or `auto`")
     })
 }
 
@@ -245,7 +291,12 @@ impl Settings {
     /// What the tables say for a cell that goes by these names.
     pub fn for_names<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> TargetSettings {
         let names: Vec<&str> = names.into_iter().collect();
-        let mut merged = TargetSettings { supply: self.supply.clone(), ..TargetSettings::default() };
+        let mut merged = TargetSettings {
+            supply: self.supply.clone(),
+            container: self.container.clone(),
+            build_std: self.build_std,
+            ..TargetSettings::default()
+        };
         for (word, table) in &self.tables {
             if names.contains(&word.as_str()) {
                 merged.overlay(table);
@@ -260,6 +311,12 @@ impl Settings {
         self.for_names(triple.into_iter().chain(platform)).supply.archive()
     }
 
+    /// The files that images are made from.
+    pub fn container_files(&self) -> impl Iterator<Item = &Utf8Path> {
+        let tables = self.tables.iter().map(|(_, table)| &table.container);
+        std::iter::once(&self.container).chain(tables).flat_map(ContainerSettings::files)
+    }
+
     /// Each value's origin, for `plan -v`.
     pub fn origins(&self) -> Vec<(String, String, String)> {
         let mut rows = vec![
@@ -271,9 +328,17 @@ impl Settings {
                 if self.provision.value { "auto" } else { "never" }.to_owned(),
                 self.provision.origin.to_string(),
             ),
+            ("engine".to_owned(), self.engine.value.to_string(), self.engine.origin.to_string()),
         ];
         if self.supply != SupplySettings::default() {
             rows.push(("supply".to_owned(), self.supply.said().join("; "), "configuration".to_owned()));
+        }
+        let container = self.container.said();
+        if !container.is_empty() {
+            rows.push(("container".to_owned(), container.join("; "), "configuration".to_owned()));
+        }
+        if let Some(build_std) = self.build_std {
+            rows.push(("build-std".to_owned(), build_std.to_string(), "configuration".to_owned()));
         }
         for (word, table) in &self.tables {
             let mut said = Vec::new();
@@ -293,6 +358,7 @@ impl Settings {
             // Values may be secrets.
             said.extend(table.env.keys().map(|name| format!("env {name}")));
             said.extend(table.supply.said().into_iter().map(|said| format!("supply.{said}")));
+            said.extend(table.container.said().into_iter().map(|said| format!("container.{said}")));
             rows.push((format!("target.{word}"), said.join("; "), "configuration".to_owned()));
         }
         rows

@@ -97,7 +97,7 @@ impl SupplySettings {
 }
 
 /// apt would take a name that begins with `-` for an option, and `name=version` or `name/suite` for a choice of its own.
-fn packages<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+pub(super) fn packages<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let names = Vec::<String>::deserialize(deserializer)?;
     let right = |name: &String| {
         let rest = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c);

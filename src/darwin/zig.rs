@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
+use crate::shell::quote;
 
 /// A program that uses libc++, so that zig builds its own copy.
 const USES_LIBCXX: &str = "#include <iostream>\nint main() { std::cout << 1; }\n";
@@ -37,7 +38,7 @@ pub fn compiler_script(zig: &Utf8Path, language: Language, target: &str) -> Stri
         Language::C => "cc",
         Language::Cxx => "c++",
     };
-    let zig = shell_quote(zig.as_str());
+    let zig = quote(zig.as_str());
     format!(
         r#"#!/bin/sh
 # Written by cargo-convoy: {driver} for {target}.
@@ -62,11 +63,7 @@ exec {zig} {driver} -target {target} -fno-sanitize=undefined "$@"
 /// The text of an archiver script (`AR_<target>`, `RANLIB_<target>`): a host's own `ar` writes no index of Mach-O
 /// objects.
 pub fn archiver_script(zig: &Utf8Path, tool: &str) -> String {
-    format!("#!/bin/sh\n# Written by cargo-convoy.\nexec {} {tool} \"$@\"\n", shell_quote(zig.as_str()))
-}
-
-fn shell_quote(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
+    format!("#!/bin/sh\n# Written by cargo-convoy.\nexec {} {tool} \"$@\"\n", quote(zig.as_str()))
 }
 
 /// Brings zig's libc++ for `target` (see [`zig_target`]) to the folder `dest`, unless it is there: `libc++.a`, which

@@ -22,8 +22,21 @@ pub struct Cause {
     pub message: String,
     /// What to do about it.
     pub hint: String,
-    /// Whether every route would fail alike.
-    pub every_route: bool,
+    /// Who would fail alike.
+    pub scope: Scope,
+}
+
+/// Who fails for a cause.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// The route that was tried.
+    #[default]
+    Route,
+    /// Every route by this machine's own tools: a container has others.
+    Machine,
+    /// Every route.
+    All,
 }
 
 #[derive(Debug, Deserialize)]
@@ -40,7 +53,7 @@ struct Row {
     says: String,
     hint: String,
     #[serde(default)]
-    every_route: bool,
+    fails: Scope,
 }
 
 static ROWS: LazyLock<Vec<(Row, Regex)>> = LazyLock::new(|| {
@@ -67,7 +80,7 @@ pub fn cause(kind: &str, text: &str) -> Option<Cause> {
     // Something that no tool is to blame for fails on every route.
     let more = found.iter().any(Option::is_none);
     let (_, cause) = found.into_iter().flatten().next()?;
-    Some(Cause { every_route: cause.every_route || more, ..cause })
+    Some(Cause { scope: if more { Scope::All } else { cause.scope }, ..cause })
 }
 
 /// gcc quotes as the locale has it.
@@ -80,14 +93,20 @@ fn find(text: &str, who: &str) -> Option<(usize, Cause)> {
     ROWS.iter().enumerate().find_map(|(number, (row, regex))| {
         let found = regex.captures(text)?;
         let what = found.name("what").map_or("", |what| what.as_str());
-        // What build scripts are known to start is the machine's own, and no route brings it. Build scripts themselves
-        // are linked for this machine.
-        let own = row.code == "tool-missing" && tools::tool(what).is_some() || who.ends_with("(build script)");
+        // What build scripts are known to start is the machine's own, and images have most of it. Build scripts
+        // themselves are linked for this machine.
+        let tool = tools::tool(what).filter(|_| row.code == "tool-missing");
+        let scope = match tool {
+            Some(tool) if tool.is_in_images() => Scope::Machine,
+            Some(_) => Scope::All,
+            None if who.ends_with("(build script)") => row.fails.max(Scope::Machine),
+            None => row.fails,
+        };
         let cause = Cause {
             code: row.code.clone(),
             message: format!("{who}: {}", row.says.replace("{what}", what)),
             hint: row.hint.replace("{what}", what),
-            every_route: row.every_route || own,
+            scope,
         };
         Some((number, cause))
     })
@@ -182,8 +201,12 @@ mod tests {
         for (name, text) in logs() {
             match cause(kind(&text), &text) {
                 None => writeln!(told, "{name}: none\n").unwrap(),
-                Some(Cause { code, message, hint, every_route }) => {
-                    let scope = if every_route { " (every route)" } else { "" };
+                Some(Cause { code, message, hint, scope }) => {
+                    let scope = match scope {
+                        Scope::Route => "",
+                        Scope::Machine => " (every route of this machine)",
+                        Scope::All => " (every route)",
+                    };
                     writeln!(told, "{name}: {code}{scope}\n  {message}\n  hint: {hint}\n").unwrap();
                 }
             }
@@ -242,16 +265,16 @@ mod tests {
         let cause = |text: &str| cause(BUILD_SCRIPT_FAILED, text).unwrap();
         let alone = cause(&header);
         assert_eq!(alone.message, "crate `b-sys` 1.0.0: the C compiler finds no header `x.h`");
-        assert!(!alone.every_route);
+        assert_eq!(alone.scope, Scope::Route);
         let both = cause(&(own + &header));
         assert_eq!(both.message, alone.message);
-        assert!(both.every_route, "`a` fails whatever the route");
+        assert_eq!(both.scope, Scope::All, "`a` fails whatever the route");
     }
 
     #[test]
-    fn what_links_a_build_script_is_no_matter_of_the_route() {
+    fn what_links_a_build_script_is_a_matter_of_this_machine() {
         let text = "error: linking with `cc` failed: exit status: 1\n  = note: ld: cannot find -lfoo\n\n\
                     error: could not compile `a` (build script) due to 1 previous error\n";
-        assert!(cause(LINK_FAILED, text).unwrap().every_route);
+        assert_eq!(cause(LINK_FAILED, text).unwrap().scope, Scope::Machine);
     }
 }

@@ -54,7 +54,7 @@ fn look(apt_get: Utf8PathBuf) -> Option<(Vec<Utf8PathBuf>, AptFacts)> {
     // Another distribution's archive is not Debian's, whatever its sources are called.
     let mirror = (distribution == "debian").then(|| mirror(&apt_get, &folders)).flatten();
     let keyring = Some(Utf8PathBuf::from(KEYRING)).filter(|keyring| keyring.is_file());
-    Some((places, AptFacts { apt_get, helper, distribution, mirror, keyring }))
+    Some((places, AptFacts { apt_get, helper, distribution, mirror, keyring, through: Vec::new() }))
 }
 
 /// The `ID` of os-release.

@@ -4,6 +4,7 @@
 mod apt;
 mod ask;
 mod cache;
+mod engine;
 mod libraries;
 mod probe;
 mod stamp;
@@ -17,14 +18,16 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Glibc;
-use crate::sysroot::{RefusedSysroot, Sysroot};
+use crate::container::{Engine, ImageFacts};
+use crate::sysroot::Sysroot;
 pub use apt::apt;
 pub use cache::CacheDir;
+pub use engine::{engine, own_images};
 pub use libraries::find_libraries;
 pub use probe::{foreign_gcc, probe, rustc_targets};
 pub use stamp::{Stamp, this_program};
 pub use tools::{cargo_command, on_path, rust_command};
-pub use user::{UserFlags, user_flags, user_tools};
+pub use user::{UserFlags, build_jobs, user_flags, user_tools};
 
 /// What this machine offers.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
@@ -82,7 +85,25 @@ pub struct HostFacts {
     pub fetched_sysroots: BTreeSet<String>,
     /// Sysroots that were tried in this run and could not be brought.
     #[serde(default)]
-    pub refused_sysroots: BTreeMap<String, RefusedSysroot>,
+    pub refused_sysroots: BTreeMap<String, Refused>,
+    /// cross.
+    #[serde(default)]
+    pub cross: Option<CrossFacts>,
+    /// The container engine.
+    #[serde(default)]
+    pub engine: Engine,
+    /// What images of the user's own hold, by their names.
+    #[serde(default)]
+    pub image_facts: BTreeMap<String, ImageFacts>,
+    /// Images that were tried in this run and could not be had, by their names, with the reason.
+    #[serde(default)]
+    pub refused_images: BTreeMap<String, Refused>,
+    /// The user's own Dockerfiles and scripts for images, with what is in them.
+    #[serde(default)]
+    pub image_files: BTreeMap<Utf8PathBuf, String>,
+    /// The folder of libclang's own headers, where that is known without a look beside it.
+    #[serde(default)]
+    pub libclang_headers: Option<Utf8PathBuf>,
     /// The environment variables that conditions of needs look at.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
@@ -118,6 +139,9 @@ pub struct AptFacts {
     pub mirror: Option<String>,
     /// Debian's own keyring, where it is installed.
     pub keyring: Option<Utf8PathBuf>,
+    /// The words that start a program of the image that this apt is in; none for this machine's own.
+    #[serde(default)]
+    pub through: Vec<String>,
 }
 
 /// A library for one triple.
@@ -169,6 +193,26 @@ pub struct ZigFacts {
     pub version: String,
 }
 
+/// Why a sysroot or an image could not be brought in this run.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Refused {
+    /// What happened.
+    pub reason: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Whether it was chosen already (locked) and only could not be had: convoy's own work failed.
+    pub work: bool,
+}
+
+/// `cross` on this machine.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct CrossFacts {
+    /// Its program.
+    pub program: Utf8PathBuf,
+    /// The version under which the active toolchain is installed too; none where it is not.
+    pub toolchain: Option<String>,
+}
+
 /// A cross gcc.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 pub struct GccFacts {
@@ -187,6 +231,9 @@ pub struct GccFacts {
     /// Its static libstdc++.
     #[serde(default)]
     pub static_cxx: Option<Utf8PathBuf>,
+    /// The folder of its own headers, where that is known without asking it.
+    #[serde(default)]
+    pub headers: Option<Utf8PathBuf>,
     /// Why it does not serve its target, where a trial failed.
     #[serde(default)]
     pub fault: Option<String>,

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::ask::output;
 use super::trial::{self, Language};
 use crate::catalog::{Catalog, Glibc, Target, tools};
+use crate::container::Engine;
 use crate::error::{Error, Result};
-use crate::host::{CacheDir, GccFacts, HostFacts, Rustc, Stamp, System, ZigFacts, on_path, rust_command};
+use crate::host::{CacheDir, CrossFacts, GccFacts, HostFacts, Rustc, Stamp, System, ZigFacts, on_path, rust_command};
 use crate::needs::Table;
 use crate::provision::zig as pinned;
 
@@ -59,6 +60,12 @@ pub fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Result<Host
         sysroots: BTreeMap::new(),
         fetched_sysroots: BTreeSet::new(),
         refused_sysroots: BTreeMap::new(),
+        cross: cross(&rustc),
+        engine: Engine::Unasked,
+        image_facts: BTreeMap::new(),
+        refused_images: BTreeMap::new(),
+        image_files: BTreeMap::new(),
+        libclang_headers: None,
         env: Table::embedded()
             .variables
             .iter()
@@ -74,6 +81,17 @@ pub fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Result<Host
     };
     memory.close(cache);
     Ok(facts)
+}
+
+/// cross, and the name that keeps it from updating the toolchain.
+fn cross(rustc: &Rustc) -> Option<CrossFacts> {
+    let program = on_path("cross")?;
+    let version = rustc.version.split(' ').next()?.to_owned();
+    let named = rustc.sysroot.parent()?.join(format!("{version}-{}", rustc.host));
+    // rustup's folder may hold it as a link to the channel's.
+    let same =
+        named.canonicalize_utf8().ok().filter(|named| rustc.sysroot.canonicalize_utf8().is_ok_and(|s| s == *named));
+    Some(CrossFacts { program, toolchain: same.map(|_| version) })
 }
 
 /// Whose package manager this machine has: its release file says.
@@ -254,6 +272,7 @@ fn gcc(prefix: &str, target: Option<&Target>, memory: &Memory) -> Option<GccFact
         version,
         glibc,
         static_cxx,
+        headers: None,
         fault,
         cc,
     })

@@ -57,6 +57,12 @@ pub fn user_tools(dir: &Utf8Path, triples: &[&str], host: &str) -> Result<BTreeM
     Ok(all)
 }
 
+/// The number of jobs that cargo's configuration names for builds in a folder; none also where it cannot be read, which
+/// cargo will say.
+pub fn build_jobs(dir: &Utf8Path, host: &str) -> Option<i32> {
+    cargo_config(dir, host).ok()?.build.jobs
+}
+
 /// rustc flags of the user that cargo would drop once convoy sets `target.<triple>.rustflags`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct UserFlags {

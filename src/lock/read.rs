@@ -1,13 +1,13 @@
 //! The text of a lock → the lock. Nothing of it is taken on trust: paths become files and addresses, digests become
 //! names in the cache.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use camino::{Utf8Component, Utf8PathBuf};
 use serde::{Deserialize, Deserializer, de};
 
-use super::{ConvoyLock, LockedPackage, LockedSysroot, VERSION, damaged};
+use super::{ConvoyLock, LockedImage, LockedPackage, LockedSysroot, VERSION, VERSION_WITHOUT_IMAGES, damaged};
 use crate::error::{Error, Result};
 use crate::sysroot::SysrootKey;
 
@@ -19,7 +19,7 @@ pub(super) fn parse(text: &str, name: &str) -> Result<ConvoyLock> {
     let refused = |error: toml::de::Error| damaged(format!("{}: {}", at(error.span()), error.message()));
     // Another version may have any other form, so it is looked at before all else.
     let Versioned { version } = toml::from_str(text).map_err(refused)?;
-    if version != i64::from(VERSION) {
+    if ![VERSION, VERSION_WITHOUT_IMAGES].map(i64::from).contains(&version) {
         let newer = version > i64::from(VERSION);
         let error = Error::usage(format!("{name} has version {version}; this convoy knows version {VERSION}"));
         return Err(if newer {
@@ -38,7 +38,36 @@ pub(super) fn parse(text: &str, name: &str) -> Result<ConvoyLock> {
         }
         lock.set(locked);
     }
+    for raw in file.image {
+        let span = raw.span();
+        let locked = image(raw.into_inner()).map_err(|message| damaged(format!("{}: {message}", at(Some(span)))))?;
+        if lock.same_image(&locked).is_some() {
+            return Err(damaged(format!("{name}: one image stands in it twice")));
+        }
+        lock.set_image(locked);
+    }
     Ok(lock)
+}
+
+fn image(raw: Image) -> Result<LockedImage, String> {
+    match raw {
+        Image { base: Some(base), recipe: Some(recipe), packages: Some(packages), name: None, digest: None } => {
+            if let Some(name) = packages.keys().find(|name| !is_word(name)) {
+                return Err(format!("`{name}` is no name of Debian's"));
+            }
+            if !is_digest(&recipe) {
+                return Err(format!("`{recipe}` is no SHA-256 in 64 lowercase hexadecimal digits"));
+            }
+            Ok(LockedImage::Composed { base, recipe, packages })
+        }
+        Image { base: None, recipe: None, packages: None, name: Some(name), digest: Some(digest) } => {
+            if !digest.strip_prefix("sha256:").is_some_and(is_digest) {
+                return Err(format!("`{digest}` is no digest of a registry's"));
+            }
+            Ok(LockedImage::Named { name, digest })
+        }
+        _ => Err("an image has `base`, `recipe` and `packages`, or `name` and `digest`".to_owned()),
+    }
 }
 
 fn sysroot(raw: Sysroot) -> Result<LockedSysroot, String> {
@@ -72,6 +101,18 @@ struct File {
     _version: i64,
     #[serde(default)]
     sysroot: Vec<toml::Spanned<Sysroot>>,
+    #[serde(default)]
+    image: Vec<toml::Spanned<Image>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Image {
+    base: Option<String>,
+    recipe: Option<String>,
+    packages: Option<BTreeMap<String, String>>,
+    name: Option<String>,
+    digest: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -37,6 +37,69 @@ fn the_file_is_sorted_and_reads_back_as_it_was() {
     assert_eq!(ConvoyLock::parse(&empty, "Convoy.lock").unwrap(), ConvoyLock::default());
 }
 
+fn images() -> [LockedImage; 2] {
+    let packages = [("g++", "4:12.2.0-3"), ("cmake", "3.25.1-1")];
+    [
+        LockedImage::Named { name: "r.example/team/tools:1".to_owned(), digest: format!("sha256:{}", "d".repeat(64)) },
+        LockedImage::Composed {
+            base: "debian:bookworm-slim".to_owned(),
+            recipe: "c".repeat(64),
+            packages: packages.map(|(name, version)| (name.to_owned(), version.to_owned())).into(),
+        },
+    ]
+}
+
+#[test]
+fn images_are_known_by_their_packages_or_by_a_digest() {
+    let mut lock = ConvoyLock::default();
+    lock.set(sysroot(None));
+    let without = lock.text().unwrap();
+    images().into_iter().for_each(|image| lock.set_image(image));
+    let text = lock.text().unwrap();
+    insta::assert_snapshot!(text);
+    assert_eq!(ConvoyLock::parse(&text, FILE_NAME).unwrap(), lock);
+    // Only whoever has images needs a convoy that knows of them.
+    assert!(without.contains("\nversion = 1\n") && text.contains("\nversion = 2\n"));
+    let [named, composed] = images();
+    assert_eq!(lock.composed(&"c".repeat(64)), Some(&composed));
+    assert_eq!(lock.digest_of("r.example/team/tools:1"), Some(format!("sha256:{}", "d".repeat(64)).as_str()));
+    assert_eq!((lock.composed("r.example/team/tools:1"), lock.digest_of("other")), (None, None));
+    lock.set_image(composed);
+    assert_eq!(lock.images().len(), 2);
+
+    let mut told = String::new();
+    for (from, to) in [
+        ("recipe = \"c", "recipe = \"C"),
+        ("sha256:d", "md5:d"),
+        ("cmake = ", "\"../cmake\" = "),
+        ("name = ", "id = "),
+        ("name = \"r.example/team/tools:1\"\n", ""),
+        ("[[image]]\nname", "[[image]]\nbase = \"x\"\nname"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let error = ConvoyLock::parse(&text.replacen(from, to, 1), FILE_NAME).unwrap_err();
+        told.push_str(&format!("{error}\n"));
+    }
+    let twice = format!("{text}[[image]]{}", text.rsplit("[[image]]").next().unwrap());
+    told.push_str(&format!("{}\n", ConvoyLock::parse(&twice, FILE_NAME).unwrap_err()));
+    insta::assert_snapshot!("images_that_are_refused", told);
+    assert_eq!(named.changes(&named), [""; 0]);
+}
+
+#[test]
+fn what_changed_of_an_image_is_said() {
+    let [named, composed] = images();
+    let LockedImage::Composed { base, recipe, mut packages } = composed.clone() else { panic!() };
+    packages.insert("g++".to_owned(), "4:12.2.0-4".to_owned());
+    packages.insert("nasm".to_owned(), "2.16.01-1".to_owned());
+    packages.remove("cmake");
+    let newer = LockedImage::Composed { base, recipe, packages };
+    let changes = ["g++ 4:12.2.0-3 → 4:12.2.0-4", "nasm 2.16.01-1 is new", "cmake is gone"];
+    assert_eq!(newer.changes(&composed), changes);
+    let other = LockedImage::Named { name: "x".to_owned(), digest: "sha256:e".to_owned() };
+    assert!(other.changes(&named)[0].ends_with("d → sha256:e"));
+}
+
 #[test]
 fn it_is_written_only_when_it_changes() {
     let dir = tempfile::tempdir().unwrap();
@@ -76,7 +139,7 @@ fn what_is_no_lock_is_refused_with_its_place() {
     let digest = package("x", 'a').sha256;
     let mut told = String::new();
     for (from, to) in [
-        ("version = 1\n", "version = 2\n"),
+        ("version = 1\n", "version = 3\n"),
         ("version = 1\n", "version = 0\n"),
         ("version = 1\n", "version = \"one\"\n"),
         ("version = 1\n", ""),

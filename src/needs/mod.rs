@@ -51,6 +51,11 @@ impl Need {
     pub fn blocks(&self) -> bool {
         self.confidence != Confidence::Unknown
     }
+
+    /// Whether programs meet it, which an image may have as well as this machine.
+    pub fn is_of_tools(&self) -> bool {
+        matches!(self.kind, NeedKind::Tool | NeedKind::CCompiler | NeedKind::CxxCompiler | NeedKind::HostLinker)
+    }
 }
 
 /// A kind of need.

@@ -11,7 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, Glibc};
-use crate::config::{Settings, TargetSettings};
+use crate::config::{ContainerSettings, Settings, TargetSettings};
+use crate::container::{self, Engine, ImagePlan};
 use crate::host::HostFacts;
 use crate::needs::{Need, NeedKind};
 use crate::sysroot::{SysrootKey, SysrootPlan};
@@ -65,6 +66,8 @@ pub enum ProvisionKind {
     RustSrc,
     /// zig, from the Python package.
     Zig,
+    /// An image with tools. Its apt may have to bring the sysroots.
+    Image,
     /// A target's own Debian packages, unpacked.
     Sysroot,
 }
@@ -108,6 +111,16 @@ pub struct CellPlan {
     pub provision: Vec<Provision>,
     /// The sysroot that its libraries come from.
     pub sysroot: Option<SysrootKey>,
+    /// The image that it is built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImagePlan>,
+    /// The route inside of the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inner_route: Option<RouteKind>,
+    /// How its container is made and confined.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub container: ContainerSettings,
     /// The lane that builds it; none when blocked.
     pub lane: Option<String>,
     /// What to do about a block, or worth knowing.
@@ -131,6 +144,9 @@ pub struct Lane {
     pub route: String,
     /// The ids of its cells.
     pub cells: Vec<String>,
+    /// The image that it runs in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// Features added by configuration for the cells of this lane.
     #[serde(skip)]
     #[schemars(skip)]
@@ -195,10 +211,18 @@ pub fn plan(cells: Vec<CellInput>, host: &HostFacts, settings: &Settings, catalo
         planned.push(cell);
         placements.push(placement);
     }
+    share_images(&mut planned, host);
+    for (cell, placement) in planned.iter().zip(&mut placements) {
+        if let Some(placement) = placement {
+            placement.image = cell.image.as_ref().map(|image| (image.reference.clone(), cell.container.clone()));
+        }
+    }
     let lanes = assign_lanes(&mut planned, placements);
     let needs_host_zig = !host.links_itself()
         && planned.iter().any(|cell| {
-            cell.status == Status::Buildable && cell.needs.iter().any(|need| need.kind == NeedKind::HostLinker)
+            cell.status == Status::Buildable
+                && cell.image.is_none()
+                && cell.needs.iter().any(|need| need.kind == NeedKind::HostLinker)
         });
     Plan {
         schema: 1,
@@ -210,12 +234,27 @@ pub fn plan(cells: Vec<CellInput>, host: &HostFacts, settings: &Settings, catalo
     }
 }
 
+/// One image for all cells that can share one.
+fn share_images(cells: &mut [CellPlan], host: &HostFacts) {
+    let Engine::Found(engine) = &host.engine else { return };
+    let mut images: Vec<&mut ImagePlan> = cells.iter_mut().filter_map(|cell| cell.image.as_mut()).collect();
+    container::unify(&mut images, &engine.images);
+    for cell in cells {
+        let Some(image) = cell.image.as_ref().filter(|image| image.recipe().is_some()) else { continue };
+        cell.provision.retain(|provision| provision.kind != ProvisionKind::Image || !image.present);
+        for provision in cell.provision.iter_mut().filter(|provision| provision.kind == ProvisionKind::Image) {
+            provision.name.clone_from(&image.reference);
+        }
+    }
+}
+
 /// What decides which lane a cell may share.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Placement {
     features: Vec<String>,
     env: BTreeMap<String, String>,
     build_std: bool,
+    image: Option<(String, ContainerSettings)>,
     /// Its linker would also serve build scripts and proc-macros.
     alone: bool,
 }
@@ -244,14 +283,17 @@ fn plan_cell(
         settings: &own,
         may_provision: settings.provision.value,
         offline: settings.offline,
+        in_image: false,
     };
     let order = routes.unwrap_or_else(|| route::default_order(&cell, host));
+    let own_tools = order.iter().any(|kind| !matches!(kind, RouteKind::Container | RouteKind::Cross));
     let mut rejected = Vec::new();
     let mut hints: Vec<String> = Vec::new();
     let mut taken = None;
     let mut last_resort = None;
-    let mut passed_over = String::new();
+    let mut passed_over: Vec<(&str, Vec<&str>)> = Vec::new();
     let mut broken = false;
+    let mut no_container = None;
     for kind in order {
         match route::offer(kind, &situation) {
             Ok(offer) => {
@@ -261,32 +303,61 @@ fn plan_cell(
                 };
                 let reason = format!("failed here before: {cause}; `--route {}={kind}` tries it again", cell.id);
                 rejected.push(Rejected { route: kind, reason });
-                passed_over += &format!("; {kind} failed here before ({cause})");
+                match passed_over.iter_mut().find(|(known, _)| known == cause) {
+                    Some((_, routes)) => routes.push(kind.name()),
+                    None => passed_over.push((cause, vec![kind.name()])),
+                }
                 last_resort.get_or_insert((kind, offer));
             }
-            Err(Refusal { reason, hint, broken: refused }) => {
-                broken |= refused;
-                rejected.push(Rejected { route: kind, reason });
-                hints.extend(hint);
+            Err(refusal) => {
+                broken |= refusal.broken;
+                rejected.push(Rejected { route: kind, reason: refusal.reason.clone() });
+                match kind {
+                    RouteKind::Container => no_container = Some(refusal),
+                    _ => hints.extend(refusal.hint),
+                }
             }
         }
     }
     match (&mut taken, last_resort) {
-        (Some((_, offer)), _) => offer.because += &passed_over,
+        (Some((RouteKind::Container, offer)), _) if passed_over.is_empty() => {
+            if let Some(lack) = lack(&rejected, offer.inner, &situation) {
+                offer.because = format!("{lack}; {}", offer.because);
+            }
+        }
+        (Some((_, offer)), _) => {
+            for (cause, routes) in &passed_over {
+                offer.because += &format!("; {} failed here before ({cause})", routes.join(" and "));
+            }
+        }
         (None, Some((kind, mut offer))) => {
             rejected.retain(|rejected| rejected.route != kind);
             let cause = failed.get(&kind).map(String::as_str).unwrap_or_default();
             offer.because += &format!("; it failed here before ({cause}), and no other route is left");
+            let engine = no_container.take().filter(|_| route::may_be_in_container(&situation));
+            offer.hint = offer.hint.or(engine.and_then(|no| no.hint));
             taken = Some((kind, offer));
         }
         (None, None) => {}
     }
     let Some((kind, offer)) = taken else {
-        let common = route::common_refusal(&situation);
-        let because = blocked_because(&rejected, common.as_ref());
+        let no_container = no_container.filter(|_| route::may_be_in_container(&situation));
+        // Where no tool of this machine may be taken, it does not matter what it lacks.
+        let common = route::common_refusal(&situation, supply::NO_ROUTE).filter(|_| own_tools);
+        let mut because = blocked_because(&rejected, common.as_ref());
         if let Some(common) = common {
             // What a route lacks besides is of no use before this is mended.
             hints = common.hint.into_iter().collect();
+            if let Some(Refusal { reason, .. }) = no_container.as_ref().filter(|no| no.reason != common.reason) {
+                because += &format!("; and no container serves: {reason}");
+            }
+        }
+        if let Some(hint) = no_container.and_then(|no| no.hint) {
+            // All that a container does not lack it gives.
+            if let Engine::Found(_) = host.engine {
+                hints.clear();
+            }
+            hints.push(hint);
         }
         let mut seen = BTreeSet::new();
         hints.retain(|hint| seen.insert(hint.clone()));
@@ -303,6 +374,9 @@ fn plan_cell(
             needs,
             provision: Vec::new(),
             sysroot: None,
+            image: None,
+            inner_route: None,
+            container: ContainerSettings::default(),
             lane: None,
             hint: (!hints.is_empty()).then(|| hints.join("; or ")),
             broken,
@@ -312,8 +386,10 @@ fn plan_cell(
         return (blocked, None, None);
     };
     cell.floor = offer.floor.or(cell.floor);
+    let inside = offer.image.as_ref().map(|image| container::inside(host, image));
+    let inside = inside.as_ref().unwrap_or(host);
     for need in needs.iter_mut().filter(|need| supply::is_supplied(need.kind)) {
-        need.supply = supply::find(need, &cell, kind, host, offer.sysroot.as_ref());
+        need.supply = supply::find(need, &cell, offer.inner.unwrap_or(kind), inside, offer.sysroot.as_ref());
     }
     let sysroot = offer.sysroot.map(|sysroot| sysroot.plan);
     let mut setup = offer.setup;
@@ -325,7 +401,12 @@ fn plan_cell(
         features: own.features.clone(),
         env: own.env.clone(),
         build_std: offer.build_std,
-        alone: cell.target == host.rustc.host && (kind != RouteKind::Host || sysroot.is_some()),
+        image: None,
+        // In an image build scripts find no libraries of its own release that another one's could be taken for.
+        alone: kind == RouteKind::Cross
+            || cell.target == host.rustc.host
+                && offer.image.is_none()
+                && (kind != RouteKind::Host || sysroot.is_some()),
     };
     let planned = CellPlan {
         status: Status::Buildable,
@@ -335,6 +416,9 @@ fn plan_cell(
         needs,
         provision: offer.provision,
         sysroot: sysroot.as_ref().map(|sysroot| sysroot.key.clone()),
+        image: offer.image,
+        inner_route: offer.inner,
+        container: own.container.clone(),
         lane: None,
         hint: offer.hint,
         broken: false,
@@ -342,6 +426,16 @@ fn plan_cell(
         cell,
     };
     (planned, Some(placement), sysroot)
+}
+
+/// What this machine lacks for a cell that is built in a container: what no route can do without, else what the route that
+/// builds inside of it lacks outside. None where a container is asked for.
+fn lack(rejected: &[Rejected], inner: Option<RouteKind>, situation: &route::Situation<'_>) -> Option<String> {
+    let last = rejected.last()?;
+    let same = rejected.iter().find(|rejected| Some(rejected.route) == inner);
+    // A container can, after all.
+    let common = route::common_refusal(situation, "").map(|common| common.reason);
+    common.or_else(|| Some(same.unwrap_or(last).reason.clone()))
 }
 
 /// One sentence that names the cause: what no route can do without, else what the routes lack.
@@ -379,13 +473,21 @@ fn assign_lanes(cells: &mut [CellPlan], placements: Vec<Option<Placement>>) -> V
                 cell.lane = Some(lane.id.clone());
             }
             None => {
-                let plain = placement == Placement::default();
-                let first_plain = plain && !lanes.iter().any(|(lane, _, _)| lane.id == "main");
-                let id = if first_plain { "main".to_owned() } else { cell.cell.id.clone() };
+                let plain = placement == Placement { image: placement.image.clone(), ..Placement::default() };
+                let image = cell.image.as_ref();
+                // Build scripts of one image may not start in another.
+                let main = image.map_or("main".to_owned(), |image| format!("container-{}", image.short()));
+                let first_plain = plain && !lanes.iter().any(|(lane, _, _)| lane.id == main);
+                let id = match image {
+                    _ if first_plain => main,
+                    Some(_) => format!("{main}-{}", cell.cell.id),
+                    None => cell.cell.id.clone(),
+                };
                 let lane = Lane {
                     id: id.clone(),
                     route: route.to_owned(),
                     cells: vec![cell.cell.id.clone()],
+                    image: image.map(|image| image.reference.clone()),
                     features: placement.features.clone(),
                     env: placement.env.clone(),
                     build_std: placement.build_std,

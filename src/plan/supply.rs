@@ -3,6 +3,7 @@
 
 use crate::catalog::Glibc;
 use crate::config::SupplySource;
+use crate::container;
 use crate::darwin;
 use crate::host::{FoundBy, HostFacts};
 use crate::needs::{Need, NeedKind, Side, Supply, SupplyKind, Table};
@@ -61,7 +62,7 @@ pub(super) fn find(
                     let glibc = host.gcc.get(&cell.target).and_then(|gcc| gcc.glibc);
                     cell.target != host.rustc.host && (cell.floor_by_default || holds(cell, glibc))
                 }
-                RouteKind::Lld | RouteKind::Zig => false,
+                RouteKind::Lld | RouteKind::Zig | RouteKind::Container | RouteKind::Cross => false,
             },
         },
     };
@@ -96,8 +97,11 @@ pub(super) fn settle(situation: &Situation<'_>, route: RouteKind) -> Result<Opti
     choose(situation, route).map_err(|lack| lack.refusal(situation, ""))
 }
 
-/// What no route can be given.
-pub(super) fn require_any(situation: &Situation<'_>, routes: &[RouteKind]) -> Result<(), Refusal> {
+/// What is said of a need that nothing meets.
+pub(super) const NO_ROUTE: &str = ", and no route can give it";
+
+/// What none of these routes can be given; `verdict` follows the need's name in the sentence.
+pub(super) fn require_any(situation: &Situation<'_>, routes: &[RouteKind], verdict: &str) -> Result<(), Refusal> {
     let mut lacks = Vec::new();
     for route in routes {
         match choose(situation, *route) {
@@ -105,8 +109,9 @@ pub(super) fn require_any(situation: &Situation<'_>, routes: &[RouteKind]) -> Re
             Err(lack) => lacks.push(lack),
         }
     }
-    // The routes that take sysroots are last, and know most.
-    lacks.pop().map_or(Ok(()), |lack| Err(lack.refusal(situation, ", and no route can give it")))
+    // The routes that take sysroots know most.
+    let most = lacks.iter().rposition(|lack| lack.sysroot.is_some()).or(lacks.len().checked_sub(1));
+    most.map_or(Ok(()), |index| Err(lacks.swap_remove(index).refusal(situation, verdict)))
 }
 
 /// What nothing gives.
@@ -129,6 +134,10 @@ fn choose<'a>(situation: &Situation<'a>, route: RouteKind) -> Result<Option<Sysr
     let takes_sysroots =
         matches!(route, RouteKind::Host | RouteKind::Gcc | RouteKind::Zig) && cell.target.contains("-linux-");
     let Some(unmet) = wanted().find(|need| without(need).is_none()) else {
+        if let Some(cell) = floor_by_sysroot(situation, route).filter(|_| takes_sysroots) {
+            let offer = sysroot::offer(&Situation { cell: &cell, ..*situation });
+            return offer.map(Some).map_err(|why| Lack { need: None, sysroot: Some(why) });
+        }
         let preferred = supply.prefers_sysroot() && wanted().any(in_sysroot);
         let asked = preferred || !supply.packages.is_empty();
         if !(asked && takes_sysroots && sysroot::serves(situation.target)) {
@@ -168,6 +177,14 @@ fn choose<'a>(situation: &Situation<'a>, route: RouteKind) -> Result<Option<Sysr
         Some(need) => Err(Lack { need: Some(need), sysroot: None }),
         None => Ok(Some(offer)),
     }
+}
+
+/// The cell with its floor asked for, where only an older release's C library lets the image's compiler hold it.
+fn floor_by_sysroot(situation: &Situation<'_>, route: RouteKind) -> Option<Cell> {
+    let Situation { cell, host, in_image: true, .. } = situation else { return None };
+    let gcc = host.gcc.get(&cell.target).filter(|_| matches!(route, RouteKind::Host | RouteKind::Gcc))?;
+    let held = cell.floor? >= gcc.glibc?;
+    (!held).then(|| Cell { floor_by_default: false, ..Cell::clone(cell) })
 }
 
 impl Lack<'_> {
@@ -219,7 +236,31 @@ pub(super) fn on_some_route(need: &Need, routes: &[RouteKind], situation: &Situa
 
 /// What meets a need of a planned cell, in words; none where nothing does.
 pub fn met(need: &Need, planned: &CellPlan, host: &HostFacts, offline: bool) -> Option<String> {
+    let Some(image) = &planned.image else { return met_here(need, planned, planned.route, host, offline) };
+    if planned.inner_route.is_none() {
+        return Some(format!("the image {}, as far as is known before a look into it", image.reference));
+    }
+    let met = met_here(need, planned, planned.inner_route, &container::inside(host, image), offline)?;
+    Some(match need.supply.as_ref().map(|supply| supply.kind) {
+        Some(SupplyKind::Host) => met.replace("this machine's own package", "the image's own package"),
+        Some(_) => met,
+        None if need.kind == NeedKind::Download => met,
+        None => format!("{met}, in a container"),
+    })
+}
+
+/// The same, where `host` is what the cell is built on by `route`.
+fn met_here(
+    need: &Need,
+    planned: &CellPlan,
+    route: Option<RouteKind>,
+    host: &HostFacts,
+    offline: bool,
+) -> Option<String> {
     let own = planned.cell.target == host.rustc.host;
+    if route == Some(RouteKind::Cross) && !is_supplied(need.kind) {
+        return Some("cross, as far as is known".to_owned());
+    }
     match need.kind {
         NeedKind::SystemLibrary | NeedKind::Framework | NeedKind::ImportLibrary => {
             let supply = need.supply.clone()?;
@@ -237,7 +278,7 @@ pub fn met(need: &Need, planned: &CellPlan, host: &HostFacts, offline: bool) -> 
             let own = if need.kind == NeedKind::CxxCompiler { &host.cxx } else { &host.linker };
             own.as_ref().map(|path| path.to_string()).or_else(|| host_compiler(host))
         }
-        NeedKind::CCompiler | NeedKind::CxxCompiler => match planned.route {
+        NeedKind::CCompiler | NeedKind::CxxCompiler => match route {
             Some(route) => Some(format!("the route {route}")),
             None if host.zig.is_some() => Some("zig".to_owned()),
             None if host.zig_unavailable.is_none() => Some("zig, to be brought".to_owned()),

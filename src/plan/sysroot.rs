@@ -176,6 +176,10 @@ fn may_be_brought(situation: &Situation<'_>, archive: &Archive, name: &str) -> R
         return Err(Refusal::new(format!("the sysroot {name} is not in convoy's cache, and `--offline` is set"))
             .hint("build once without `--offline`, or unpack a packed one: `cargo convoy supply unpack FILE`"));
     }
+    // An image that convoy composes has an apt, and the archive of its base.
+    if situation.in_image && host.apt.is_none() {
+        return Ok(());
+    }
     let Some(apt) = &host.apt else {
         return Err(Refusal::new("this machine has no apt to bring Debian's packages with").hint(
             "pack them on a machine that has (`cargo convoy supply pack FILE`) and unpack them here \

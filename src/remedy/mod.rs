@@ -33,4 +33,6 @@ pub enum RemedyKind {
     LeaveOut,
     /// A package to install on this machine.
     Install,
+    /// An engine, whose containers have it.
+    Container,
 }

@@ -99,11 +99,19 @@ fn remedies(list: &[Remedy]) -> String {
     text
 }
 
+/// What is longer than this makes a table too wide.
+const LONG: usize = 40;
+
 /// What this machine offers, what each target lacks, and what mends it.
 pub fn doctor(report: &DoctorReport, style: Style) -> String {
     let mut rows = vec![["", "found", "needed by"].map(str::to_owned).to_vec()];
+    let mut long = String::new();
     for offer in &report.offers {
         let found = match (&offer.path, &offer.version, &offer.fault) {
+            (_, _, Some(fault)) if fault.chars().count() > LONG => {
+                long.push_str(&wrapped(&format!("{}: ", offer.name), fault));
+                "not usable, see below".to_owned()
+            }
             (_, _, Some(fault)) => fault.clone(),
             (Some(_), Some(version), None) => version.clone(),
             (Some(path), None, None) => path.clone(),
@@ -111,7 +119,7 @@ pub fn doctor(report: &DoctorReport, style: Style) -> String {
         };
         rows.push(vec![offer.name.clone(), found, offer.needed_by.join(", ")]);
     }
-    let mut text = format!("{}\n", lines(&rows, style));
+    let mut text = format!("{}\n{long}", lines(&rows, style));
     for cell in &report.cells {
         let id = style.paint(anstyle::Style::new().bold(), &cell.id);
         match (cell.status, cell.route) {
@@ -126,6 +134,9 @@ pub fn doctor(report: &DoctorReport, style: Style) -> String {
         }
         for lack in &cell.lacks {
             text.push_str(&wrapped("lacks ", &format!("{}, for {}", lack.name, lack.package)));
+        }
+        if let Some(hint) = &cell.hint {
+            text.push_str(&wrapped("hint: ", hint));
         }
     }
     let lacking = report.cells.iter().any(|cell| !cell.lacks.is_empty());

@@ -70,7 +70,10 @@ impl Human {
         };
         if shown {
             let line = self.line(event);
-            self.block(&line);
+            match &event.below {
+                Some(below) => self.block(&format!("{line}\n{below}")),
+                None => self.block(&line),
+            }
         }
     }
 
@@ -79,6 +82,8 @@ impl Human {
             (EventLevel::Error, _) => self.style.paint(bold(AnsiColor::Red), "error"),
             (EventLevel::Warning, _) => self.style.paint(bold(AnsiColor::Yellow), "warning"),
             (_, Phase::Plan) => self.label("Planning"),
+            // A code tells of a fact on the way.
+            (_, Phase::Provision) if event.code.is_some() => self.label("Note"),
             (_, Phase::Provision) => self.label("Bringing"),
             (_, Phase::Build) if event.duration.is_some() => self.label("Built"),
             (_, Phase::Build) => self.label("Building"),
@@ -94,7 +99,8 @@ impl Human {
             (None, _) => " ".to_owned(),
         };
         let took = event.duration.map(|seconds| format!(" in {}", seconds_text(seconds))).unwrap_or_default();
-        format!("{label}{target}{}{took}", event.message)
+        let cpu = event.cpu.map(|seconds| format!(", {} of CPU", seconds_text(seconds))).unwrap_or_default();
+        format!("{label}{target}{}{took}{cpu}", event.message)
     }
 
     fn label(&self, word: &str) -> String {

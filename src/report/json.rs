@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::container::{EngineKind, MadeFrom};
 use crate::needs::{Confidence, NeedKind, Side};
 use crate::plan::Status;
 use crate::remedy::Remedy;
@@ -101,6 +102,41 @@ pub struct SupplyReport {
     pub root: String,
     /// The sysroots that are unpacked.
     pub sysroots: Vec<ListedSysroot>,
+}
+
+/// What `images list --json` prints.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct ImagesReport {
+    /// Version of this structure.
+    pub schema: u32,
+    /// Always `images`.
+    pub kind: String,
+    /// The engine that was asked.
+    pub engine: EngineKind,
+    /// The images that convoy made there.
+    pub images: Vec<ListedImage>,
+}
+
+/// An image that convoy made.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct ListedImage {
+    /// Its name; the engine's own id where a newer image took it.
+    pub reference: String,
+    /// All of its names, with those that somebody else gave it.
+    pub names: Vec<String>,
+    /// What it is made from.
+    pub made: MadeFrom,
+    /// The image that it starts from, where convoy composed it.
+    pub base: Option<String>,
+    /// The number of packages that it was made from, where convoy composed it.
+    pub packages: Option<usize>,
+    /// Its size in bytes, with what it shares with others.
+    pub bytes: u64,
+    /// When it was made.
+    #[schemars(with = "Option<String>")]
+    pub created: Option<jiff::Timestamp>,
+    /// Whether this convoy would make it in the same way; another one is not used.
+    pub current: bool,
 }
 
 /// A sysroot that is unpacked on this machine.
@@ -227,6 +263,8 @@ pub struct DoctorCell {
     pub route: Option<RouteKind>,
     /// Why this route, or why none.
     pub because: String,
+    /// What to do about a block, or worth knowing.
+    pub hint: Option<String>,
     /// The needs that nothing meets.
     pub lacks: Vec<Lack>,
 }

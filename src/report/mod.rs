@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 pub use human::{Human, Style};
 pub use json::{
-    CacheEntry, CacheReport, DoctorCell, DoctorReport, Lack, ListedSysroot, OfferRow, SupplyReport, TargetRow,
-    TargetsReport, VerifiedFile, VerifyReport, WhyCell, WhyNeed, WhyReport, WhyStep,
+    CacheEntry, CacheReport, DoctorCell, DoctorReport, ImagesReport, Lack, ListedImage, ListedSysroot, OfferRow,
+    SupplyReport, TargetRow, TargetsReport, VerifiedFile, VerifyReport, WhyCell, WhyNeed, WhyReport, WhyStep,
 };
 
 /// How serious an event is.
@@ -79,10 +79,16 @@ pub struct Event {
     pub code: Option<String>,
     /// How long it took, in seconds.
     pub duration: Option<f64>,
+    /// CPU time that it took, in seconds: of a lane's processes, where it ended (code `lane`).
+    pub cpu: Option<f64>,
     /// Crates done and, about, in all; only while building.
     #[serde(skip)]
     #[schemars(skip)]
     pub progress: Option<(usize, usize)>,
+    /// A block of text for people, right below the line.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub below: Option<String>,
 }
 
 /// An event before it is stamped with time and run.
@@ -108,7 +114,19 @@ impl Report<'_> {
 
     /// With how long it took.
     pub fn took(mut self, duration: Duration) -> Self {
-        self.event.duration = Some((duration.as_secs_f64() * 1000.0).round() / 1000.0);
+        self.event.duration = Some(seconds(duration));
+        self
+    }
+
+    /// With the CPU time that it took, where that is known.
+    pub fn cpu(mut self, time: Option<Duration>) -> Self {
+        self.event.cpu = time.map(seconds);
+        self
+    }
+
+    /// With a block of text for people (diagnostics). Nothing that another thread tells comes between.
+    pub fn below(mut self, text: impl Into<String>) -> Self {
+        self.event.below = Some(text.into());
         self
     }
 
@@ -124,7 +142,11 @@ impl Report<'_> {
     }
 }
 
-/// Renders events.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+/// Renders events. Several threads may tell at once.
 #[derive(Debug)]
 pub struct Reporter {
     run_id: String,
@@ -173,7 +195,9 @@ impl Reporter {
             message,
             code: None,
             duration: None,
+            cpu: None,
             progress: None,
+            below: None,
         };
         Report { reporter: self, event }
     }

@@ -5,7 +5,9 @@ use schemars::{Schema, schema_for};
 use crate::cli::SchemaKind;
 use crate::package::Manifest;
 use crate::plan::Plan;
-use crate::report::{CacheReport, DoctorReport, Event, SupplyReport, TargetsReport, VerifyReport, WhyReport};
+use crate::report::{
+    CacheReport, DoctorReport, Event, ImagesReport, SupplyReport, TargetsReport, VerifyReport, WhyReport,
+};
 
 /// The schema of one kind of output.
 pub fn schema(kind: SchemaKind) -> Schema {
@@ -16,6 +18,7 @@ pub fn schema(kind: SchemaKind) -> Schema {
         SchemaKind::Verify => schema_for!(VerifyReport),
         SchemaKind::Cache => schema_for!(CacheReport),
         SchemaKind::Supply => schema_for!(SupplyReport),
+        SchemaKind::Images => schema_for!(ImagesReport),
         SchemaKind::Why => schema_for!(WhyReport),
         SchemaKind::Doctor => schema_for!(DoctorReport),
         SchemaKind::Event => schema_for!(Event),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anstyle::AnsiColor;
 
+use crate::container::ImagePlan;
 use crate::needs::SupplyKind;
 use crate::package::{FailedStatus, Manifest};
 use crate::plan::{Plan, ProvisionKind, Status};
@@ -43,6 +44,9 @@ pub fn lines(rows: &[Vec<String>], style: Style) -> String {
 /// A size as people read it.
 pub fn size_text(bytes: u64) -> String {
     let mib = bytes as f64 / 1_048_576.0;
+    if mib >= 1024.0 {
+        return format!("{:.1} GiB", mib / 1024.0);
+    }
     if mib >= 1.0 { format!("{mib:.1} MiB") } else { format!("{:.0} KiB", bytes as f64 / 1024.0) }
 }
 
@@ -140,6 +144,9 @@ pub fn plan(plan: &Plan, style: Style) -> String {
         };
         text.push_str(&format!("{id}{about}: {route}\n"));
         text.push_str(&wrapped("because ", &cell.because));
+        if let Some(image) = &cell.image {
+            text.push_str(&wrapped("in ", &image_text(image, style)));
+        }
         for need in &cell.needs {
             let Some(supply) = need.supply.as_ref().filter(|supply| supply.kind == SupplyKind::Sysroot) else {
                 continue;
@@ -151,7 +158,11 @@ pub fn plan(plan: &Plan, style: Style) -> String {
         for brought in &cell.provision {
             let size = brought.bytes.map(|bytes| format!(", about {}", size_text(bytes))).unwrap_or_default();
             let version = brought.version.clone().map(|version| format!(" {version}")).unwrap_or_default();
-            let what = if brought.kind == ProvisionKind::Sysroot { "the sysroot " } else { "" };
+            let what = match brought.kind {
+                ProvisionKind::Sysroot => "the sysroot ",
+                ProvisionKind::Image => "the image ",
+                _ => "",
+            };
             text.push_str(&wrapped("brings ", &format!("{what}{}{version}{size}", brought.name)));
         }
         if style.verbose > 0 {
@@ -174,6 +185,20 @@ pub fn plan(plan: &Plan, style: Style) -> String {
         many => text.push_str(&format!("{} cargo invocations: {}", many.len(), many.join(", "))),
     }
     text.trim_end().to_owned()
+}
+
+/// An image that a cell is built in, and what it is made from.
+fn image_text(image: &ImagePlan, style: Style) -> String {
+    let name = format!("the image {}", image.reference);
+    let Some(recipe) = image.recipe() else { return name };
+    if style.verbose > 0 {
+        let packages: Vec<&str> = recipe.packages.iter().map(String::as_str).collect();
+        return format!("{name}: {} with {}", recipe.base, packages.join(", "));
+    }
+    match image.present {
+        true => name,
+        false => format!("{name}: {} with {} packages of tools, made once", recipe.base, recipe.packages.len()),
+    }
 }
 
 /// What was found in one file.
@@ -247,5 +272,6 @@ mod tests {
     fn sizes_read_well() {
         assert_eq!(size_text(512 * 1024), "512 KiB");
         assert_eq!(size_text(5_400_000), "5.1 MiB");
+        assert_eq!(size_text(2_627_077_118), "2.4 GiB");
     }
 }

@@ -1,13 +1,25 @@
 //! One cargo process: its command line, its JSON messages, its end.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::Message;
 
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
+use crate::shell;
+
+/// cargo's words and variables for a lane, wherever it is started.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Invocation {
+    /// cargo's arguments.
+    pub args: Vec<String>,
+    /// Variables to set.
+    pub set: BTreeMap<String, String>,
+}
 
 /// What one cargo process said.
 #[derive(Debug, Default)]
@@ -22,6 +34,43 @@ pub(super) struct Outcome {
     pub diagnostics: String,
     /// What cargo itself wrote, without its progress lines.
     pub complaints: String,
+    /// Why it did not come to its end, where it ran in a container.
+    pub fault: Option<Fault>,
+    /// CPU time of cargo and of all that it started and waited for; none where the system does not tell.
+    pub cpu: Option<Duration>,
+}
+
+/// A container that ended before cargo did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// Whether it had begun.
+    pub started: bool,
+    /// What the engine said of it.
+    pub engine: Option<String>,
+    /// The limit of its memory.
+    pub memory: Option<String>,
+}
+
+impl Fault {
+    /// One sentence, and what to do about it.
+    pub fn said(&self) -> (String, String) {
+        let words = self.engine.as_ref().map(|words| format!(": {words}")).unwrap_or_default();
+        if !self.started {
+            return (
+                format!("the container could not be started{words}"),
+                "does the engine run? `docker info` tells".to_owned(),
+            );
+        }
+        let message = format!("the container ended before cargo did{words}");
+        let hint = match (&self.engine, &self.memory) {
+            (None, Some(memory)) => {
+                format!("is `container.memory` ({memory}) enough? Or did somebody stop the container, or its engine?")
+            }
+            (None, None) => "did somebody stop the container or its engine, or is the memory full?".to_owned(),
+            (Some(_), _) => "the engine stopped, or was restarted: build again once it runs".to_owned(),
+        };
+        (message, hint)
+    }
 }
 
 /// Something worth knowing while cargo runs.
@@ -30,13 +79,14 @@ pub(super) enum Progress<'a> {
     Unit { crate_name: &'a str, file: &'a Utf8Path },
 }
 
-/// Runs cargo to its end. Everything it says also goes to the logs.
+/// Runs cargo to its end. Everything it says also goes to the logs. `moved`: where it sees a folder, and where that is.
 pub(super) fn run(
     mut command: Command,
     interrupt: &Interrupt,
     logs: &mut [fs_err::File],
     mut progress: impl FnMut(Progress<'_>),
     verbose: bool,
+    moved: Option<(&Utf8Path, &Utf8Path)>,
     mut echo: impl FnMut(&str),
 ) -> Result<Outcome> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -48,7 +98,8 @@ pub(super) fn run(
         Error::work("could not start `cargo`").because(error).hint("is Rust installed and on PATH?")
     })?;
     let watched = interrupt.watch(child.id());
-    let (outcome, stderr) = read(&mut child, logs, &mut progress)?;
+    let (outcome, stderr) = read(&mut child, logs, moved, &mut progress)?;
+    let cpu = cpu(&child);
     let status = child.wait()?;
     drop(watched);
     for log in logs.iter_mut() {
@@ -61,12 +112,40 @@ pub(super) fn run(
     if complaints.is_empty() && !status.success() {
         complaints = format!("error: cargo ended without a word ({status})");
     }
-    Ok(Outcome { success: status.success(), complaints, ..outcome })
+    Ok(Outcome { success: status.success(), complaints, cpu, ..outcome })
+}
+
+/// Waits for a process's end, and asks for its CPU time while the system still knows: what a later wait gives has no times,
+/// and the times of all children together are not those of one.
+#[cfg(target_os = "linux")]
+fn cpu(child: &Child) -> Option<Duration> {
+    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+    let pid = Pid::from_child(child);
+    let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    rustix::io::retry_on_intr(|| waitid(WaitId::Pid(pid), ended)).ok()?;
+    let stat = fs_err::read_to_string(format!("/proc/{}/stat", child.id())).ok()?;
+    let ticks = ticks(&stat)?;
+    Some(Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn cpu(_: &Child) -> Option<Duration> {
+    None
+}
+
+/// From `/proc/<pid>/stat`: user and system time of a process, and of the children that it waited for.
+#[cfg(target_os = "linux")]
+fn ticks(stat: &str) -> Option<u64> {
+    // The name in parentheses may hold anything.
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let times = rest.split(' ').skip(11).take(4).map(|field| field.parse::<u64>().ok());
+    times.collect::<Option<Vec<_>>>().filter(|times| times.len() == 4).map(|times| times.iter().sum())
 }
 
 fn read(
     child: &mut Child,
     logs: &mut [fs_err::File],
+    moved: Option<(&Utf8Path, &Utf8Path)>,
     progress: &mut impl FnMut(Progress<'_>),
 ) -> Result<(Outcome, String)> {
     let stderr = child.stderr.take();
@@ -89,7 +168,7 @@ fn read(
             && pipe.read_until(b'\n', &mut bytes).is_ok_and(|count| count > 0)
         {
             // A wrapper of rustc may print anything.
-            take(String::from_utf8_lossy(&bytes).trim_end(), &mut outcome, logs, progress)?;
+            take(String::from_utf8_lossy(&bytes).trim_end(), &mut outcome, logs, moved, progress)?;
             bytes.clear();
         }
         Ok((outcome, stderr.join().unwrap_or_default()))
@@ -100,17 +179,23 @@ fn take(
     line: &str,
     outcome: &mut Outcome,
     logs: &mut [fs_err::File],
+    moved: Option<(&Utf8Path, &Utf8Path)>,
     progress: &mut impl FnMut(Progress<'_>),
 ) -> Result<()> {
+    // Where cargo saw the lane's folder at another place.
+    let here = |file: &Utf8Path| match moved.and_then(|(seen, here)| Some(here.join(file.strip_prefix(seen).ok()?))) {
+        Some(file) => file,
+        None => file.to_owned(),
+    };
     match serde_json::from_str(line) {
         Ok(Message::CompilerArtifact(artifact)) => {
             outcome.any_artifact = true;
             if let Some(file) = artifact.filenames.first() {
-                progress(Progress::Unit { crate_name: &artifact.target.name, file });
+                progress(Progress::Unit { crate_name: &artifact.target.name, file: &here(file) });
             }
             let is_bin = artifact.target.is_bin();
             if let Some(file) = artifact.executable.filter(|_| is_bin) {
-                outcome.executables.push((artifact.package_id.repr, artifact.target.name, file));
+                outcome.executables.push((artifact.package_id.repr, artifact.target.name, here(&file)));
             }
         }
         Ok(Message::CompilerMessage(message)) => {
@@ -168,14 +253,7 @@ fn complaints(stderr: &str) -> String {
 /// A command as a person would type it; the environment is left out, as it may hold secrets.
 fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words
-        .map(|word| {
-            let word = word.to_string_lossy();
-            let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,+@".contains(c);
-            if word.chars().all(plain) { word.into_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
-        })
-        .collect::<Vec<_>>()
-        .join(" ")
+    words.map(|word| shell::shown(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -186,6 +264,19 @@ mod tests {
     fn progress_lines_are_not_complaints() {
         let told = "   Compiling a v1.0.0\nerror: failed to run custom build command for `a`\n\nCaused by:\n  boom\nwarning: build failed, waiting for other jobs to finish...\n";
         assert_eq!(complaints(told), "error: failed to run custom build command for `a`\n\nCaused by:\n  boom");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_times_of_a_process_and_its_children_are_found() {
+        let stat = "42 (a) b) Z 1 42 42 0 -1 4227084 1 2 3 4 10 20 300 4000 20 0 1 0 99 0 0 18446744073709551615";
+        assert_eq!(ticks(stat), Some(4330));
+        assert_eq!(ticks("42 (a) Z 1 2"), None);
+        let mut child = Command::new("sh").args(["-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"]).spawn();
+        let child = child.as_mut().unwrap();
+        let used = cpu(child).unwrap();
+        assert!(child.wait().unwrap().success());
+        assert!(used > Duration::ZERO && used < Duration::from_secs(60), "{used:?}");
     }
 
     #[test]

@@ -2,52 +2,89 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::container;
 use crate::diagnose::{self, BUILD_SCRIPT_FAILED, LINK_FAILED};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::host::cargo_command;
-use crate::plan::{CellPlan, Lane};
+use crate::host::{CrossFacts, cargo_command, rust_command};
+use crate::plan::{CellPlan, Lane, RouteKind};
 use crate::report::{Phase, Reporter};
-use crate::run::cargo::{self, Outcome, Progress};
+use crate::run::cargo::{self, Invocation, Outcome, Progress};
+use crate::run::container::{Container, usage_file};
+use crate::run::jobserver::{self, Seat, Share};
 use crate::run::setup::{self, LaneEnvironment};
 use crate::run::{Artifact, CellOutcome, CellResult, Failure, Job};
 
-/// Runs the plan's lanes one after another; each uses all the cores by itself.
+/// Runs the plan's lanes, at the same time where there are cores for it. What came of them is told in the plan's order.
 pub fn run_lanes(job: &Job<'_>) -> Result<Vec<CellOutcome>> {
-    let mut outcomes = Vec::new();
-    for lane in &job.plan.lanes {
+    let shared = Shared::default();
+    let outcomes = jobserver::run_all(job, job.plan.lanes.len(), |index, seat| {
+        let lane = &job.plan.lanes[index];
         let cells: Vec<&CellPlan> = lane.cells.iter().filter_map(|id| job.plan.cell(id)).collect();
         if job.interrupt.came().is_some() {
-            outcomes.extend(cells.iter().map(|cell| interrupted(cell, Duration::ZERO)));
-            continue;
+            return Ok(cells.iter().map(|cell| interrupted(cell, Duration::ZERO)).collect());
         }
-        outcomes.extend(run_lane(job, lane, &cells)?);
-    }
-    Ok(outcomes)
+        let started = Instant::now();
+        let outcomes = run_lane(job, lane, &cells, seat, &shared);
+        let ended = job.reporter.debug(Phase::Build, format!("lane {}", lane.id)).code("lane");
+        ended.took(started.elapsed()).cpu(seat.cpu()).send();
+        outcomes
+    })?;
+    Ok(outcomes.into_iter().flatten().collect())
+}
+
+/// What the lanes of a run have in common.
+#[derive(Debug, Default)]
+struct Shared {
+    told: Told,
+    /// Held while a lane is set up: lanes write scripts for this machine to the same place, and what one brings into the
+    /// cache (libc++) the next is to find there.
+    setup: Mutex<()>,
 }
 
 fn interrupted(cell: &CellPlan, took: Duration) -> CellOutcome {
     CellOutcome { id: cell.cell.id.clone(), result: CellResult::Interrupted, took }
 }
 
-fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan]) -> Result<Vec<CellOutcome>> {
+fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan], seat: &Seat, shared: &Shared) -> Result<Vec<CellOutcome>> {
     let dir = job.convoy_dir.join(&lane.id);
     fs_err::create_dir_all(&dir)?;
     let started = Instant::now();
     let mut outcomes = Vec::new();
-    let mut told = Told::new();
-    let (environment, broken) = setup::prepare(job, cells)?;
+    let told = &shared.told;
+    let container = Container::of(job, lane, cells)?;
+    if let Some(container) = &container
+        && let Err(complaint) = container.fetch(lane, cells)?
+    {
+        let failed = |cell: &&CellPlan| {
+            let result = CellResult::Failed(not_fetched(&complaint));
+            finish(job, cell, result, started.elapsed(), told)
+        };
+        return Ok(cells.iter().map(failed).collect());
+    }
+    // Compilers and tools are those of the image.
+    let inside = cells.iter().find_map(|cell| cell.image.as_ref()).map(|image| container::inside(job.host, image));
+    let job = &match (&inside, &container) {
+        (Some(host), Some(container)) => Job { host, exe: container.program(), ..job.clone() },
+        _ => job.clone(),
+    };
+    let (mut environment, broken) = {
+        let _alone = shared.setup.lock().unwrap_or_else(PoisonError::into_inner);
+        setup::prepare(job, cells)?
+    };
+    environment.seat = seat.clone();
     if job.interrupt.came().is_some() {
         return Ok(cells.iter().map(|cell| interrupted(cell, started.elapsed())).collect());
     }
     for (id, error) in &broken {
         let cell = cells.iter().find(|cell| cell.cell.id == *id);
         let result = CellResult::Failed(setup_failed(error));
-        outcomes.extend(cell.map(|cell| finish(job, cell, result, started.elapsed(), &mut told)));
+        outcomes.extend(cell.map(|cell| finish(job, cell, result, started.elapsed(), told)));
     }
     let cells: Vec<&CellPlan> = cells.iter().filter(|cell| !broken.contains_key(&cell.cell.id)).copied().collect();
     let cells = cells.as_slice();
@@ -58,19 +95,34 @@ fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan]) -> Result<Vec<CellO
         let key = environment.keys.get(&cell.cell.target).map(String::as_str).unwrap_or_default();
         clear_when_changed(&dir, &cell.cell.target, key)?;
         let words = cell.route.map_or("", |route| route.name());
+        let words = cell.inner_route.map_or(words.to_owned(), |inner| format!("{words} ({inner})"));
         job.reporter.info(Phase::Build, format!("by {words}")).target(&cell.cell.id).send();
     }
 
     let mut done: Vec<(String, Duration)> = Vec::new();
-    let outcome = invoke(job, lane, cells, &environment, &dir, |cell| {
+    let invoked = invoke(job, lane, cells, &environment, &dir, container.as_ref(), |cell| {
         done.push((cell.to_owned(), started.elapsed()));
-    })?;
+    });
+    let outcome = match invoked {
+        Err(_) if job.interrupt.came().is_some() => {
+            outcomes.extend(cells.iter().map(|cell| interrupted(cell, started.elapsed())));
+            return Ok(outcomes);
+        }
+        // What an engine cannot do is no reason for other lanes to end.
+        Err(error) if container.is_some() => {
+            let failed =
+                |cell: &&CellPlan| finish(job, cell, CellResult::Failed(setup_failed(&error)), started.elapsed(), told);
+            outcomes.extend(cells.iter().map(failed));
+            return Ok(outcomes);
+        }
+        outcome => outcome?,
+    };
     let mut unfinished = Vec::new();
     for &cell in cells {
         let took = done.iter().find(|(id, _)| *id == cell.cell.id).map_or(started.elapsed(), |(_, took)| *took);
         match artifacts(job, &dir, cell, &outcome) {
             Some(artifacts) => {
-                outcomes.push(finish(job, cell, CellResult::Built(artifacts), took, &mut told));
+                outcomes.push(finish(job, cell, CellResult::Built(artifacts), took, told));
             }
             None => unfinished.push(cell),
         }
@@ -83,26 +135,41 @@ fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan]) -> Result<Vec<CellO
     // a shared lane runs once alone on the same folder, where all that was built is fresh, and its own run tells why.
     // A lane that stopped before the first unit (a broken manifest, an unknown feature) would only say the same again.
     let compiled = outcome.any_artifact || !outcome.diagnostics.is_empty() || outcome.complaints.contains(BUILD_SCRIPT);
-    let tell_apart = cells.len() > 1 && compiled;
+    let tell_apart = cells.len() > 1 && compiled && outcome.fault.is_none();
     for cell in unfinished {
         let failed = if tell_apart {
-            let outcome = invoke(job, lane, &[cell], &environment, &dir, |_| {})?;
+            let outcome = invoke(job, lane, &[cell], &environment, &dir, container.as_ref(), |_| {})?;
             if job.interrupt.came().is_some() {
                 outcomes.push(interrupted(cell, started.elapsed()));
                 continue;
             }
             if let Some(artifacts) = artifacts(job, &dir, cell, &outcome) {
-                outcomes.push(finish(job, cell, CellResult::Built(artifacts), started.elapsed(), &mut told));
+                outcomes.push(finish(job, cell, CellResult::Built(artifacts), started.elapsed(), told));
                 continue;
             }
             failure(&outcome, &dir)
         } else {
             failure(&outcome, &dir)
         };
-        outcomes.push(finish(job, cell, CellResult::Failed(failed), started.elapsed(), &mut told));
+        outcomes.push(finish(job, cell, CellResult::Failed(failed), started.elapsed(), told));
     }
     Ok(outcomes)
 }
+
+/// The crates could not be fetched ahead of a container, which has no network.
+fn not_fetched(complaint: &str) -> Failure {
+    let line = complaint.lines().find(|line| line.contains("error")).unwrap_or(complaint);
+    Failure {
+        code: "fetch-failed",
+        message: format!("the crates could not be fetched: {}", line.trim().trim_start_matches("error: ")),
+        diagnostics: complaint.to_owned(),
+        hint: Some("is the network there? With everything fetched once, `--offline` works without it".to_owned()),
+        cause: None,
+    }
+}
+
+/// The word for a container that did not come to its end.
+pub const ENGINE_FAILED: &str = "engine-failed";
 
 /// What cargo says of a build script that failed.
 const BUILD_SCRIPT: &str = "failed to run custom build command for";
@@ -120,9 +187,10 @@ fn setup_failed(error: &Error) -> Failure {
 }
 
 /// Diagnostics that were already shown, and under which cell's name.
-pub type Told = BTreeMap<String, String>;
+#[derive(Debug, Default)]
+pub struct Told(Mutex<BTreeMap<String, String>>);
 
-fn finish(job: &Job<'_>, cell: &CellPlan, result: CellResult, took: Duration, told: &mut Told) -> CellOutcome {
+fn finish(job: &Job<'_>, cell: &CellPlan, result: CellResult, took: Duration, told: &Told) -> CellOutcome {
     let id = &cell.cell.id;
     match &result {
         CellResult::Built(artifacts) => {
@@ -137,15 +205,17 @@ fn finish(job: &Job<'_>, cell: &CellPlan, result: CellResult, took: Duration, to
 }
 
 /// Says why a cell failed, with what cargo printed.
-pub fn tell_failure(reporter: &Reporter, id: &str, failure: &Failure, took: Duration, told: &mut Told) {
-    reporter.error(Phase::Build, failure.message.clone()).target(id).code(failure.code).took(took).send();
+pub fn tell_failure(reporter: &Reporter, id: &str, failure: &Failure, took: Duration, told: &Told) {
+    let report = reporter.error(Phase::Build, failure.message.clone()).target(id).code(failure.code).took(took);
     let diagnostics = failure.diagnostics.trim_end();
+    // Held until it is said: another lane's "above" must be above.
+    let mut told = told.0.lock().unwrap_or_else(PoisonError::into_inner);
     // The same mistake in the user's code fails every target: once is enough to read.
     match told.get(diagnostics) {
-        _ if diagnostics.is_empty() => {}
-        Some(other) => reporter.text(&format!("        the same errors as for {other}, above")),
+        _ if diagnostics.is_empty() => report.send(),
+        Some(other) => report.below(format!("        the same errors as for {other}, above")).send(),
         None => {
-            reporter.text(diagnostics);
+            report.below(diagnostics).send();
             told.insert(diagnostics.to_owned(), id.to_owned());
         }
     }
@@ -154,6 +224,8 @@ pub fn tell_failure(reporter: &Reporter, id: &str, failure: &Failure, took: Dura
 /// Every bin's file, when cargo named them all.
 fn artifacts(job: &Job<'_>, dir: &Utf8Path, cell: &CellPlan, outcome: &Outcome) -> Option<Vec<Artifact>> {
     let home = dir.join(&cell.cell.target);
+    // cross sees the project at a place of its own, and packages are named by their places.
+    let moved = is_cross(&[cell]);
     job.bins
         .iter()
         .map(|bin| {
@@ -161,7 +233,7 @@ fn artifacts(job: &Job<'_>, dir: &Utf8Path, cell: &CellPlan, outcome: &Outcome) 
                 .executables
                 .iter()
                 .find(|(package, name, file)| {
-                    *package == bin.package_id && *name == bin.name && file.starts_with(&home)
+                    (moved || *package == bin.package_id) && *name == bin.name && file.starts_with(&home)
                 })
                 .filter(|(_, _, file)| file.is_file())
                 .map(|(_, _, file)| Artifact { bin: bin.clone(), path: file.clone() })
@@ -201,6 +273,10 @@ fn failure(outcome: &Outcome, dir: &Utf8Path) -> Failure {
             hint: Some("free some disk space, or point --target-dir to another disk".to_owned()),
             cause: None,
         };
+    }
+    if let Some(fault) = &outcome.fault {
+        let (message, hint) = fault.said();
+        return Failure { code: ENGINE_FAILED, message, diagnostics, hint: Some(hint), cause: None };
     }
     if outcome.success {
         return Failure {
@@ -243,9 +319,19 @@ fn invoke(
     cells: &[&CellPlan],
     environment: &LaneEnvironment,
     dir: &Utf8Path,
+    container: Option<&Container<'_>>,
     mut finished: impl FnMut(&str),
 ) -> Result<Outcome> {
-    let command = command(job, lane, cells, environment, dir)?;
+    let share = match container {
+        Some(container) => container.share(&environment.seat),
+        None => environment.seat.on_host(),
+    };
+    let invocation = invocation(job, lane, cells, environment, &share, dir);
+    let command = match container {
+        Some(container) => container.command(lane, cells, environment, &invocation, &share, dir)?,
+        None if is_cross(cells) => cross(job, &invocation, dir)?,
+        None => command(job, environment, &invocation)?,
+    };
     let logs_dir = job.convoy_dir.join("logs");
     fs_err::create_dir_all(&logs_dir)?;
     let mut logs = cells
@@ -275,72 +361,109 @@ fn invoke(
         }
     };
     let verbose = job.reporter.style().verbose > 1;
-    cargo::run(command, job.interrupt, &mut logs, progress, verbose, |text| job.reporter.text(text))
+    // cross mounts the folder at a place of its own.
+    let moved = is_cross(cells).then_some((Utf8Path::new("/target"), dir));
+    let echo = |text: &str| job.reporter.text(text);
+    let mut outcome = cargo::run(command, job.interrupt, &mut logs, progress, verbose, moved, echo);
+    if let (Some(container), Ok(told)) = (container, &outcome)
+        && job.interrupt.came().is_none()
+        && let Err(error) = container.fetch_built(dir, told)
+        // Of a lane that failed it is known already.
+        && told.success
+    {
+        outcome = Err(error);
+    }
+    if let (Some(container), Ok(outcome)) = (container, &mut outcome)
+        && !outcome.success
+    {
+        outcome.fault = container.fault(dir, &outcome.complaints);
+    }
+    if let Some(container) = container
+        && (job.interrupt.came().is_some() || !outcome.as_ref().is_ok_and(|outcome| outcome.success))
+    {
+        container.remove();
+    }
+    let mut outcome = outcome?;
+    if container.is_some() {
+        // The engine's client used nothing to speak of.
+        outcome.cpu = container::cpu_used(&fs_err::read_to_string(usage_file(dir)).unwrap_or_default());
+    }
+    environment.seat.count(&outcome);
+    Ok(outcome)
 }
 
-fn command(
+fn invocation(
     job: &Job<'_>,
     lane: &Lane,
     cells: &[&CellPlan],
     environment: &LaneEnvironment,
+    share: &Share,
     dir: &Utf8Path,
-) -> Result<Command> {
-    let mut command = cargo_command();
-    command.current_dir(&job.cwd).arg("build");
+) -> Invocation {
     let selection = job.selection;
+    let mut args: Vec<String> = vec!["build".to_owned()];
+    let mut add = |words: &[&str]| args.extend(words.iter().map(|word| (*word).to_owned()));
     if let Some(manifest) = &job.manifest_path {
-        command.arg("--manifest-path").arg(manifest);
+        add(&["--manifest-path", manifest.as_str()]);
     }
-    command.arg("--target-dir").arg(dir);
-    command.arg("--profile").arg(job.profile);
+    add(&["--target-dir", dir.as_str(), "--profile", job.profile]);
     for cell in cells {
-        command.arg("--target").arg(&cell.cell.target);
+        add(&["--target", &cell.cell.target]);
     }
     for package in &selection.packages {
-        command.arg("--package").arg(package);
+        add(&["--package", package]);
     }
     if selection.workspace {
-        command.arg("--workspace");
+        add(&["--workspace"]);
     }
     if selection.bins.is_empty() {
-        command.arg("--bins");
+        add(&["--bins"]);
     }
     for bin in &selection.bins {
-        command.arg("--bin").arg(bin);
+        add(&["--bin", bin]);
     }
     let mut features = selection.features.clone();
     features.list.extend(lane.features.iter().cloned());
-    command.args(features.to_args());
+    let features = features.to_args();
+    add(&features.iter().map(String::as_str).collect::<Vec<_>>());
     if selection.locked {
-        command.arg("--locked");
+        add(&["--locked"]);
     }
     if selection.offline {
-        command.arg("--offline");
+        add(&["--offline"]);
     }
-    if let Some(jobs) = &selection.jobs {
-        command.arg("--jobs").arg(jobs);
-    }
-    let ansi = if job.reporter.style().color { "json-diagnostic-rendered-ansi" } else { "json" };
-    command.arg("--keep-going").arg(format!("--message-format={ansi}"));
-    command.arg("--color").arg(if job.reporter.style().color { "always" } else { "never" });
+    let words: Vec<&str> = share.args.iter().map(String::as_str).collect();
+    add(&words);
+    let color = job.reporter.style().color;
+    let ansi = if color { "json-diagnostic-rendered-ansi" } else { "json" };
+    add(&["--keep-going", &format!("--message-format={ansi}")]);
+    add(&["--color", if color { "always" } else { "never" }]);
     for config in &environment.config {
-        command.arg("--config").arg(config);
+        add(&["--config", config]);
     }
+    let mut set = environment.set.clone();
+    set.extend(share.env.clone());
     if lane.build_std {
-        command.arg("-Zbuild-std=std,panic_abort");
+        add(&["-Zbuild-std=std,panic_abort"]);
         if !job.host.rustc.version.contains("nightly") {
             // Lets a stable cargo and rustc take `-Z`: the user asked for std to be built, and rustup has none to bring.
-            command.env("RUSTC_BOOTSTRAP", "1");
+            set.insert("RUSTC_BOOTSTRAP".to_owned(), "1".to_owned());
         }
     }
-    command.args(&selection.cargo_args);
+    add(&selection.cargo_args.iter().map(String::as_str).collect::<Vec<_>>());
+    // Where cargo's configuration names a build folder of its own, the lane's must win: keys and records live there.
+    set.insert("CARGO_BUILD_BUILD_DIR".to_owned(), dir.to_string());
+    set.extend(lane.env.clone());
+    Invocation { args, set }
+}
 
+/// The command that starts cargo on this machine itself.
+fn command(job: &Job<'_>, environment: &LaneEnvironment, invocation: &Invocation) -> Result<Command> {
+    let mut command = cargo_command();
+    command.current_dir(&job.cwd).args(&invocation.args);
     for name in &environment.remove {
         command.env_remove(name);
     }
-    command.envs(&environment.set);
-    // Where cargo's configuration names a build folder of its own, the lane's must win: keys and records live there.
-    command.env("CARGO_BUILD_BUILD_DIR", dir);
     if !environment.path.is_empty() {
         let own = std::env::var_os("PATH").unwrap_or_default();
         let dirs =
@@ -351,7 +474,30 @@ fn command(
                 .map_err(|error| Error::work("the project's path cannot be put on PATH").because(error))?,
         );
     }
-    command.envs(&lane.env);
+    command.envs(&invocation.set);
+    Ok(command)
+}
+
+/// Whether a lane is handed to cross, which builds one target at a time.
+fn is_cross(cells: &[&CellPlan]) -> bool {
+    cells.iter().any(|cell| cell.route == Some(RouteKind::Cross))
+}
+
+/// The command that starts cross: with its own Cross.toml, images and settings.
+fn cross(job: &Job<'_>, invocation: &Invocation, dir: &Utf8Path) -> Result<Command> {
+    let Some(CrossFacts { program, toolchain: Some(toolchain) }) = &job.host.cross else {
+        return Err(Error::work("cross is planned for and not there"));
+    };
+    let mut command = rust_command(program);
+    // Of a toolchain that is named by its version cross changes nothing.
+    command.current_dir(&job.cwd).arg(format!("+{toolchain}")).args(&invocation.args);
+    command.envs(invocation.set.iter().filter(|(name, _)| *name != "CARGO_BUILD_BUILD_DIR"));
+    command.env("CARGO_TARGET_DIR", dir);
+    // cross 0.2.5 takes a toolchain that rustup lists as the active one for one that is not installed, and "installs" it,
+    // which replaces all of it. Named by its folder, it is active under no name.
+    command.env("RUSTUP_TOOLCHAIN", &job.host.rustc.sysroot);
+    // What cargo set for this very process would lead cross to another cargo.
+    command.env_remove("CARGO");
     Ok(command)
 }
 

@@ -1,9 +1,12 @@
 //! Running lanes: cargo with the plan's environment, its messages, its failures and who is to blame.
 
 mod cargo;
+mod container;
+mod jobserver;
 mod lane;
 mod setup;
 pub mod smoke;
+mod streaming;
 
 use camino::Utf8PathBuf;
 use std::time::Duration;
@@ -15,10 +18,10 @@ use crate::interrupt::Interrupt;
 use crate::plan::Plan;
 use crate::report::Reporter;
 use crate::request::Selection;
-pub use lane::{Told, run_lanes, tell_failure};
+pub use lane::{ENGINE_FAILED, Told, run_lanes, tell_failure};
 
 /// All that running needs to know.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Job<'a> {
     /// The plan.
     pub plan: &'a Plan,
@@ -38,12 +41,24 @@ pub struct Job<'a> {
     pub convoy_dir: Utf8PathBuf,
     /// The manifest that cargo is pointed to; none for cargo's own search.
     pub manifest_path: Option<Utf8PathBuf>,
+    /// Where binaries are published.
+    pub dist_dir: Utf8PathBuf,
     /// Where the command was started.
     pub cwd: Utf8PathBuf,
     /// This program.
     pub exe: Utf8PathBuf,
+    /// The workspace, and what lies outside of it: what a container must see of the sources.
+    pub sources: Vec<Utf8PathBuf>,
+    /// The folders of local packages.
+    pub packages: Vec<Utf8PathBuf>,
+    /// What the labels of containers name: this machine and cache.
+    pub machine: String,
+    /// The same of this run.
+    pub run: String,
     /// Packages in each cell's graph, by cell id: about how many crates will be compiled.
     pub crates: std::collections::BTreeMap<String, usize>,
+    /// The folders of these packages, by cell id.
+    pub crate_dirs: &'a std::collections::BTreeMap<String, Vec<Utf8PathBuf>>,
     /// Tells people.
     pub reporter: &'a Reporter,
     /// Signals.

@@ -80,14 +80,3 @@ pub struct Sysroot {
     /// The packages that were asked for.
     pub requested: BTreeSet<String>,
 }
-
-/// Why a sysroot could not be brought in this run.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
-pub struct RefusedSysroot {
-    /// What happened.
-    pub reason: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-    /// Whether it was chosen already (locked) and only could not be had: convoy's own work failed.
-    pub work: bool,
-}

@@ -18,6 +18,10 @@ pub struct Suite {
     pub glibc: Glibc,
     /// The gcc whose libstdc++ it has.
     pub gcc: u32,
+    /// The LLVM of its `libclang-dev`.
+    pub llvm: u32,
+    /// The folder of its libclang's own headers, below `clang`.
+    pub clang: String,
     /// Whether it is taken where no floor is asked.
     #[serde(default)]
     pub default: bool,

@@ -6,6 +6,9 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub mod archive;
+pub mod containers;
+pub mod crates;
+pub mod engine;
 pub mod schema;
 pub mod sysroots;
 
@@ -111,7 +114,12 @@ pub struct Convoy {
 
 impl Convoy {
     pub fn new<S: AsRef<OsStr>>(dir: &Utf8Path, args: impl IntoIterator<Item = S>) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-convoy"));
+        Self::by(env!("CARGO_BIN_EXE_cargo-convoy"), dir, args)
+    }
+
+    /// Another program, which starts `cargo-convoy`.
+    pub fn by<S: AsRef<OsStr>>(program: &str, dir: &Utf8Path, args: impl IntoIterator<Item = S>) -> Self {
+        let mut command = Command::new(program);
         command.current_dir(dir).args(args).stdin(Stdio::null());
         // What the outer cargo and the person at this machine set is not this test's.
         for (name, _) in std::env::vars_os() {
@@ -122,11 +130,14 @@ impl Convoy {
             let foreign = text.starts_with("CARGO") && !kept
                 || text.starts_with("CONVOY_") && text != "CONVOY_CACHE_DIR"
                 || text.ends_with("RUSTFLAGS")
-                || ["RUSTC", "CC", "CFLAGS", "NO_COLOR", "CI", "LD_LIBRARY_PATH", "TARGET_CC"].contains(&&*text);
+                || ["RUSTC", "CC", "CFLAGS", "NO_COLOR", "CI", "LD_LIBRARY_PATH", "TARGET_CC", "MAKEFLAGS", "MFLAGS"]
+                    .contains(&&*text);
             if foreign {
                 command.env_remove(&name);
             }
         }
+        // A test is about this machine's tools, unless it is about containers.
+        command.env("CONVOY_ENGINE", "none");
         Self { command }
     }
 

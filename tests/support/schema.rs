@@ -63,6 +63,12 @@ fn check(root: &Value, schema: &Value, value: &Value, place: &str, faults: &mut 
                     faults.push(format!("{place}: {value} does not fit {rule}"));
                 }
             }
+            "uniqueItems" => {
+                let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
+                if rule == true && items.iter().enumerate().any(|(index, item)| items[..index].contains(item)) {
+                    faults.push(format!("{place}: {value} holds something twice"));
+                }
+            }
             "items" => {
                 for (index, item) in value.as_array().into_iter().flatten().enumerate() {
                     check(root, rule, item, &format!("{place}[{index}]"), faults);

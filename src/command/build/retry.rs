@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Build, shorten};
 use crate::command::prepare::{Network, Prepared, Project, prepare};
-use crate::diagnose::{Cause, LINK_FAILED};
+use crate::diagnose::{Cause, LINK_FAILED, Scope};
 use crate::error::Result;
 use crate::files;
 use crate::graph::Slice;
 use crate::host::CacheDir;
 use crate::learned::{self, Memory, Subject};
-use crate::plan::{self, CellPlan, Linker, Plan, RouteKind, Status};
+use crate::plan::{self, Cell, CellPlan, Linker, Plan, RouteKind, Status, matrix};
 use crate::report::Phase;
 use crate::run::{self, CellOutcome, CellResult};
 
@@ -35,8 +35,12 @@ impl Prepared {
 
     fn subjects(&self) -> BTreeMap<String, Subject> {
         let lock = files::sha256(fs_err::read(self.project.workspace_root.join("Cargo.lock")).unwrap_or_default());
-        let subject = |slice: &Slice| Subject::new(slice.target.iter().chain(&slice.host), &lock);
-        self.slices.iter().map(|(id, slice)| (id.clone(), subject(slice))).collect()
+        let subject = |cell: &Cell, slice: &Slice| {
+            let settings = self.settings.for_names(matrix::names_of(cell));
+            Subject::new(slice.target.iter().chain(&slice.host), &lock, &settings.container)
+        };
+        let cells = self.cells.iter().filter_map(|cell| Some((cell, self.slices.get(&cell.id)?)));
+        cells.map(|(cell, slice)| (cell.id.clone(), subject(cell, slice))).collect()
     }
 
     fn is_forced(&self, id: &str) -> bool {
@@ -80,7 +84,7 @@ impl Build<'_> {
                     let route = project.plan.cell(&outcome.id)?.route?;
                     Some((outcome.id.clone(), route, cause(outcome)?.clone()))
                 })
-                .filter(|(_, _, cause)| !cause.every_route)
+                .filter(|(_, _, cause)| cause.scope != Scope::All)
                 .collect();
             if failed.is_empty() {
                 break;
@@ -96,6 +100,11 @@ impl Build<'_> {
             for (id, route, cause) in &failed {
                 let tried = tried.entry(id.clone()).or_default();
                 tried.insert(*route, cause.message.clone());
+                if cause.scope == Scope::Machine && *route != RouteKind::Container {
+                    for other in OWN_ROUTES {
+                        tried.entry(other).or_insert_with(|| cause.message.clone());
+                    }
+                }
                 // What failed in earlier runs may work by now, and all that is left is tried.
                 prepared.failed.insert(id.clone(), tried.clone());
             }
@@ -107,6 +116,7 @@ impl Build<'_> {
                 self.reporter.info(Phase::Build, message).target(id).code("route-failed").send();
                 again.insert(id.clone());
             }
+            tell_ways_out(prepared, outcomes, &failed, &again);
             if again.is_empty() {
                 break;
             }
@@ -127,6 +137,7 @@ impl Build<'_> {
             }
             let mut sub = prepared.project.clone();
             sub.plan = only(&sub.plan, &again);
+            self.images(cache).try_files(&mut sub)?;
             let anew = run::run_lanes(&self.job(&sub, cache, project.convoy_dir())?)?;
             for anew in anew {
                 let old = outcomes.iter_mut().find(|outcome| outcome.id == anew.id);
@@ -142,6 +153,26 @@ impl Build<'_> {
             attempted = again;
         }
         Ok(())
+    }
+}
+
+/// The routes by this machine's own tools.
+const OWN_ROUTES: [RouteKind; 4] = [RouteKind::Host, RouteKind::Lld, RouteKind::Gcc, RouteKind::Zig];
+
+/// Where nothing is left to try, the plan may know what would give another route.
+fn tell_ways_out(
+    prepared: &Prepared,
+    outcomes: &mut [CellOutcome],
+    failed: &[(String, RouteKind, Cause)],
+    again: &BTreeSet<String>,
+) {
+    for (id, ..) in failed.iter().filter(|(id, ..)| !again.contains(id) && !prepared.is_forced(id)) {
+        let way = prepared.project.plan.cell(id).and_then(|cell| cell.hint.clone());
+        let outcome = outcomes.iter_mut().find(|outcome| outcome.id == *id);
+        if let (Some(way), Some(CellResult::Failed(failure))) = (way, outcome.map(|outcome| &mut outcome.result)) {
+            let own = failure.hint.take().map(|own| format!("{own}; or ")).unwrap_or_default();
+            failure.hint = Some(format!("{own}{way}"));
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use crate::host::{FoundBy, GccFacts};
 use crate::plan::sysroot::{SysrootOffer, require_gcc};
 
 use super::{
-    CTools, Linker, Offer, Refusal, Setup, Situation, c_users, floor_refusal, named, page_size_flag, require_tools,
-    target_needs,
+    CTools, Linker, Offer, Refusal, Setup, Situation, c_users, floor_refusal, in_image_hint, named, page_size_flag,
+    require_tools, target_needs,
 };
 use crate::needs::NeedKind;
 
@@ -36,12 +36,16 @@ pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -
         });
     };
     let Some(gcc) = host.gcc.get(&cell.target) else {
-        // Debian has no cross gcc for musl.
-        let package = (!cell.target.contains("-musl")).then(|| debian_package(&prefix.replace('_', "-")));
-        let package = package.map(|package| format!(" (Debian, Ubuntu: gcc-{package})")).unwrap_or_default();
-        return Err(
-            Refusal::new(format!("`{prefix}-gcc` is not on PATH")).hint(format!("install `{prefix}-gcc`{package}"))
-        );
+        let package = situation.target.and_then(|target| target.gcc.as_ref()?.debian.first());
+        let package = package.map(|package| format!(" (Debian, Ubuntu: {package})")).unwrap_or_default();
+        return Err(Refusal::new(format!(
+            "`{prefix}-gcc` is not {}",
+            if situation.in_image { "in the image" } else { "on PATH" }
+        ))
+        .hint(match situation.in_image {
+            true => in_image_hint(&format!("`{prefix}-gcc`"), situation),
+            false => format!("install `{prefix}-gcc`{package}"),
+        }));
     };
     let GccFacts { cc, cxx, ar, version, glibc, fault, static_cxx, .. } = gcc;
     if let Some(fault) = fault {
@@ -67,7 +71,8 @@ pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -
         return Err(refusal);
     }
     require_tools(situation)?;
-    let mut because = format!("`{prefix}-gcc` {version} is on PATH");
+    let place = if situation.in_image { "of the image" } else { "is on PATH" };
+    let mut because = format!("`{prefix}-gcc` {version} {place}");
     match (floor, cell.floor) {
         _ if sysroot.is_some() => {}
         (Some(floor), _) => because += &format!("; this machine's libraries for it raise the floor to glibc {floor}"),
@@ -110,12 +115,4 @@ fn pkg_config_libdir(situation: &Situation<'_>) -> Option<String> {
     let found = situation.host.libraries.get(&situation.cell.target)?;
     let machine = found.values().any(|library| library.by == FoundBy::Machine);
     situation.target.filter(|_| machine)?.pkg_config_libdir()
-}
-
-fn debian_package(prefix: &str) -> String {
-    // mingw's package is not named after its prefix: gcc-mingw-w64-x86-64.
-    match prefix.strip_suffix("-w64-mingw32") {
-        Some(arch) => format!("mingw-w64-{arch}"),
-        None => prefix.to_owned(),
-    }
 }

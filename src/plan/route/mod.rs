@@ -3,6 +3,8 @@
 //! To add a route: a variant of [`RouteKind`], a file beside this one, a line in [`offer`], and its place in
 //! [`default_order`].
 
+mod container;
+mod cross;
 mod gcc;
 mod host;
 mod lld;
@@ -12,7 +14,8 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, Glibc, Target};
-use crate::config::TargetSettings;
+use crate::config::{ImageSource, TargetSettings};
+use crate::container::{Engine, ImagePlan};
 use crate::host::{HostFacts, UserTool};
 use crate::needs::{Need, NeedKind, Side};
 use crate::plan::sysroot::SysrootOffer;
@@ -40,12 +43,19 @@ pub struct Situation<'a> {
     pub settings: &'a TargetSettings,
     /// Whether nothing may go over the network.
     pub offline: bool,
+    /// Whether `host` is the inside of a container.
+    pub in_image: bool,
 }
 
 impl Situation<'_> {
     /// Whether configuration says to build std from source.
     fn builds_std(&self) -> bool {
         self.settings.build_std.unwrap_or(false)
+    }
+
+    /// Where tools are looked for, in words.
+    fn place(&self) -> &'static str {
+        if self.in_image { "in the image" } else { "on this machine" }
     }
 }
 
@@ -64,6 +74,10 @@ pub struct Offer {
     pub floor: Option<Glibc>,
     /// The sysroot that libraries come from.
     pub sysroot: Option<SysrootOffer>,
+    /// The image that it is built in.
+    pub image: Option<ImagePlan>,
+    /// The route that builds inside of it.
+    pub inner: Option<RouteKind>,
     /// Worth knowing.
     pub hint: Option<String>,
 }
@@ -171,11 +185,24 @@ pub fn default_order(cell: &Cell, host: &HostFacts) -> Vec<RouteKind> {
         order.push(RouteKind::Host);
     }
     order.extend([RouteKind::Lld, RouteKind::Gcc, RouteKind::Zig]);
+    // Asked when there is no other way: then it is the last.
+    order.extend((host.engine != Engine::Unasked).then_some(RouteKind::Container));
     order
 }
 
 /// Asks a route whether it works for a cell.
 pub fn offer(kind: RouteKind, situation: &Situation<'_>) -> Result<Offer, Refusal> {
+    if kind == RouteKind::Container {
+        // The route inside settles all that follows here.
+        require_support(situation)?;
+        return container::offer(situation);
+    }
+    if kind == RouteKind::Cross {
+        require_support(situation)?;
+        let mut offer = cross::offer(situation)?;
+        require_std(situation, &mut offer)?;
+        return Ok(offer);
+    }
     let sysroot = supply::settle(situation, kind);
     let chosen = sysroot.as_ref().ok().and_then(Option::as_ref);
     let mut offer = match kind {
@@ -183,6 +210,7 @@ pub fn offer(kind: RouteKind, situation: &Situation<'_>) -> Result<Offer, Refusa
         RouteKind::Lld => lld::offer(situation),
         RouteKind::Gcc => gcc::offer(situation, chosen),
         RouteKind::Zig => zig::offer(situation, chosen),
+        RouteKind::Container | RouteKind::Cross => unreachable!("asked above"),
     }?;
     require_support(situation)?;
     if let Some(sysroot) = sysroot? {
@@ -199,15 +227,32 @@ pub fn offer(kind: RouteKind, situation: &Situation<'_>) -> Result<Offer, Refusa
     Ok(offer)
 }
 
-/// What is missing whatever the route, so that one sentence can name it.
-pub fn common_refusal(situation: &Situation<'_>) -> Option<Refusal> {
+/// What is missing whatever the route, so that one sentence can name it; `verdict` is what is said of a need that none of
+/// them meets.
+pub fn common_refusal(situation: &Situation<'_>, verdict: &str) -> Option<Refusal> {
     let mut offer = Offer::default();
     require_support(situation)
-        .and_then(|()| supply::require_any(situation, &default_order(situation.cell, situation.host)))
+        .and_then(|()| supply::require_any(situation, &default_order(situation.cell, situation.host), verdict))
         .and_then(|()| require_tools(situation))
         .and_then(|()| require_std(situation, &mut offer))
         .and_then(|()| require_host_compiler(situation, &mut offer))
         .err()
+}
+
+/// Whether a container would build the cell, were there an engine: what an image has is known before it is made.
+pub fn may_be_in_container(situation: &Situation<'_>) -> bool {
+    let Situation { host, catalog, .. } = *situation;
+    match &host.engine {
+        // Why not is known then.
+        Engine::Unasked | Engine::Found(_) => true,
+        Engine::None { hint: None, .. } => false,
+        Engine::None { .. } => {
+            let architecture = catalog.target(&host.rustc.host).and_then(|target| target.debian_arch.as_deref());
+            let engine = Engine::imagined(architecture.unwrap_or_default());
+            let host = &HostFacts { engine, ..host.clone() };
+            offer(RouteKind::Container, &Situation { host, ..*situation }).is_ok()
+        }
+    }
 }
 
 /// What no route changes: a crate that is not made for the target, a build script that wants the network.
@@ -226,6 +271,14 @@ fn require_support(situation: &Situation<'_>) -> Result<(), Refusal> {
                     "the build script of crate `{}` fetches {} over the network, and `--offline` is set",
                     need.package, need.name
                 )));
+            }
+            NeedKind::Download if situation.in_image && situation.settings.container.network != Some(true) => {
+                return Err(Refusal::new(format!(
+                    "the build script of crate `{}` fetches {} over the network, which containers have only where that \
+                     is asked for",
+                    need.package, need.name
+                ))
+                .hint("set `network = true` under [container] in Convoy.toml"));
             }
             _ => {}
         }
@@ -366,10 +419,29 @@ fn require_tools(situation: &Situation<'_>) -> Result<(), Refusal> {
     match lacking {
         None => Ok(()),
         Some(need) => Err(Refusal::new(format!(
-            "crate `{}` {} needs {}, which is not on this machine",
-            need.package, need.version, need.name
+            "crate `{}` {} needs {}, which is not {}",
+            need.package,
+            need.version,
+            need.name,
+            situation.place()
         ))
-        .hint(format!("install {}", need.name))),
+        .hint(match situation.in_image {
+            true => in_image_hint(&need.name, situation),
+            false => format!("install {}", need.name),
+        })),
+    }
+}
+
+/// How something comes into an image.
+fn in_image_hint(name: &str, situation: &Situation<'_>) -> String {
+    match situation.settings.container.source() {
+        ImageSource::Composed { .. } => {
+            format!("name the Debian package that has {name} by `container.packages` in Convoy.toml")
+        }
+        ImageSource::Named(_) => {
+            format!("take an image that has {name}, or put it there by `container.pre-build` in Convoy.toml")
+        }
+        ImageSource::Dockerfile { file, .. } => format!("put {name} into the image by {file}"),
     }
 }
 

@@ -222,10 +222,19 @@ impl<'a> PrivateApt<'a> {
     }
 
     fn command(&self, program: &Utf8Path) -> Command {
-        let mut command = Command::new(program);
-        command.arg("-c").arg(self.file());
         // Its words are read.
-        command.env("LC_ALL", "C").env("DEBIAN_FRONTEND", "noninteractive").env_remove("LANGUAGE");
+        const ENV: [(&str, &str); 2] = [("LC_ALL", "C"), ("DEBIAN_FRONTEND", "noninteractive")];
+        let mut command = match self.facts.through.split_first() {
+            None => Command::new(program),
+            Some((engine, words)) => {
+                let mut command = Command::new(engine);
+                // A container has no variables of this process.
+                command.args(words).args(ENV.map(|(name, value)| format!("{name}={value}"))).arg(program);
+                command
+            }
+        };
+        command.arg("-c").arg(self.file());
+        command.envs(ENV).env_remove("LANGUAGE");
         command
     }
 

@@ -24,10 +24,10 @@ pub use apt::Limits;
 pub use packed::{Packed, unpack};
 
 use crate::error::{Error, Result};
-use crate::host::{AptFacts, CacheDir};
+use crate::host::{AptFacts, CacheDir, Refused};
 use crate::interrupt::Interrupt;
 use crate::lock::{ConvoyLock, LockedSysroot};
-use crate::sysroot::{Archive, RefusedSysroot, Sysroot, SysrootKey, SysrootPlan};
+use crate::sysroot::{Archive, Sysroot, SysrootKey, SysrootPlan};
 
 const ROOM: &str = "sysroots";
 /// What a sysroot was made from: written last, so that a sysroot with it is whole.
@@ -85,7 +85,7 @@ impl std::fmt::Debug for Sysroots<'_> {
 #[derive(Debug)]
 enum Stop {
     Error(Error),
-    Refused(RefusedSysroot),
+    Refused(Refused),
 }
 
 impl From<Error> for Stop {
@@ -98,23 +98,23 @@ impl From<Error> for Stop {
 impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Self {
         let hint = fault::disk_hint(&error);
-        Self::Refused(RefusedSysroot { reason: format!("the cache could not be used: {error}"), hint, work: true })
+        Self::Refused(Refused { reason: format!("the cache could not be used: {error}"), hint, work: true })
     }
 }
 
 impl Stop {
     /// Something that was chosen already and could not be had.
     fn work(reason: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Refused(RefusedSysroot { reason: reason.into(), hint: Some(hint.into()), work: true })
+        Self::Refused(Refused { reason: reason.into(), hint: Some(hint.into()), work: true })
     }
 
     /// Something that cannot be chosen.
     fn choice(reason: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Refused(RefusedSysroot { reason: reason.into(), hint: Some(hint.into()), work: false })
+        Self::Refused(Refused { reason: reason.into(), hint: Some(hint.into()), work: false })
     }
 }
 
-fn told<T>(result: std::result::Result<T, Stop>) -> Result<std::result::Result<T, RefusedSysroot>> {
+fn told<T>(result: std::result::Result<T, Stop>) -> Result<std::result::Result<T, Refused>> {
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(Stop::Refused(refused)) => Ok(Err(refused)),
@@ -205,16 +205,12 @@ fn size(dir: &Utf8Path) -> u64 {
 
 impl Sysroots<'_> {
     /// Chooses the packages of a sysroot: what is asked for and what that depends on, as the archive is now.
-    pub fn resolve(&self, plan: &SysrootPlan) -> Result<std::result::Result<LockedSysroot, RefusedSysroot>> {
+    pub fn resolve(&self, plan: &SysrootPlan) -> Result<std::result::Result<LockedSysroot, Refused>> {
         told(self.choose(plan))
     }
 
     /// Makes a sysroot of exactly these packages, or finds it in the cache.
-    pub fn bring(
-        &self,
-        locked: &LockedSysroot,
-        archive: &Archive,
-    ) -> Result<std::result::Result<Sysroot, RefusedSysroot>> {
+    pub fn bring(&self, locked: &LockedSysroot, archive: &Archive) -> Result<std::result::Result<Sysroot, Refused>> {
         told(self.make(locked, archive))
     }
 
@@ -225,7 +221,7 @@ impl Sysroots<'_> {
         lock: &ConvoyLock,
         archive: &dyn Fn(&SysrootKey) -> Archive,
         file: &Utf8Path,
-    ) -> Result<std::result::Result<Packed, RefusedSysroot>> {
+    ) -> Result<std::result::Result<Packed, Refused>> {
         told(self.pack_all(lock, archive, file))
     }
 
@@ -273,7 +269,7 @@ impl Sysroots<'_> {
             let package = locked.packages.iter().find(|package| package.name == name);
             let package = package.map(|package| format!("package `{name}` {} ", package.version)).unwrap_or_default();
             let reason = format!("{package}{} (sysroot {})", fault.reason, locked.key);
-            Stop::Refused(RefusedSysroot { reason, hint: fault.hint, work: true })
+            Stop::Refused(Refused { reason, hint: fault.hint, work: true })
         })
     }
 

@@ -17,6 +17,8 @@ use crate::needs::{Need, NeedKind, Side};
 use crate::plan::route::CTools;
 use crate::plan::{CellPlan, Linker};
 use crate::run::Job;
+use crate::run::jobserver::Seat;
+use crate::shell;
 use cmake::{Toolchain, Tools};
 use scripts::Scripts;
 use sysroot::{Builtin, Tree};
@@ -34,6 +36,8 @@ pub(super) struct LaneEnvironment {
     pub config: Vec<String>,
     /// What each target's artifacts depend on besides cargo's own fingerprint, by triple.
     pub keys: BTreeMap<String, String>,
+    /// Where its job tokens come from.
+    pub seat: Seat,
 }
 
 /// Writes the scripts and gathers the environment for the cells of a lane. With it come the cells for which that could
@@ -56,7 +60,8 @@ pub(super) fn prepare(job: &Job<'_>, cells: &[&CellPlan]) -> Result<(LaneEnviron
             lane.set.entry(variable).or_insert_with(|| compiler.to_string());
         }
     }
-    if let Some(tool) = &job.plan.host_linker {
+    let on_this_machine = cells.iter().all(|cell| cell.image.is_none());
+    if let Some(tool) = job.plan.host_linker.as_ref().filter(|_| on_this_machine) {
         let dir = job.convoy_dir.join("tools").join("host");
         let scripts = Scripts::new(job, &dir, None)?;
         let host = &job.host.rustc.host;
@@ -107,6 +112,7 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
     let scripts = Scripts::new(job, &dir, tree)?;
     let mut rustflags = setup.rustflags.clone();
     let mut key = vec![format!("{:?} {:?}", cell.route, setup), job.host.rustc.version.clone()];
+    key.extend(cell.image.as_ref().map(|image| image.reference.clone()));
 
     let user = job.host.user.get(triple);
     let user_cc = user.is_some_and(|user| user.cc.is_some());
@@ -116,7 +122,7 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
             let (cc, cxx) = match tree {
                 None => (cc.clone(), cxx.clone()),
                 Some(tree) => {
-                    let builtin = Builtin::ask(cc, cxx.as_deref(), tree, job.interrupt)?;
+                    let builtin = builtin(job, triple, cc, cxx.as_deref(), tree)?;
                     key.push(builtin.headers.to_string());
                     let wrap = |compiler: &Utf8Path, name: &str| scripts.compiler(compiler, name, tree, &builtin);
                     let cxx = cxx.as_ref().map(|cxx| wrap(cxx, "g++")).transpose()?;
@@ -194,7 +200,7 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
                         CTools::Gcc { cxx, .. } => cxx.as_deref(),
                         _ => None,
                     };
-                    let builtin = Builtin::ask(path, cxx, tree, job.interrupt)?;
+                    let builtin = builtin(job, triple, path, cxx, tree)?;
                     Some(scripts.compiler(path, "gcc", tree, &builtin)?)
                 }
             }
@@ -233,8 +239,9 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
     }
     let by_libclang = |need: &Need| need.kind == NeedKind::Tool && need.side == Side::Target && need.name == "libclang";
     if tree.is_none() && *triple != job.host.rustc.host && cell.needs.iter().any(by_libclang) {
-        let own = job.host.tools.get("libclang").and_then(|libclang| libclang::headers(libclang));
-        let own_words = own.as_ref().map(|headers| scripts::quote(&format!("-isystem{headers}"))).unwrap_or_default();
+        let beside = || job.host.tools.get("libclang").and_then(|libclang| libclang::headers(libclang));
+        let own = job.host.libclang_headers.clone().or_else(beside);
+        let own_words = own.as_ref().map(|headers| shell::quote(&format!("-isystem{headers}"))).unwrap_or_default();
         let of_libc = match &setup.c {
             CTools::Zig(tool) if !user_cc => sysroot::clang_words_of_zig(&scripts.zig_headers(tool)?, own.is_none()),
             _ => String::new(),
@@ -255,6 +262,14 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
     }
     lane.keys.insert(triple.clone(), key.join("\n"));
     Ok(())
+}
+
+/// What a compiler itself has: known of an image's, else it is asked.
+fn builtin(job: &Job<'_>, triple: &str, cc: &Utf8Path, cxx: Option<&Utf8Path>, tree: &Tree) -> Result<Builtin> {
+    match job.host.gcc.get(triple).and_then(|gcc| gcc.headers.clone()) {
+        Some(headers) => Ok(Builtin { headers, cxx: Vec::new() }),
+        None => Builtin::ask(cc, cxx, tree, job.interrupt),
+    }
 }
 
 /// The file that tells cmake of the cell's compilers.

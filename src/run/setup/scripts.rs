@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::plan::ZigTool;
 use crate::report::Phase;
 use crate::run::Job;
+use crate::shell::quote;
 
 /// Wrapper scripts of one cell, in a folder of their own.
 pub(super) struct Scripts<'a> {
@@ -173,9 +174,4 @@ impl<'a> Scripts<'a> {
         };
         Ok(darwin::link_settings(&stubs, libcxx.as_deref()))
     }
-}
-
-/// A word for the shell.
-pub(super) fn quote(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
 }

@@ -7,12 +7,12 @@ use std::process::Command;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::scripts::quote;
 use crate::catalog::Catalog;
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
 use crate::plan::CellPlan;
 use crate::run::Job;
+use crate::shell::quote;
 
 /// What stands in the bytes instead of the sysroot's path.
 const MAPPED: &str = "/sysroot";

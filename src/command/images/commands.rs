@@ -1,0 +1,285 @@
+//! `cargo convoy images`: the images that convoy made, on this machine's engine and in a team's registry.
+
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
+
+use super::ImageBringer;
+use super::locked::{Held, Wish, wishes};
+use crate::cli::ImagesCommand;
+use crate::command::prepare::{Network, Prepared, engine_choice, prepare, run_id};
+use crate::command::{Failed, print_json, say};
+use crate::container::{Engine, EngineFacts, ImagePlan, ImageSource, MadeFrom, OwnImage};
+use crate::error::{Error, Exit, Result};
+use crate::host::{self, CacheDir, Refused};
+use crate::interrupt::Interrupt;
+use crate::provision::image::{self, Came, Origin};
+use crate::report::table::size_text;
+use crate::report::{ImagesReport, ListedImage, Phase, Reporter, Style};
+use crate::request::{EngineChoice, Selection};
+
+pub(in crate::command) fn images(command: ImagesCommand, style: Style) -> Result<Exit, Failed> {
+    match command {
+        ImagesCommand::List(args) => Ok(list(args.engine, args.json)?),
+        ImagesCommand::Clean { engine, force } => Ok(clean(engine, force)?),
+        ImagesCommand::Push(args) => Ok(push(&args.validate()?, style)?),
+        ImagesCommand::Update(args) => Ok(update(&args.validate()?, style)?),
+    }
+}
+
+fn list(choice: Option<EngineChoice>, json: bool) -> Result<Exit> {
+    let engine = engine(choice)?;
+    let images = host::own_images(&engine)?;
+    if json {
+        let images = images.iter().map(listed).collect();
+        print_json(&ImagesReport { schema: 1, kind: "images".to_owned(), engine: engine.kind, images })?;
+    } else {
+        say(&listing(&engine, &images));
+    }
+    Ok(Exit::Success)
+}
+
+fn clean(choice: Option<EngineChoice>, force: bool) -> Result<Exit> {
+    let engine = engine(choice)?;
+    let images = host::own_images(&engine)?;
+    if !force || images.is_empty() {
+        say(&listing(&engine, &images));
+        if !images.is_empty() {
+            let bytes: u64 = images.iter().map(|image| image.bytes).sum();
+            say(&format!("{} in all; nothing was removed: add --force to remove all of this\n", size_text(bytes)));
+        }
+        return Ok(Exit::Success);
+    }
+    let interrupt = Interrupt::listen()?;
+    let mut exit = Exit::Success;
+    let (mut count, mut bytes) = (0_usize, 0_u64);
+    for image in &images {
+        let names = if image.names.is_empty() { std::slice::from_ref(&image.id) } else { image.names.as_slice() };
+        let mut gone = true;
+        for name in names {
+            if let Err(told) = image::remove(&engine, name, &interrupt)? {
+                say(&format!("{name} stays: {told}\n"));
+                (gone, exit) = (false, Exit::Work);
+            }
+        }
+        if let Some(other) = image.others.first().filter(|_| gone) {
+            say(&format!("{}: the name is removed; the image stays, as it is also called {other}\n", names.join(", ")));
+        } else if gone {
+            count += 1;
+            bytes += image.bytes;
+        }
+    }
+    let images = if count == 1 { "image" } else { "images" };
+    say(&format!("removed {count} {images}, {}\n", size_text(bytes)));
+    Ok(exit)
+}
+
+/// Publishes what a machine that has no image yet would compose for this plan.
+fn push(selection: &Selection, style: Style) -> Result<Exit> {
+    let images = "`images push` publishes images";
+    refuse_flags(images, "`--offline`", selection.offline)?;
+    let command = Command::start(selection, style)?;
+    let mut prepared = command.prepare()?;
+    let exit = command.tell_of_blocked(&prepared);
+    let composed: Vec<Wish> = wishes(&prepared.project.plan).into_iter().filter(|wish| wish.recipe.is_some()).collect();
+    for name in own_names(&prepared) {
+        let message = format!("the image {name} is of your own, and not convoy's to publish");
+        command.reporter.info(Phase::Plan, message).code("image-not-published").send();
+    }
+    if composed.is_empty() {
+        command.reporter.clear();
+        say("no target of this plan is built in an image that convoy composes: there is nothing to publish\n");
+        return Ok(exit);
+    }
+    if composed.iter().any(|wish| wish.registry.is_none()) {
+        return Err(Error::usage("no registry is named to publish images to").hint(
+            "say in Convoy.toml where your team keeps them: `[container]` with `registry = \"registry.example/team\"`",
+        ));
+    }
+    for wish in composed.into_iter().map(Wish::exact) {
+        let (Some(recipe), Some(registry)) = (&wish.recipe, &wish.registry) else { continue };
+        let plan = ImagePlan::composed(recipe.clone());
+        let bringer = command.bringer();
+        bringer.may_bring(&plan, &prepared)?;
+        let engine = engine_of(&prepared)?;
+        bringer.ready(&prepared.project.host)?;
+        let images = bringer.images(&engine)?;
+        if selection.no_provision && !images.has(&wish.name)? {
+            return Err(Error::work(format!("the image {} is not here, and nothing may be provisioned", wish.name)));
+        }
+        let origin = Origin { registry: Some(registry), digest: None };
+        let came = images.bring(&plan, origin, &|step| bringer.tell(step))?;
+        if came.map_err(|refused| refusal(&wish.name, refused))? == Came::Now {
+            prepared.brought.insert(wish.name.clone());
+        }
+        bringer.hold_one(&wish, &mut prepared)?;
+        let remote = images.push(&wish.name, registry)?;
+        command.reporter.info(Phase::Finish, format!("{remote} is published")).code("image-published").send();
+    }
+    Ok(exit)
+}
+
+/// Makes the images of the plan anew, from what archives and registries have now, and locks them.
+fn update(selection: &Selection, style: Style) -> Result<Exit> {
+    let what = "`images update` makes images anew and changes Convoy.lock";
+    refuse_flags(what, "`--locked`, `--offline` or `--no-provision`", {
+        selection.locked || selection.offline || selection.no_provision
+    })?;
+    let command = Command::start(selection, style)?;
+    let mut prepared = command.prepare()?;
+    let exit = command.tell_of_blocked(&prepared);
+    let mut plans: Vec<ImagePlan> = Vec::new();
+    for image in prepared.project.plan.cells.iter().filter_map(|cell| cell.image.clone()) {
+        let image = image.wanted.clone().map_or(image, ImagePlan::composed);
+        if !plans.iter().any(|known| known.reference == image.reference) {
+            plans.push(image);
+        }
+    }
+    if plans.is_empty() {
+        command.reporter.clear();
+        say("no target of this plan is built in a container: there is no image to make anew\n");
+        return Ok(exit);
+    }
+    let bringer = command.bringer();
+    let engine = engine_of(&prepared)?;
+    bringer.ready(&prepared.project.host)?;
+    for plan in &plans {
+        let renewed = bringer.images(&engine)?.renew(plan, &|step| bringer.tell(step))?;
+        renewed.map_err(|refused| refusal(&plan.reference, refused))?;
+        prepared.brought.insert(plan.reference.clone());
+    }
+    for wish in wishes(&prepared.project.plan) {
+        // What is made from a user's image was made anew with it.
+        prepared.brought.insert(wish.name.clone());
+        let wish = wish.exact();
+        let said = match bringer.hold_one(&wish, &mut prepared)? {
+            Held::Same => "nothing changed",
+            Held::Locked => "Convoy.lock holds what it is now",
+            Held::Differs => "Convoy.lock stays as it is",
+        };
+        command.reporter.info(Phase::Finish, format!("{}: {said}", wish.name)).send();
+    }
+    Ok(exit)
+}
+
+fn refuse_flags(what: &str, flags: &str, given: bool) -> Result<()> {
+    match given {
+        true => Err(Error::usage(format!("{what}, and {flags} forbids it"))),
+        false => Ok(()),
+    }
+}
+
+/// A command that brings images, and builds nothing else.
+struct Command<'a> {
+    selection: &'a Selection,
+    cache: CacheDir,
+    reporter: Reporter,
+    interrupt: Interrupt,
+    run: String,
+    mark: OnceCell<crate::provision::runs::RunMark>,
+}
+
+impl<'a> Command<'a> {
+    fn start(selection: &'a Selection, style: Style) -> Result<Self> {
+        let run = run_id();
+        Ok(Self {
+            selection,
+            cache: CacheDir::find()?,
+            reporter: Reporter::new(run.clone(), style, None)?,
+            interrupt: Interrupt::listen()?,
+            run,
+            mark: OnceCell::new(),
+        })
+    }
+
+    fn prepare(&self) -> Result<Prepared> {
+        prepare(self.selection, Network::Allowed, &self.cache, &self.reporter, &self.interrupt)
+    }
+
+    fn bringer(&self) -> ImageBringer<'_> {
+        let Command { selection, cache, reporter, interrupt, run, mark } = self;
+        ImageBringer { selection, cache, reporter, interrupt, run, mark }
+    }
+
+    fn tell_of_blocked(&self, prepared: &Prepared) -> Exit {
+        let mut exit = Exit::Success;
+        let blocked = |cell: &&crate::plan::CellPlan| cell.status == crate::plan::Status::Blocked;
+        for cell in prepared.project.plan.cells.iter().filter(blocked) {
+            exit = Exit::Blocked;
+            self.reporter.error(Phase::Plan, cell.because.clone()).target(&cell.cell.id).code("blocked").send();
+        }
+        exit
+    }
+}
+
+/// The images of a plan that are the user's own.
+fn own_names(prepared: &Prepared) -> BTreeSet<&str> {
+    let images = prepared.project.plan.cells.iter().filter_map(|cell| cell.image.as_ref());
+    let own = images.filter(|image| !matches!(image.source, ImageSource::Composed(_)));
+    own.map(|image| image.reference.as_str()).collect()
+}
+
+fn refusal(name: &str, Refused { reason, hint, .. }: Refused) -> Error {
+    let error = Error::work(format!("the image {name}: {reason}"));
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+fn engine_of(prepared: &Prepared) -> Result<EngineFacts> {
+    found(prepared.project.host.engine.clone())
+}
+
+/// The engine of the user's choice.
+fn engine(choice: Option<EngineChoice>) -> Result<EngineFacts> {
+    found(host::engine(choice.map_or_else(engine_choice, Ok)?))
+}
+
+fn found(engine: Engine) -> Result<EngineFacts> {
+    match engine {
+        Engine::Found(engine) => Ok(engine),
+        Engine::Unasked => Err(Error::work("no container engine was asked for")),
+        Engine::None { reason, hint: Some(hint) } => Err(Error::work(reason).hint(hint)),
+        Engine::None { reason, hint: None } => Err(Error::work(reason)),
+    }
+}
+
+fn listing(engine: &EngineFacts, images: &[OwnImage]) -> String {
+    let mut text = format!("{} {}\n", engine.kind.name(), engine.version);
+    for image in images {
+        let ListedImage { reference, base, packages, bytes, created, .. } = listed(image);
+        let made = match (image.made, base, packages) {
+            (MadeFrom::Packages, Some(base), Some(count)) => format!("{count} packages on {base}"),
+            (MadeFrom::Packages, ..) => "made by another convoy".to_owned(),
+            (MadeFrom::Own, ..) => "from an image or a Dockerfile of the user's".to_owned(),
+        };
+        let created = created.map(|created| format!(", {}", created.strftime("%Y-%m-%d"))).unwrap_or_default();
+        text += &format!("  {reference}  {}, {made}{created}\n", size_text(bytes));
+        if !image.current {
+            text += match image.names.is_empty() {
+                true => "    no longer used: a newer one took its name\n",
+                false => "    no longer used: this convoy makes it another way\n",
+            };
+        }
+        for name in image.names.iter().skip(1).chain(&image.others) {
+            text += &format!("    also {name}\n");
+        }
+    }
+    if images.is_empty() {
+        text += "  no image of convoy's\n";
+    }
+    text
+}
+
+fn listed(image: &OwnImage) -> ListedImage {
+    ListedImage {
+        reference: image.names.first().unwrap_or(&image.id).clone(),
+        names: image.names.iter().chain(&image.others).cloned().collect(),
+        made: image.made,
+        base: image.recipe.as_ref().map(|recipe| recipe.base.clone()),
+        packages: image.recipe.as_ref().map(|recipe| recipe.packages.len()),
+        bytes: image.bytes,
+        created: image.created.parse().ok(),
+        current: image.current,
+    }
+}

@@ -1,0 +1,240 @@
+//! The images of a plan beside what Convoy.lock says of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ImageBringer;
+use crate::command::prepare::Prepared;
+use crate::container::{Engine, ImagePlan, ImageSource, Recipe};
+use crate::error::{Error, Result};
+use crate::lock::{ConvoyLock, LockedImage};
+use crate::plan::Plan;
+use crate::provision::image::Images;
+use crate::report::Phase;
+
+/// An image that Convoy.lock is to know.
+#[derive(Clone, Debug)]
+pub(super) struct Wish {
+    /// What it is called: a name of the user's, or that of the recipe.
+    pub name: String,
+    /// The recipe, where convoy composes it.
+    pub recipe: Option<Recipe>,
+    /// The images that serve for it here.
+    references: BTreeSet<String>,
+    /// Where a team keeps it.
+    pub registry: Option<String>,
+}
+
+impl Wish {
+    /// As it is on a machine that has no image yet.
+    pub fn exact(mut self) -> Self {
+        self.references = [self.name.clone()].into();
+        self
+    }
+}
+
+/// What came of holding an image against the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    /// It is what is locked, or nothing can be locked of it.
+    Same,
+    /// The lock says something else now, or something for the first time.
+    Locked,
+    /// It is not what is locked, and the lock stays.
+    Differs,
+}
+
+/// The images of a plan that can be locked.
+pub(super) fn wishes(plan: &Plan) -> Vec<Wish> {
+    let mut wishes: BTreeMap<String, Wish> = BTreeMap::new();
+    for cell in &plan.cells {
+        let Some(image) = &cell.image else { continue };
+        let (name, recipe) = match (&image.wanted, named(image)) {
+            (Some(recipe), _) => (recipe.tag(), Some(recipe.clone())),
+            (None, Some(name)) => (name.to_owned(), None),
+            (None, None) => continue,
+        };
+        let registry = cell.container.registry.clone();
+        let wish = Wish { name: name.clone(), recipe, references: BTreeSet::new(), registry };
+        wishes.entry(name).or_insert(wish).references.insert(image.reference.clone());
+    }
+    wishes.into_values().collect()
+}
+
+/// The user's own image that a registry may have: itself, or what it starts from. One that is named by a digest needs no
+/// lock.
+pub(super) fn named(image: &ImagePlan) -> Option<&str> {
+    let name = match &image.source {
+        ImageSource::Named => &image.reference,
+        ImageSource::Derived { from, .. } => from,
+        ImageSource::Composed(_) | ImageSource::Dockerfile { .. } => return None,
+    };
+    Some(name.as_str()).filter(|name| !name.contains('@'))
+}
+
+/// How an image differs from what is locked.
+enum Difference {
+    None,
+    /// Nothing is locked.
+    New(LockedImage),
+    /// Something else is locked.
+    Changed(LockedImage, Vec<String>),
+    /// Something is locked that a registry knows, and this image no registry knows.
+    Unknown,
+}
+
+impl ImageBringer<'_> {
+    /// Holds the images that a settled plan builds in against Convoy.lock. What was brought in this run, or stands in no
+    /// lock so far, is locked; an older image that differs is told of. With `--locked` either ends the run.
+    pub fn hold(&self, prepared: &mut Prepared) -> Result<()> {
+        for wish in wishes(&prepared.project.plan) {
+            self.hold_one(&wish, prepared)?;
+        }
+        Ok(())
+    }
+
+    /// The same for one image.
+    pub(super) fn hold_one(&self, wish: &Wish, prepared: &mut Prepared) -> Result<Held> {
+        let Engine::Found(engine) = prepared.project.host.engine.clone() else { return Ok(Held::Same) };
+        self.ready(&prepared.project.host)?;
+        let images = self.images(&engine)?;
+        let mut difference = difference(wish, &images, &prepared.locked.lock)?;
+        let mut fresh = wish.references.iter().any(|reference| prepared.brought.contains(reference));
+        // A team's image may be the one that is locked.
+        if let (Difference::Changed(..), false, false, Some(recipe), Some(registry)) =
+            (&difference, fresh, self.selection.offline, &wish.recipe, &wish.registry)
+            && wish.references.iter().eq([&wish.name])
+        {
+            fresh = images.pull_composed(recipe, &wish.name, registry, &|step| self.tell(step))?;
+            difference = self::difference(wish, &images, &prepared.locked.lock)?;
+        }
+        let name = &wish.name;
+        let (image, message) = match difference {
+            Difference::None => return Ok(Held::Same),
+            Difference::New(_) if self.selection.locked => return Err(not_locked(name, prepared)),
+            Difference::New(image) => (image, format!("Convoy.lock holds the image {name} now")),
+            Difference::Changed(_, changes) if self.selection.locked => {
+                return Err(changed(name, &listed(&changes)));
+            }
+            Difference::Unknown if self.selection.locked => return Err(changed(name, NO_REGISTRY)),
+            Difference::Changed(image, changes) if fresh => {
+                (image, format!("Convoy.lock moves on for the image {name}: {}", listed(&changes)))
+            }
+            Difference::Changed(_, changes) => return Ok(self.tell_of_difference(name, &listed(&changes))),
+            Difference::Unknown => return Ok(self.tell_of_difference(name, NO_REGISTRY)),
+        };
+        prepared.locked.lock.set_image(image);
+        prepared.locked.write(self.reporter);
+        self.reporter.info(Phase::Provision, message).code("image-locked").send();
+        Ok(Held::Locked)
+    }
+
+    /// With `--locked`, nothing is built or pulled that the lock does not hold.
+    pub(super) fn may_bring(&self, image: &ImagePlan, prepared: &Prepared) -> Result<()> {
+        let recipe = image.wanted.as_ref().filter(|_| self.selection.locked);
+        match recipe.filter(|recipe| prepared.locked.lock.composed(&recipe.digest()).is_none()) {
+            Some(recipe) => Err(not_locked(&recipe.tag(), prepared)),
+            None => Ok(()),
+        }
+    }
+
+    fn tell_of_difference(&self, name: &str, how: &str) -> Held {
+        let message = format!(
+            "the image {name} on this engine is not the one that Convoy.lock holds ({how}); `cargo convoy images update` \
+             brings it anew and moves the lock on"
+        );
+        self.reporter.warning(Phase::Provision, message).code("image-differs").send();
+        Held::Differs
+    }
+}
+
+const NO_REGISTRY: &str = "no registry knows it";
+
+fn difference(wish: &Wish, images: &Images<'_>, lock: &ConvoyLock) -> Result<Difference> {
+    let found = found(wish, images, lock)?;
+    let known = match &found {
+        Some(found) => lock.same_image(found),
+        None => return Ok(lock.digest_of(&wish.name).map_or(Difference::None, |_| Difference::Unknown)),
+    };
+    Ok(match (known, found) {
+        (None, Some(found)) => Difference::New(found),
+        (Some(known), Some(found)) => match found.changes(known) {
+            changes if changes.is_empty() => Difference::None,
+            changes => Difference::Changed(found, changes),
+        },
+        (_, None) => Difference::None,
+    })
+}
+
+/// What the lock is to say of an image that is here; none where only this machine knows it.
+fn found(wish: &Wish, images: &Images<'_>, lock: &ConvoyLock) -> Result<Option<LockedImage>> {
+    if let Some(recipe) = &wish.recipe {
+        let mut packages = BTreeMap::new();
+        for reference in &wish.references {
+            let image = images.inspect(reference)?;
+            let image = image.ok_or_else(|| Error::work(format!("the image {reference} is there no more")))?;
+            packages.extend(images.versions(&image, &recipe.packages)?);
+        }
+        return Ok(Some(LockedImage::Composed { base: recipe.base.clone(), recipe: recipe.digest(), packages }));
+    }
+    let Some(image) = images.inspect(&wish.name)? else { return Ok(None) };
+    let digests = image.registry_digests(&wish.name);
+    let locked = lock.digest_of(&wish.name);
+    let digest = digests.iter().find(|digest| Some(digest.as_str()) == locked).or(digests.first());
+    // What is of another kind cannot be written down.
+    let digest = digest.filter(|digest| digest.starts_with("sha256:"));
+    Ok(digest.map(|digest| LockedImage::Named { name: wish.name.clone(), digest: digest.clone() }))
+}
+
+fn listed(changes: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let more = changes.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", changes[..changes.len().min(SHOWN)].join(", "))
+}
+
+fn not_locked(name: &str, prepared: &Prepared) -> Error {
+    let told = match prepared.locked.exists {
+        true => format!("Convoy.lock does not hold the image {name}, and `--locked` forbids to change it"),
+        false => {
+            format!("there is no Convoy.lock to hold the image {name} against, and `--locked` forbids to write one")
+        }
+    };
+    refused(told)
+}
+
+fn changed(name: &str, how: &str) -> Error {
+    refused(format!(
+        "the image {name} is not the one that Convoy.lock holds ({how}), and `--locked` forbids to change it"
+    ))
+}
+
+fn refused(told: String) -> Error {
+    Error::usage(told).hint("run `cargo convoy images update`, and commit Convoy.lock")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_first_changes_are_listed() {
+        let changes: Vec<String> = (1..=7).map(|number| format!("p{number} is gone")).collect();
+        assert_eq!(listed(&changes[..1]), "p1 is gone");
+        assert!(listed(&changes).ends_with("p5 is gone and 2 more"));
+    }
+
+    #[test]
+    fn an_image_that_is_named_by_its_digest_needs_no_lock() {
+        let image = |reference: &str, source| ImagePlan {
+            reference: reference.to_owned(),
+            source,
+            present: true,
+            brings_rust: false,
+            wanted: None,
+        };
+        assert_eq!(named(&image("team/tools:1", ImageSource::Named)), Some("team/tools:1"));
+        assert_eq!(named(&image("team/tools@sha256:0", ImageSource::Named)), None);
+        let derived = ImageSource::Derived { from: "team/tools:1".to_owned(), pre_build: Vec::new() };
+        assert_eq!(named(&image("cargo-convoy/own:1", derived)), Some("team/tools:1"));
+    }
+}

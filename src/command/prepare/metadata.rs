@@ -1,0 +1,121 @@
+//! What cargo tells of a project, and what it means when it tells nothing.
+
+use std::collections::BTreeSet;
+
+use camino::Utf8Path;
+
+use crate::error::{Error, Result};
+use crate::host;
+use crate::interrupt::Interrupt;
+use crate::request::Selection;
+
+/// Whether cargo may go online while the graph is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::command) enum Network {
+    /// `plan` resolves nothing online.
+    Never,
+    /// As the user's flags say.
+    Allowed,
+}
+
+/// One project's graph, to be asked for.
+pub(super) struct MetadataQuery<'a> {
+    pub selection: &'a Selection,
+    pub network: Network,
+    pub manifest: &'a Utf8Path,
+    pub cwd: &'a Utf8Path,
+    pub interrupt: &'a Interrupt,
+}
+
+impl MetadataQuery<'_> {
+    /// What `cargo metadata` prints, or what it says when it fails; with more features than the command line names, and
+    /// of the crates for these triples alone where some are named.
+    /// cargo's first resolver turns on features for crates of every platform, so that with some triples alone a feature
+    /// may be missed there.
+    pub fn ask(
+        &self,
+        triples: &BTreeSet<String>,
+        more: &BTreeSet<String>,
+    ) -> Result<std::result::Result<String, MetadataFailure>> {
+        let Self { selection, network, manifest, cwd, interrupt } = *self;
+        let mut command = host::cargo_command();
+        command.current_dir(cwd).args(["metadata", "--format-version=1", "--manifest-path"]).arg(manifest);
+        let mut features = selection.features.clone();
+        features.list.extend(more.iter().cloned());
+        if let [package] = selection.packages.as_slice() {
+            // `cargo metadata` knows no `-p`; a feature of one member is named with its owner.
+            let owner = package.split('@').next().unwrap_or(package);
+            for feature in features.list.iter_mut().filter(|feature| !feature.contains('/')) {
+                *feature = format!("{owner}/{feature}");
+            }
+        }
+        command.args(features.to_args());
+        command.args(triples.iter().flat_map(|triple| ["--filter-platform", triple]));
+        if selection.locked {
+            command.arg("--locked");
+        }
+        if selection.offline || network == Network::Never {
+            command.arg("--offline");
+        }
+        let done = interrupt.output(&mut command)?.map_err(|error| {
+            Error::work("could not start `cargo`").because(error).hint("is Rust installed and on PATH?")
+        })?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(if done.status.success() {
+            Ok(text(&done.stdout))
+        } else {
+            Err(MetadataFailure { told: text(&done.stderr), network })
+        })
+    }
+}
+
+/// That `cargo metadata` failed.
+pub(super) struct MetadataFailure {
+    told: String,
+    network: Network,
+}
+
+impl MetadataFailure {
+    /// Whether cargo says that a crate which the lock file names is not here and cannot be brought.
+    pub fn crates_are_lacking(&self) -> bool {
+        self.told.contains("failed to download `")
+    }
+}
+
+impl From<MetadataFailure> for Error {
+    /// What it means: the project's fault, or a network's.
+    fn from(failure: MetadataFailure) -> Self {
+        let MetadataFailure { told, network } = failure;
+        // RUST_BACKTRACE makes rustup tell where in rustup it stopped.
+        let cause = told.split("Stack backtrace:").next().unwrap_or(&told);
+        let cause = cause.trim().trim_start_matches("error: ").to_owned();
+        let has = |needle: &str| told.contains(needle);
+        // First, because cargo's advice speaks of the network and of `--offline`.
+        if has("cannot update the lock file") || has("--locked") {
+            return Error::usage("Cargo.lock does not match the manifests, and `--locked` forbids to change it")
+                .because(cause)
+                .hint("run `cargo update --workspace`, or leave `--locked` out");
+        }
+        if network == Network::Never && (has("--offline") || has("offline")) {
+            return Error::work("the dependencies are not on this machine, and `plan` resolves nothing online")
+                .because(cause)
+                .hint("run `cargo fetch` once");
+        }
+        if has("failed to download")
+            || has("Could not resolve host")
+            || has("network")
+            || has("failed to get")
+            || has("offline")
+        {
+            return Error::work("the dependencies could not be fetched")
+                .because(cause)
+                .hint("is the network there? With everything fetched once, `--offline` works without it");
+        }
+        if has("is not installed") && has("toolchain") {
+            return Error::work("the project asks for a toolchain that is not installed")
+                .because(cause)
+                .hint("install it with rustup, or set RUSTUP_TOOLCHAIN to an installed one");
+        }
+        Error::usage("cargo cannot read this project").because(cause)
+    }
+}

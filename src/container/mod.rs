@@ -1,0 +1,149 @@
+//! Containers: engines, the images that tools come in, how a lane's container is started. Everything here is pure:
+//! [`crate::host`] asks the engine, [`crate::provision`] makes images, [`crate::run`] starts lanes.
+
+mod cargo_config;
+mod facts;
+mod image;
+mod mounts;
+mod recipe;
+mod seen;
+mod start;
+mod volumes;
+
+use camino::Utf8PathBuf;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use cargo_config::{Gathered, included, masked};
+pub use facts::{ImageFacts, inside, probe_script, read_probe};
+pub use image::{ImagePlan, ImageSource, PresentImage, plan_for, unify};
+pub use mounts::{CARGO_PARTS, Mount, Places, mounts};
+pub use recipe::{LABEL, Recipe, RustInImage, run_lines, standard_packages};
+pub use seen::{MadeFrom, OWN_IMAGES, OwnImage, SeenImage, repository};
+pub use start::{Confinement, Entry, LABEL_MACHINE, LABEL_RUN, PROXIES, Start, cpu_used, own_filter};
+pub use volumes::{
+    Content, Kept, Known, LABEL_BYTES, LABEL_INSTANCE, LABEL_VOLUME, LABEL_WHAT, Part, Stream, Tree, VolumeKind,
+    VolumeMount, streams, volume_name,
+};
+
+/// Names of labels begin with this.
+pub const LABEL_PREFIX: &str = "io.cargo-convoy";
+
+/// A program that runs containers.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineKind {
+    /// Docker, by its command line.
+    Docker,
+    /// Podman.
+    Podman,
+}
+
+impl EngineKind {
+    /// The name of its program.
+    pub fn name(self) -> &'static str {
+        match self {
+            EngineKind::Docker => "docker",
+            EngineKind::Podman => "podman",
+        }
+    }
+}
+
+/// Whether this machine has an engine.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+pub enum Engine {
+    /// Nobody needed to know so far: asking an engine takes longer than a whole plan.
+    #[default]
+    Unasked,
+    /// None that answers.
+    None {
+        /// Why.
+        reason: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// One that answers.
+    Found(EngineFacts),
+}
+
+impl Engine {
+    /// One that this machine does not have: what it would be good for can be planned with it.
+    pub fn imagined(architecture: &str) -> Self {
+        Engine::Found(EngineFacts {
+            kind: EngineKind::Docker,
+            program: EngineKind::Docker.name().into(),
+            id: String::new(),
+            version: String::new(),
+            architecture: architecture.to_owned(),
+            identity: Identity::Caller,
+            selinux: false,
+            shares_files: None,
+            images: Vec::new(),
+            others: Vec::new(),
+        })
+    }
+
+    /// Whether the user wants none.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Engine::None { hint: None, .. })
+    }
+}
+
+/// An engine that answers.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct EngineFacts {
+    /// Which.
+    pub kind: EngineKind,
+    /// Its command line.
+    pub program: Utf8PathBuf,
+    /// What tells it from others: its own id, or where it keeps its images.
+    pub id: String,
+    /// Its version.
+    pub version: String,
+    /// The architecture of its machine, by Debian's name.
+    pub architecture: String,
+    /// How files that a container writes come to belong to the caller.
+    pub identity: Identity,
+    /// Whether SELinux keeps containers from the caller's files.
+    pub selinux: bool,
+    /// Whether a folder that is mounted is this machine's; none where that was not tried yet.
+    pub shares_files: Option<bool>,
+    /// The images that convoy made.
+    pub images: Vec<PresentImage>,
+    /// Other images that were asked for in this run and are there.
+    pub others: Vec<String>,
+}
+
+/// How files that a container writes come to belong to the caller.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub enum Identity {
+    /// The caller's own numbers.
+    Caller,
+    /// Root inside, which is the caller outside: a rootless Docker.
+    Root,
+    /// The caller's own numbers, which a user namespace keeps: a rootless Podman.
+    Kept,
+    /// The caller's own numbers, outside of the engine's user namespace: a Docker that remaps users.
+    Unmapped,
+}
+
+impl EngineFacts {
+    /// Notes that an image is there.
+    pub fn have(&mut self, plan: &ImagePlan) {
+        match &plan.source {
+            ImageSource::Composed(recipe) => self.images.push(PresentImage {
+                reference: plan.reference.clone(),
+                recipe: Some(recipe.clone()),
+                bytes: 0,
+                created: String::new(),
+            }),
+            _ => self.others.push(plan.reference.clone()),
+        }
+    }
+
+    /// Whether mounts are this machine's own files. An engine that was not tried yet mostly is: it is tried before
+    /// anything is built.
+    pub fn mounts(&self) -> bool {
+        self.shares_files != Some(false)
+    }
+}

@@ -1,0 +1,259 @@
+//! A container: an image has the tools that this machine lacks. Inside of it one of the other routes builds; libraries
+//! come from the same sysroots as without.
+
+use camino::Utf8Path;
+
+use super::{Offer, Refusal, RouteKind, Situation, blocking, named};
+use crate::catalog::tools;
+use crate::config::{self, ToolchainSource};
+use crate::container::{
+    self, Engine, EngineFacts, ImagePlan, ImageSource, Recipe, RustInImage, plan_for, standard_packages,
+};
+use crate::files;
+use crate::host::HostFacts;
+use crate::needs::NeedKind;
+use crate::plan::{Cell, Provision, ProvisionKind, supply};
+use crate::shell::quote;
+use crate::sysroot::{Suite, Suites};
+
+pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
+    let engine = engine(situation.host)?;
+    let candidates = candidates(situation, engine)?;
+    let mut last = None;
+    for image in candidates {
+        match in_image(situation, image) {
+            Ok(offer) => return Ok(offer),
+            // The first image is the one that is meant; what others lack besides is of no interest.
+            Err(refusal) => {
+                last.get_or_insert(refusal);
+            }
+        }
+    }
+    Err(last.unwrap_or_else(|| Refusal::new("no image is known to build in")))
+}
+
+fn engine(host: &HostFacts) -> Result<&EngineFacts, Refusal> {
+    match &host.engine {
+        Engine::Unasked => Err(Refusal::new("no container engine was asked for")),
+        Engine::None { reason, hint } => Err(Refusal { hint: hint.clone(), ..Refusal::new(reason.clone()) }),
+        Engine::Found(engine) => Ok(engine),
+    }
+}
+
+/// The images that may serve, the best first.
+fn candidates(situation: &Situation<'_>, engine: &EngineFacts) -> Result<Vec<ImagePlan>, Refusal> {
+    let settings = &situation.settings.container;
+    if let Some(image) = own_image(situation, engine)? {
+        return Ok(vec![image]);
+    }
+    let suites = Suites::embedded();
+    // A compiler reads no headers of a newer release's C++ library, and a newer image's glibc is no trouble.
+    let taken: Vec<&Suite> = match &settings.base {
+        Some(base) => {
+            let named = suites.all().iter().find(|suite| base.contains(suite.name.as_str()));
+            named.or(suites.all().iter().find(|suite| suite.default)).into_iter().collect()
+        }
+        None => suites.all().iter().skip_while(|suite| !suite.default).collect(),
+    };
+    // Debian's compilers speak of time as its libraries do.
+    let arch = situation.target.and_then(|target| target.debian_arch.as_deref());
+    let other_time = |suite: &&&Suite| arch.is_some_and(|arch| suite.time64.iter().any(|other| other == arch));
+    if let Some(suite) = taken.iter().find(other_time).filter(|_| taken.iter().all(|suite| other_time(&suite))) {
+        let message = "compilers for 32-bit ARM have a 64-bit time_t, and Rust's libc crate has a 32-bit one";
+        return Err(Refusal::new(format!("Debian's {} {message}", suite.name)).hint("take an older release as base"));
+    }
+    let taken = taken.into_iter().filter(|suite| !other_time(&suite));
+    let recipe = |suite: &Suite| {
+        let recipe = composed(situation, suite)?;
+        let base = settings.base.clone().unwrap_or_else(|| recipe.base.clone());
+        Ok(plan_for(Recipe { base, ..recipe }, &engine.images))
+    };
+    taken.map(recipe).collect()
+}
+
+/// The image that the user named.
+fn own_image(situation: &Situation<'_>, engine: &EngineFacts) -> Result<Option<ImagePlan>, Refusal> {
+    let settings = &situation.settings.container;
+    let source = match settings.source() {
+        config::ImageSource::Composed { .. } => return Ok(None),
+        config::ImageSource::Named(image) => match pre_build(situation)? {
+            lines if lines.is_empty() => ImageSource::Named,
+            pre_build => ImageSource::Derived { from: image.to_owned(), pre_build },
+        },
+        config::ImageSource::Dockerfile { file, context } => ImageSource::Dockerfile {
+            file: file.to_string(),
+            context: context.to_string(),
+            build_args: build_args(situation, own_file(situation, file)?),
+            pre_build: pre_build(situation)?,
+        },
+    };
+    let reference = match (&source, settings.source()) {
+        (ImageSource::Named, config::ImageSource::Named(image)) => image.to_owned(),
+        (_, config::ImageSource::Dockerfile { file, .. }) => own_name(&source, own_file(situation, file)?),
+        _ => own_name(&source, ""),
+    };
+    let present = engine.others.contains(&reference);
+    Ok(Some(ImagePlan { reference, source, present, brings_rust: toolchain_of_image(situation), wanted: None }))
+}
+
+/// The values of a Dockerfile's `ARG`s: the user's, and those that cross gives. These differ from target to target, so a
+/// Dockerfile that does not ask for them goes without, and its image serves all targets.
+fn build_args(situation: &Situation<'_>, dockerfile: &str) -> Vec<String> {
+    let own = &situation.settings.container.dockerfile_args;
+    let cross = config::cross_variables(&situation.cell.target).into_iter();
+    let asked = cross.filter(|(name, _)| dockerfile.contains(name) && !own.contains_key(*name));
+    let mut all: Vec<String> = own.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    all.extend(asked.map(|(name, value)| format!("{name}={value}")));
+    all
+}
+
+/// The name of an image that is built from something of the user's.
+fn own_name(source: &ImageSource, text: &str) -> String {
+    format!("cargo-convoy/own:{}", &files::sha256(format!("{source:?}\n{text}"))[..16])
+}
+
+/// What is in a file of the user's that an image is made from.
+fn own_file<'a>(situation: &Situation<'a>, file: &Utf8Path) -> Result<&'a str, Refusal> {
+    let text = situation.host.image_files.get(file);
+    text.map(String::as_str).ok_or_else(|| {
+        Refusal::new(format!("`{file}`, which the image is made from, cannot be read")).hint("is its path right?")
+    })
+}
+
+/// The lines that are run once an image is made. They may ask for what cross tells them of the target; those that do not
+/// are the same for every target, and so is their image.
+fn pre_build(situation: &Situation<'_>) -> Result<Vec<String>, Refusal> {
+    let settings = &situation.settings.container;
+    let mut lines = Vec::new();
+    if let Some(file) = &settings.pre_build_script {
+        let (text, place) = (own_file(situation, file)?, "/tmp/pre-build");
+        lines.push(format!("printf %s {} >{place}\nchmod +x {place}", quote(text)));
+        lines.push(format!("{place} {}\nrm {place}", quote(&situation.cell.target)));
+    }
+    lines.extend(settings.pre_build.iter().cloned());
+    if lines.iter().any(|line| line.contains("CROSS_")) {
+        let variables = config::cross_variables(&situation.cell.target);
+        let words: Vec<String> = variables.iter().map(|(name, value)| format!("{name}={}", quote(value))).collect();
+        lines.insert(0, format!("export {}", words.join(" ")));
+    }
+    Ok(lines)
+}
+
+/// What convoy would compose of a release: the tools that all images have, and what this cell needs besides.
+fn composed(situation: &Situation<'_>, suite: &Suite) -> Result<Recipe, Refusal> {
+    let (host, settings) = (situation.host, &situation.settings.container);
+    let mut packages = standard_packages(&host.rustc.host, suite);
+    let wanted = blocking(situation).filter(|need| need.kind == NeedKind::Tool);
+    packages.extend(wanted.filter_map(|need| tools::tool(&need.name)).flat_map(|tool| tool.image_packages(suite.llvm)));
+    packages.extend(settings.packages.iter().cloned());
+    let rust = toolchain_of_image(situation).then(|| RustInImage {
+        version: host.rustc.version.split(' ').next().unwrap_or_default().to_owned(),
+        targets: [situation.cell.target.clone()].into(),
+    });
+    let base = match &rust {
+        Some(rust) => format!("rust:{}-slim-{}", rust.version, suite.name),
+        None => format!("debian:{}-slim", suite.name),
+    };
+    Ok(Recipe { base, suite: suite.name.clone(), packages, pre_build: pre_build(situation)?, rust })
+}
+
+/// Whether the Rust toolchain must come with the image: this machine's own does not run inside, or cannot be mounted
+/// apart from the rest of the system.
+fn toolchain_of_image(situation: &Situation<'_>) -> bool {
+    let host = situation.host;
+    let architecture = match &host.engine {
+        Engine::Found(engine) => engine.architecture.as_str(),
+        _ => "",
+    };
+    let own = situation.catalog.target(&host.rustc.host).and_then(|target| target.debian_arch.as_deref());
+    situation.settings.container.toolchain == Some(ToolchainSource::Image)
+        || !host.rustc.host.contains("-linux-")
+        || own != Some(architecture)
+        || ["/", "/usr", "/usr/local"].map(Utf8Path::new).contains(&host.rustc.sysroot.as_path())
+}
+
+/// The offer of a route inside of an image.
+fn in_image(situation: &Situation<'_>, image: ImagePlan) -> Result<Offer, Refusal> {
+    let host = situation.host;
+    if let Some(refused) = host.refused_images.get(&image.reference) {
+        return Err(Refusal {
+            reason: format!("the image {} could not be had: {}", image.reference, refused.reason),
+            hint: refused.hint.clone(),
+            broken: refused.work,
+        });
+    }
+    if image.recipe().is_none() && !host.image_facts.contains_key(&image.reference) {
+        // Only a look into it tells what it has: it is brought, and then planned for.
+        let because = format!("in a container of {}, which is to be looked into", image.reference);
+        let provision = bring(situation, &image)?;
+        return Ok(Offer { because, provision, image: Some(image), ..Offer::default() });
+    }
+    let brought = bring(situation, &image)?;
+    let inside = container::inside(host, &image);
+    // Inside it is no longer this machine that a build without a floor is for.
+    let cell = match situation.target.and_then(|target| target.default_floor) {
+        Some(floor) if situation.cell.floor.is_none() => {
+            Cell { floor: Some(floor), floor_by_default: true, ..situation.cell.clone() }
+        }
+        _ => situation.cell.clone(),
+    };
+    let situation = &Situation { host: &inside, cell: &cell, in_image: true, ..*situation };
+    let own = situation.cell.target == host.rustc.host;
+    let order = [RouteKind::Host, RouteKind::Lld, RouteKind::Gcc, RouteKind::Zig];
+    let mut reasons: Vec<String> = Vec::new();
+    let mut hints: Vec<String> = Vec::new();
+    for route in order.into_iter().filter(|route| own || *route != RouteKind::Host) {
+        match super::offer(route, situation) {
+            Ok(mut offer) => {
+                offer.because = format!("in a container, by {route}: {}", offer.because);
+                if let Some(own) =
+                    host.user.get(&cell.target).and_then(|user| user.linker.as_ref().or(user.cc.as_ref()))
+                {
+                    offer.because += &format!("; {} is not taken there", named(own));
+                }
+                offer.provision.extend(brought);
+                offer.floor = offer.floor.or(cell.floor);
+                offer.image = Some(image);
+                offer.inner = Some(route);
+                return Ok(offer);
+            }
+            Err(refusal) => {
+                hints.extend(refusal.hint.filter(|hint| !hints.contains(hint)));
+                if !reasons.contains(&refusal.reason) {
+                    reasons.push(refusal.reason);
+                }
+            }
+        }
+    }
+    if let Some(common) = super::common_refusal(situation, supply::NO_ROUTE) {
+        return Err(common);
+    }
+    let hint = (!hints.is_empty()).then(|| hints.join("; or "));
+    let name = match image.recipe() {
+        Some(recipe) => format!("an image of {} with its tools", recipe.base),
+        None => image.reference,
+    };
+    Err(Refusal { hint, ..Refusal::new(format!("in {name}: {}", reasons.join("; "))) })
+}
+
+fn bring(situation: &Situation<'_>, image: &ImagePlan) -> Result<Vec<Provision>, Refusal> {
+    if image.present && (image.recipe().is_some() || situation.host.image_facts.contains_key(&image.reference)) {
+        return Ok(Vec::new());
+    }
+    // Whether an image of the user's own is here is only known once the engine was asked for it.
+    let absent = !image.present && image.recipe().is_some();
+    if absent && !situation.may_provision {
+        return Err(Refusal::new(format!("the image {} is not here, and nothing may be provisioned", image.reference)));
+    }
+    if absent && situation.offline {
+        return Err(Refusal::new(format!("the image {} is not here, and `--offline` is set", image.reference))
+            .hint("build once without `--offline`"));
+    }
+    Ok(vec![Provision {
+        kind: ProvisionKind::Image,
+        name: image.reference.clone(),
+        version: None,
+        bytes: None,
+        cached: image.present,
+    }])
+}

@@ -1,0 +1,604 @@
+//! Images: pulled or built, looked into, and whether what is mounted in one is this machine's own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Command, Output};
+
+use camino::Utf8Path;
+use serde::{Deserialize, Serialize};
+
+use super::runs::RunMark;
+use crate::container::{
+    Confinement, EngineFacts, EngineKind, Identity, ImageFacts, ImagePlan, ImageSource, Mount, PROXIES, Recipe,
+    SeenImage, Start, probe_script, read_probe, repository, run_lines,
+};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::host::{CacheDir, Refused};
+use crate::interrupt::Interrupt;
+
+/// Variables that lead to another engine.
+const WAYS: [&str; 4] = ["DOCKER_HOST", "DOCKER_CONTEXT", "CONTAINER_HOST", "CONTAINER_CONNECTION"];
+
+/// How the classic builder begins what a command says on standard error.
+const PAINT: &str = "\u{1b}[91m";
+/// How it ends that.
+const PAINT_ENDS: &str = "\u{1b}[0m";
+
+/// Who brings images.
+#[derive(Debug)]
+pub struct Images<'a> {
+    /// The engine.
+    pub engine: &'a EngineFacts,
+    /// The tool's cache.
+    pub cache: &'a CacheDir,
+    /// The run that containers belong to.
+    pub mark: &'a RunMark,
+    /// Signals.
+    pub interrupt: &'a Interrupt,
+}
+
+/// What goes on, and may take a while; or why it takes another way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// An image is pulled.
+    Pulling(&'a str),
+    /// An image is built.
+    Building(&'a str),
+    /// A registry does not give an image: its name there, and why.
+    NotPulled(&'a str, &'a str),
+    /// What a registry has under an image's name was made from something else.
+    NotTheSame(&'a str),
+}
+
+/// How an image came to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Came {
+    /// It was there.
+    Before,
+    /// It was pulled or built just now.
+    Now,
+}
+
+/// Where an image may come from, besides being built.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Origin<'a> {
+    /// Where a team keeps composed images.
+    pub registry: Option<&'a str>,
+    /// The digest that a named image must have.
+    pub digest: Option<&'a str>,
+}
+
+impl Images<'_> {
+    /// Makes sure that an image is there: why it cannot be had, if so.
+    pub fn bring(
+        &self,
+        plan: &ImagePlan,
+        origin: Origin<'_>,
+        step: &dyn Fn(Step<'_>),
+    ) -> Result<Result<Came, Refused>> {
+        if self.has(&plan.reference)? {
+            return Ok(Ok(Came::Before));
+        }
+        let done = match (&plan.source, origin) {
+            (ImageSource::Named, Origin { digest: Some(digest), .. }) => {
+                self.pull_exactly(&plan.reference, digest, step)?
+            }
+            (ImageSource::Derived { from, .. }, Origin { digest: Some(digest), .. }) if !self.has(from)? => {
+                match self.pull_exactly(from, digest, step)? {
+                    Ok(()) => self.make(plan, false, step)?,
+                    refused => refused,
+                }
+            }
+            (ImageSource::Composed(recipe), Origin { registry: Some(registry), .. }) => {
+                match self.pull_composed(recipe, &plan.reference, registry, step)? {
+                    true => Ok(()),
+                    false => self.make(plan, false, step)?,
+                }
+            }
+            _ => self.make(plan, false, step)?,
+        };
+        Ok(done.map(|()| Came::Now))
+    }
+
+    /// Makes an image anew, from what archives and registries have now.
+    pub fn renew(&self, plan: &ImagePlan, step: &dyn Fn(Step<'_>)) -> Result<Result<(), Refused>> {
+        let old = self.inspect(&plan.reference)?;
+        let made = self.make(plan, true, step)?;
+        if let (Ok(()), Some(old)) = (&made, old)
+            && !matches!(plan.source, ImageSource::Named)
+            && old.names == [plan.reference.as_str()]
+            && self.inspect(&plan.reference)?.is_some_and(|new| new.id != old.id)
+        {
+            // It lost its name. Where a container still runs in it, it stays.
+            let _ = self.run(self.command().args(["rmi", &old.id]))?;
+        }
+        Ok(made)
+    }
+
+    /// Makes an image from what it comes from.
+    fn make(&self, plan: &ImagePlan, anew: bool, step: &dyn Fn(Step<'_>)) -> Result<Result<(), Refused>> {
+        let options: &[&str] = if anew { &["--no-cache"] } else { &[] };
+        match &plan.source {
+            ImageSource::Named => {
+                step(Step::Pulling(&plan.reference));
+                match self.pull_named(&plan.reference)? {
+                    // One that no registry has, or none that can be reached, stays as it is.
+                    Err(refused) if anew && self.has(&plan.reference)? => {
+                        step(Step::NotPulled(&plan.reference, &refused.reason));
+                        Ok(Ok(()))
+                    }
+                    pulled => Ok(pulled),
+                }
+            }
+            ImageSource::Composed(recipe) => {
+                step(Step::Building(&plan.reference));
+                self.build_recipe(plan, recipe, options)
+            }
+            ImageSource::Derived { from, pre_build } => {
+                if anew || !self.has(from)? {
+                    step(Step::Pulling(from));
+                    // What it cannot be had for, the builder says.
+                    let _ = self.pull(from)?;
+                }
+                step(Step::Building(&plan.reference));
+                self.build_text(&plan.reference, &format!("FROM {from}\n{}", run_lines(pre_build)), options)
+            }
+            ImageSource::Dockerfile { file, context, build_args, pre_build } => {
+                step(Step::Building(&plan.reference));
+                let (file, context) = (Utf8Path::new(file), Utf8Path::new(context));
+                if pre_build.is_empty() {
+                    return self.build(&plan.reference, file, context, build_args, options);
+                }
+                let between = format!("{}-dockerfile", plan.reference);
+                if let Err(refused) = self.build(&between, file, context, build_args, options)? {
+                    return Ok(Err(refused));
+                }
+                let text = format!("FROM {between}\n{}", run_lines(pre_build));
+                let built = self.build_text(&plan.reference, &text, options)?;
+                // Only a name: what was made from it stays.
+                let _ = self.run(self.command().args(["rmi", "--no-prune", &between]))?;
+                Ok(built)
+            }
+        }
+    }
+
+    /// Pulls what a digest names, and gives it the name.
+    fn pull_exactly(&self, name: &str, digest: &str, step: &dyn Fn(Step<'_>)) -> Result<Result<(), Refused>> {
+        let exact = format!("{}@{digest}", repository(name));
+        step(Step::Pulling(&exact));
+        let pulled = self.pull_named(&exact)?;
+        if pulled.is_ok() {
+            self.engine_says(&["tag", &exact, name])?;
+        }
+        Ok(pulled)
+    }
+
+    fn pull_named(&self, name: &str) -> Result<Result<(), Refused>> {
+        Ok(self.pull(name)?.map_err(|told| Refused {
+            reason: format!("it could not be pulled: {told}"),
+            hint: Some("is its name right, and are you logged in to its registry?".to_owned()),
+            work: true,
+        }))
+    }
+
+    /// Takes a composed image from where a team keeps them, under convoy's own name: whether that worked. Its name there
+    /// is anybody's who may push, so its labels must hold the very recipe.
+    pub fn pull_composed(
+        &self,
+        recipe: &Recipe,
+        reference: &str,
+        registry: &str,
+        step: &dyn Fn(Step<'_>),
+    ) -> Result<bool> {
+        let remote = in_registry(registry, &recipe.tag());
+        step(Step::Pulling(&remote));
+        if let Err(told) = self.pull(&remote)? {
+            step(Step::NotPulled(&remote, &told));
+            return Ok(false);
+        }
+        let seen = self.inspect(&remote)?.unwrap_or_default();
+        if Recipe::of_labels(&seen.labels).as_ref() != Some(recipe) {
+            step(Step::NotTheSame(&remote));
+            return Ok(false);
+        }
+        self.engine_says(&["tag", &remote, reference])?;
+        Ok(true)
+    }
+
+    fn build_recipe(&self, plan: &ImagePlan, recipe: &Recipe, options: &[&str]) -> Result<Result<(), Refused>> {
+        let built = self.build_text(&plan.reference, &recipe.dockerfile(), options)?;
+        Ok(built.map_err(|refused| match refused.reason.contains(&recipe.base) {
+            true => Refused {
+                hint: Some(format!(
+                    "bring the base image {} to the engine (`ci/base-image` of cargo-convoy's sources makes it from \
+                     Debian's packages), or name another by `container.base`",
+                    recipe.base
+                )),
+                ..refused
+            },
+            false => refused,
+        }))
+    }
+
+    /// Builds from a Dockerfile that copies nothing.
+    fn build_text(&self, reference: &str, dockerfile: &str, options: &[&str]) -> Result<Result<(), Refused>> {
+        let context = tempfile::Builder::new().prefix("image-").tempdir_in(self.cache.room("engines")?)?;
+        let context = Utf8Path::from_path(context.path()).ok_or_else(|| Error::work("the cache is not UTF-8"))?;
+        let file = context.join("Dockerfile");
+        fs_err::write(&file, dockerfile)?;
+        self.build(reference, &file, context, &[], options)
+    }
+
+    fn build(
+        &self,
+        reference: &str,
+        file: &Utf8Path,
+        context: &Utf8Path,
+        build_args: &[String],
+        options: &[&str],
+    ) -> Result<Result<(), Refused>> {
+        let mut command = self.command();
+        command.args(["build", "--tag", reference, "--file", file.as_str()]).args(options);
+        if (self.engine.kind, self.engine.identity) == (EngineKind::Podman, Identity::Kept) {
+            // Its own network wants a helper that may not be there.
+            command.arg("--network=host");
+        }
+        let proxies = PROXIES.iter().filter(|name| std::env::var_os(name).is_some()).map(|name| (*name).to_owned());
+        for argument in build_args.iter().cloned().chain(proxies) {
+            command.args(["--build-arg", &argument]);
+        }
+        // The classic builder's words, which every engine has, are read when it fails.
+        let done = self.run(command.arg(context))?;
+        if done.status.success() {
+            return Ok(Ok(()));
+        }
+        let told = said(&done);
+        let reason = failing_line(&told);
+        let log = self.cache.room("engines")?.join("last-failed-build.log");
+        // Only for a later look.
+        let hint = files::replace(&log, &told).is_ok().then(|| format!("all that the builder said is in {log}"));
+        Ok(Err(Refused { reason: format!("the image could not be built: {reason}"), hint, work: true }))
+    }
+
+    /// Whether the engine has an image.
+    pub fn has(&self, reference: &str) -> Result<bool> {
+        Ok(self.run(self.command().args(["image", "inspect", reference]))?.status.success())
+    }
+
+    /// What the engine tells of an image; none where it has none of this name.
+    pub fn inspect(&self, reference: &str) -> Result<Option<SeenImage>> {
+        let done = self.run(self.command().args(["image", "inspect", reference]))?;
+        if !done.status.success() {
+            return Ok(None);
+        }
+        let mut all = SeenImage::read_all(&String::from_utf8_lossy(&done.stdout)).map_err(Error::work)?;
+        Ok(all.pop())
+    }
+
+    fn pull(&self, reference: &str) -> Result<Result<(), String>> {
+        let done = self.run(self.command().args(["pull", "--quiet", reference]))?;
+        Ok(if done.status.success() { Ok(()) } else { Err(last_line(&said(&done))) })
+    }
+
+    /// Publishes a composed image where a team keeps them.
+    pub fn push(&self, reference: &str, registry: &str) -> Result<String> {
+        let remote = in_registry(registry, reference);
+        self.engine_says(&["tag", reference, &remote])?;
+        self.engine_says(&["push", &remote])
+            .map_err(|error| error.hint("is the registry there, and are you logged in to it?"))?;
+        Ok(remote)
+    }
+
+    /// The versions of these Debian packages in an image, by their names; one that it does not have under its own name is
+    /// left out. All are asked for once and remembered under the image's id.
+    pub fn versions(&self, image: &SeenImage, packages: &BTreeSet<String>) -> Result<BTreeMap<String, String>> {
+        let key = format!("packages-{}", &files::sha256(&image.id)[..32]);
+        let all = match self.cache.recall::<BTreeMap<String, String>>("engines", &key) {
+            Some(all) => all,
+            None => {
+                let ask = "dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\\n'";
+                let done = self.run(self.container(&image.id, &[]).args(["-c", ask]))?;
+                if !done.status.success() {
+                    let message = "an image could not be asked for the versions of its packages";
+                    return Err(Error::work(message).because(last_line(&said(&done))));
+                }
+                let all = installed(&String::from_utf8_lossy(&done.stdout));
+                // A cache that cannot be written only costs time.
+                let _ = self.cache.remember("engines", &key, &all);
+                all
+            }
+        };
+        let version = |package: &String| {
+            // As apt takes it: with an architecture, a version or a release.
+            let name = package.split([':', '=', '/']).next().unwrap_or(package);
+            Some((name.to_owned(), all.get(name)?.clone()))
+        };
+        Ok(packages.iter().filter_map(version).collect())
+    }
+
+    /// What an image of the user's own holds; remembered under the image's id.
+    pub fn look_into(&self, reference: &str) -> Result<ImageFacts> {
+        let id = self.engine_says(&["image", "inspect", "--format", "{{.Id}}", reference])?;
+        let script = probe_script();
+        let key = format!("image-{}", &files::sha256(format!("{} {script}", id.trim()))[..32]);
+        if let Some(facts) = self.cache.recall("engines", &key) {
+            return Ok(facts);
+        }
+        let done = self.run(self.container(reference, &[]).args(["-c", &script]))?;
+        if !done.status.success() && done.stdout.is_empty() {
+            return Err(Error::work(format!("the image {reference} has no `/bin/sh` that could tell what it holds"))
+                .because(last_line(&said(&done))));
+        }
+        let facts = read_probe(&String::from_utf8_lossy(&done.stdout));
+        // A cache that cannot be written only costs time.
+        let _ = self.cache.remember("engines", &key, &facts);
+        Ok(facts)
+    }
+
+    /// Whether folders that are mounted are this machine's own. It is tried with files that only this run knows: an engine
+    /// in another mount namespace mounts an empty folder without a word, and one in a machine of its own may see a part of
+    /// this one's folders. Besides the cache it is tried in `dirs`. Remembered until this machine starts anew.
+    pub fn shares_files(&self, reference: &str, dirs: &[&Utf8Path]) -> Result<bool> {
+        let room = self.cache.room("engines")?;
+        let here = Here::now();
+        let way = WAYS.map(|name| std::env::var(name).unwrap_or_default());
+        let about = format!("{} {} {way:?} {dirs:?}", self.engine.program, self.engine.id);
+        let key = format!("files-{}", &files::sha256(about)[..32]);
+        if let Some((known, shares)) = self.cache.recall::<(Here, bool)>("engines", &key)
+            && known == here
+        {
+            return Ok(shares);
+        }
+        let nonce = files::sha256(format!("{:?} {}", std::time::SystemTime::now(), std::process::id()));
+        let mut kept = Vec::new();
+        let mut mounts = Vec::new();
+        for place in std::iter::once(room.as_path()).chain(dirs.iter().copied()) {
+            let dir = tempfile::Builder::new().prefix("nonce-").tempdir_in(place)?;
+            let path =
+                Utf8Path::from_path(dir.path()).ok_or_else(|| Error::work("a path that is not UTF-8"))?.to_owned();
+            fs_err::write(path.join("nonce"), format!("{nonce}\n"))?;
+            open_to_all(&path)?;
+            mounts.push(Mount::read(&path));
+            kept.push(dir);
+        }
+        let mut command = self.container(reference, &mounts);
+        command.args(["-c", "for f; do read -r nonce <\"$f\" && echo \"$nonce\"; done", "sh"]);
+        command.args(mounts.iter().map(|mount| mount.inside.join("nonce")));
+        let done = self.run(&mut command)?;
+        drop(kept);
+        let text = String::from_utf8_lossy(&done.stdout);
+        let shares = text.lines().filter(|line| line.trim() == nonce).count() == mounts.len();
+        let told = said(&done);
+        // Docker's and Podman's words for a folder that is not there.
+        let elsewhere = [
+            "bind source path does not exist",
+            "No such file",
+            "no such file",
+            "cannot open",
+            "can't open",
+            "Mounts denied",
+        ];
+        if !shares && !done.status.success() && !elsewhere.iter().any(|words| told.contains(words)) {
+            return Err(
+                Error::work(format!("a container of {reference} could not be started")).because(last_line(&told))
+            );
+        }
+        // A cache that cannot be written only costs time.
+        let _ = self.cache.remember("engines", &key, &(here, shares));
+        Ok(shares)
+    }
+
+    /// A container for a question, with `/bin/sh` for what follows.
+    fn container(&self, reference: &str, mounts: &[Mount]) -> Command {
+        let mut command = self.command();
+        command.args(self.start(reference, mounts, &Confinement::default()).args("/bin/sh"));
+        command
+    }
+
+    /// The words that start a program of an image with its network, and a folder of this machine to write to.
+    pub fn through(&self, reference: &str, dir: &Utf8Path) -> Vec<String> {
+        let confinement = Confinement { network: true, ..Confinement::default() };
+        let words = self.start(reference, &[Mount::write(dir)], &confinement).args("/usr/bin/env");
+        std::iter::once(self.engine.program.to_string()).chain(words).collect()
+    }
+
+    fn start<'b>(&'b self, image: &'b str, mounts: &'b [Mount], confinement: &'b Confinement) -> Start<'b> {
+        Start {
+            engine: self.engine,
+            image,
+            name: None,
+            machine: &self.mark.machine,
+            run: &self.mark.run,
+            user: caller(),
+            mounts,
+            volumes: &[],
+            confinement,
+        }
+    }
+
+    fn command(&self) -> Command {
+        Command::new(&self.engine.program)
+    }
+
+    fn run(&self, command: &mut Command) -> Result<Output> {
+        self.interrupt
+            .output(command)?
+            .map_err(|error| Error::work(format!("could not start `{}`", self.engine.program)).because(error))
+    }
+
+    /// What the engine says to a question that it must be able to answer.
+    fn engine_says(&self, args: &[&str]) -> Result<String> {
+        let done = self.run(self.command().args(args))?;
+        if done.status.success() {
+            return Ok(String::from_utf8_lossy(&done.stdout).into_owned());
+        }
+        let name = self.engine.kind.name();
+        Err(Error::work(format!("`{name} {}` failed: {}", args.join(" "), last_line(&said(&done)))))
+    }
+}
+
+/// What a remembered answer about files holds for: this start of this machine, and this view of its folders.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+struct Here {
+    boot: String,
+    namespace: String,
+}
+
+impl Here {
+    fn now() -> Self {
+        let boot = fs_err::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let namespace = std::fs::read_link("/proc/self/ns/mnt").unwrap_or_default();
+        Self { boot: boot.trim().to_owned(), namespace: namespace.to_string_lossy().into_owned() }
+    }
+}
+
+/// The caller's user and group.
+pub fn caller() -> Option<(u32, u32)> {
+    #[cfg(unix)]
+    return Some((rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw()));
+    #[cfg(not(unix))]
+    None
+}
+
+/// A temporary folder is its owner's alone, and an engine may map users.
+fn open_to_all(dir: &Utf8Path) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs_err::set_permissions(dir, std::fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(())
+}
+
+/// Removes an image's name, and the image where that was its last one: why that did not work, if so.
+pub fn remove(engine: &EngineFacts, name: &str, interrupt: &Interrupt) -> Result<Result<(), String>> {
+    let mut command = Command::new(&engine.program);
+    let done = interrupt
+        .output(command.args(["rmi", name]))?
+        .map_err(|error| Error::work(format!("could not start `{}`", engine.program)).because(error))?;
+    Ok(if done.status.success() { Ok(()) } else { Err(last_line(&said(&done))) })
+}
+
+/// The installed packages that dpkg told of, with their versions.
+fn installed(told: &str) -> BTreeMap<String, String> {
+    let line = |line: &str| match line.split(' ').collect::<Vec<_>>()[..] {
+        ["installed", name, version] => Some((name.to_owned(), version.to_owned())),
+        _ => None,
+    };
+    told.lines().filter_map(line).collect()
+}
+
+/// Where a registry keeps a composed image.
+fn in_registry(registry: &str, reference: &str) -> String {
+    let name = reference.rsplit('/').next().unwrap_or(reference);
+    format!("{}/{name}", registry.trim_end_matches('/'))
+}
+
+fn said(done: &Output) -> String {
+    format!("{}\n{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr))
+}
+
+/// What an engine said last, which mostly is why.
+pub(super) fn last_line(told: &str) -> String {
+    told.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("the engine gave no reason").to_owned()
+}
+
+/// The line of a builder's words that says why it failed: what the failing command said, not that it failed.
+fn failing_line(told: &str) -> String {
+    let (plain, painted) = streams(last_step(told));
+    let lines = [&plain, &painted].map(|text| {
+        let text = anstream::adapter::strip_str(text).to_string();
+        text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect::<Vec<_>>()
+    });
+    let [_, painted] = &lines;
+    let all = || lines.iter().flatten();
+    // Commands mostly say it in a line that begins so; what apt says first is the cause of the rest.
+    let found = all()
+        .find(|line| line.starts_with("E: "))
+        .or_else(|| all().rfind(|line| line.starts_with("error: ")))
+        .or_else(|| painted.iter().rfind(|line| !line.starts_with("+ ")))
+        .or_else(|| all().rfind(|line| !is_builders_own(line)))
+        .or_else(|| all().next_back());
+    found.map_or_else(|| "the builder gave no reason".to_owned(), String::clone)
+}
+
+/// What a builder printed since it named its last step; all where it names none.
+fn last_step(told: &str) -> &str {
+    let mut since = 0;
+    let mut end = 0;
+    for line in told.split_inclusive('\n') {
+        end += line.len();
+        let line = anstream::adapter::strip_str(line).to_string();
+        if ["Step ", "STEP "].iter().any(|step| line.trim_start().starts_with(step)) {
+            since = end;
+        }
+    }
+    &told[since..]
+}
+
+/// The rest, and what the classic builder painted: what commands say on standard error. Both of a command's streams reach
+/// it in pieces and in no order, so that each is put together by itself.
+fn streams(told: &str) -> (String, String) {
+    let mut pieces = told.split(PAINT);
+    let mut plain = pieces.next().unwrap_or_default().to_owned();
+    let mut painted = String::new();
+    for piece in pieces {
+        let (inside, after) = piece.split_once(PAINT_ENDS).unwrap_or((piece, ""));
+        painted += inside;
+        plain += after;
+    }
+    (plain, painted)
+}
+
+fn is_builders_own(line: &str) -> bool {
+    line.starts_with("The command '")
+        || line.contains("returned a non-zero code")
+        || line.starts_with("Error: building at STEP")
+        || line.starts_with("Error: error building at STEP")
+        || line.starts_with("Removing intermediate container")
+        || line.starts_with("ERROR: failed to")
+        || line.starts_with("DEPRECATED:")
+        || line.starts_with("Install the buildx")
+        || line.starts_with("BuildKit is currently disabled")
+        || line.starts_with("environment-variable.")
+        || line.contains("docs.docker.com/go/buildx")
+        || line.starts_with("exit status")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_that_says_why_a_build_failed() {
+        let apt = "Step 2/3 : RUN apt-get install no-such\n ---> Running in 1\nReading package lists...\n\
+            E: Unable to locate package no-such\nThe command '/bin/sh -c apt-get' returned a non-zero code: 100\n";
+        assert_eq!(failing_line(apt), "E: Unable to locate package no-such");
+        let line = "Step 2/2 : RUN false\nboom: it broke\nThe command '/bin/sh -c false' returned a non-zero code: 1\n";
+        assert_eq!(failing_line(line), "boom: it broke");
+        assert_eq!(failing_line("pull access denied for x\n"), "pull access denied for x");
+        let painted =
+            "\u{1b}[91mcat: /x: No such file or directory\n\u{1b}[0m\nThe command 'x' returned a non-zero code: 1\n";
+        assert_eq!(failing_line(painted), "cat: /x: No such file or directory");
+        let out_of_order = "Step 1/2 : RUN true\n\u{1b}[91mE: old\n\u{1b}[0mStep 2/2 : RUN echo made-it; cat /x\n\
+            \u{1b}[91m+ cat /x\ncat: /x: No such file or directory\n\u{1b}[0mmade-it\n\
+            The command 'x' returned a non-zero code: 1\n";
+        assert_eq!(failing_line(out_of_order), "cat: /x: No such file or directory");
+        let in_pieces = "Step 2/2 : RUN echo made-it; cat /x\n\u{1b}[91mcat: \u{1b}[0mmade-it\n\
+            \u{1b}[91m/x\u{1b}[0m\u{1b}[91m: No such file or directory\n\u{1b}[0m\
+            The command 'x' returned a non-zero code: 1\n";
+        assert_eq!(failing_line(in_pieces), "cat: /x: No such file or directory");
+        assert_eq!(failing_line(""), "the builder gave no reason");
+    }
+
+    #[test]
+    fn packages_that_are_installed_have_a_version() {
+        let told = "installed gcc 4:12.2.0-3\nconfig-files make 4.3-4.1\ninstalled g++ 4:12.2.0-3\n\n";
+        assert_eq!(installed(told).into_keys().collect::<Vec<_>>(), ["g++", "gcc"]);
+    }
+
+    #[test]
+    fn a_registry_keeps_an_image_by_its_own_name_and_tag() {
+        assert_eq!(in_registry("r.example:5000/team/", "cargo-convoy/tools:b-1"), "r.example:5000/team/tools:b-1");
+    }
+}

@@ -1,0 +1,536 @@
+//! Volumes of an engine that does not see this machine's files: filled with them, and what was built in them fetched.
+//!
+//! What never changes (a toolchain, a std, a sysroot) is brought once and serves everybody who uses the engine. A volume
+//! of sources follows this machine's files: only what changed since the last run is sent, and gets the time of the
+//! engine's own clock. So what cargo built there before stays fresh, and what changed here is newer than it, whatever the
+//! two clocks say.
+
+mod fetch;
+mod present;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::io::{self, Read, Write};
+use std::process::{ChildStdin, Command};
+use std::time::{Duration, SystemTime};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+
+use super::image::last_line;
+use super::listing::{Changes, Listing, Sent};
+use crate::container::{
+    Confinement, Content, EngineFacts, EngineKind, LABEL_BYTES, LABEL_INSTANCE, LABEL_MACHINE, LABEL_VOLUME,
+    LABEL_WHAT, Start, Stream, Tree, VolumeKind, VolumeMount, volume_name,
+};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::interrupt::Interrupt;
+
+use fetch::OF_A_RUN;
+use present::says;
+pub use present::{PresentVolume, list, remove};
+
+/// Makes volumes what they are to be.
+const FILL: &str = include_str!("fill.sh");
+
+/// Where volumes are in a container that fills them or takes from them.
+const PLACE: &str = "/convoy";
+/// The file that says what a kept volume is filled with.
+const KEY: &str = ".convoy-key";
+/// The place of the volume of states.
+const STATES: &str = "state";
+
+/// How long a container may stand that nobody starts, before it is taken for one that was left behind.
+const LEFT_BEHIND: Duration = Duration::from_secs(30);
+/// How often another's work is looked at.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Who fills volumes for a lane.
+#[derive(Debug)]
+pub struct Volumes<'a> {
+    /// The engine.
+    pub engine: &'a EngineFacts,
+    /// The image whose shell and tar do it.
+    pub image: &'a str,
+    /// What the labels of containers name: this machine and cache.
+    pub machine: &'a str,
+    /// The same of this run.
+    pub run: &'a str,
+    /// The caller's user and group.
+    pub user: Option<(u32, u32)>,
+    /// What is this project's own: its folder of convoy's. What was sent is remembered there.
+    pub project: &'a Utf8Path,
+    /// Signals.
+    pub interrupt: &'a Interrupt,
+}
+
+/// What goes on, and may take a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// Files go to the engine.
+    Sending {
+        /// What they are.
+        what: &'a str,
+        /// How many bytes they have.
+        bytes: u64,
+        /// Whether that is once for all.
+        once: bool,
+    },
+    /// Another run brings the same.
+    Waiting {
+        /// What.
+        what: &'a str,
+    },
+    /// Files whose names cannot be told in a line of text are not seen inside.
+    Odd {
+        /// What they belong to.
+        what: &'a str,
+        /// How many there are.
+        count: usize,
+    },
+}
+
+/// What a followed volume was last filled with.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+struct State {
+    /// What tells the volume from others of its name.
+    instance: String,
+    /// What is written in the volume of states.
+    token: String,
+    sent: Sent,
+}
+
+/// What goes to a container.
+type Archive = tar::Builder<io::BufWriter<ChildStdin>>;
+
+/// A volume that is about to be filled.
+struct Followed<'a> {
+    stream: &'a Stream,
+    name: &'a str,
+    listing: &'a Listing,
+    instance: String,
+    /// Whether nothing is known of what is in it.
+    anew: bool,
+    changes: Changes,
+    token: String,
+}
+
+impl Volumes<'_> {
+    /// Makes volumes of streams, filled with what is on this machine now; gives how a lane's container sees them. `keys`
+    /// says for each target what its folder in the lane depends on.
+    pub fn bring(
+        &self,
+        streams: &[Stream],
+        keys: &BTreeMap<String, String>,
+        step: &dyn Fn(Step<'_>),
+    ) -> Result<Vec<VolumeMount>> {
+        let owner = self.owner();
+        let mounts: Vec<VolumeMount> = streams
+            .iter()
+            .map(|stream| VolumeMount {
+                name: stream.name(&owner),
+                inside: stream.inside.clone(),
+                writable: stream.writable,
+            })
+            .collect();
+        let mut listings: BTreeMap<&str, Listing> = BTreeMap::new();
+        for (mount, stream) in mounts.iter().zip(streams) {
+            if let Content::Followed(tree) = &stream.content {
+                let listing = Listing::of(tree)?;
+                if listing.odd > 0 {
+                    step(Step::Odd { what: &stream.what, count: listing.odd });
+                }
+                listings.insert(&mount.name, listing);
+            }
+        }
+        let instances = self.make(streams, &mounts)?;
+        let mut lacking: BTreeSet<String> = BTreeSet::new();
+        for (mount, stream) in mounts.iter().zip(streams) {
+            if matches!(stream.content, Content::Kept { .. }) && instances.made.contains(&mount.name) {
+                lacking.insert(mount.name.clone());
+            }
+        }
+        // One more than what it takes when another run removes a volume meanwhile.
+        for _ in 0..4 {
+            for (mount, stream) in mounts.iter().zip(streams).filter(|(mount, _)| lacking.contains(&mount.name)) {
+                match &stream.content {
+                    Content::Kept { key, tree } => self.fill_kept(&mount.name, &stream.what, key, tree, step)?,
+                    // What was sent is not what is there.
+                    Content::Followed(_) => self.forget(&mount.name),
+                    Content::Written(_) => {}
+                }
+            }
+            lacking = self.follow(streams, &mounts, &listings, &instances.all, keys, step)?;
+            if lacking.is_empty() {
+                return Ok(mounts);
+            }
+        }
+        Err(Error::work("the engine's volumes do not keep what they are filled with")
+            .hint("is somebody else removing volumes? start the build again"))
+    }
+
+    /// What volumes of this project are named by.
+    fn owner(&self) -> String {
+        format!("{}\n{}", self.machine, self.project)
+    }
+
+    fn state_file(&self, name: &str) -> Utf8PathBuf {
+        self.project.join("streamed").join(format!("{name}.json"))
+    }
+
+    fn recall<T: serde::de::DeserializeOwned>(&self, name: &str) -> Option<T> {
+        serde_json::from_slice(&fs_err::read(self.state_file(name)).ok()?).ok()
+    }
+
+    fn remember<T: Serialize>(&self, name: &str, state: &T) -> Result<()> {
+        let file = self.state_file(name);
+        fs_err::create_dir_all(file.parent().unwrap_or(self.project))?;
+        files::replace(&file, serde_json::to_vec(state).map_err(io::Error::from)?)
+    }
+
+    fn forget(&self, name: &str) {
+        // One that is not there is forgotten.
+        let _ = fs_err::remove_file(self.state_file(name));
+    }
+
+    /// Makes the volumes that are not there yet.
+    fn make(&self, streams: &[Stream], mounts: &[VolumeMount]) -> Result<Instances> {
+        let state = self.states();
+        let wanted = mounts.iter().zip(streams).map(|(mount, stream)| (mount.name.as_str(), stream.kind, &stream.what));
+        let what = "what volumes hold".to_owned();
+        let wanted: Vec<_> = wanted.chain([(state.as_str(), VolumeKind::State, &what)]).collect();
+        let present = |volumes: Vec<PresentVolume>| -> BTreeMap<String, String> {
+            volumes.into_iter().map(|volume| (volume.name, volume.instance)).collect()
+        };
+        let mut instances = Instances { all: present(list(self.engine, self.interrupt)?), made: BTreeSet::new() };
+        for (name, kind, what) in wanted {
+            if instances.all.contains_key(name) || instances.made.contains(name) {
+                continue;
+            }
+            let kept = streams.iter().zip(mounts).find_map(|(stream, mount)| match &stream.content {
+                Content::Kept { tree, .. } if mount.name == name => Some(tree),
+                _ => None,
+            });
+            let mut labels = vec![
+                (LABEL_VOLUME, kind.name().to_owned()),
+                (LABEL_WHAT, what.replace(['\t', '\n'], " ")),
+                (LABEL_INSTANCE, unique()),
+            ];
+            match kept {
+                Some(tree) => labels.push((LABEL_BYTES, Listing::of(tree)?.bytes().to_string())),
+                None => labels.push((LABEL_MACHINE, self.machine.to_owned())),
+            }
+            let labels: Vec<String> = labels.into_iter().map(|(label, value)| format!("{label}={value}")).collect();
+            let mut args = vec!["volume", "create"];
+            args.extend(labels.iter().flat_map(|label| ["--label", label]));
+            args.push(name);
+            match says(self.engine, self.interrupt, &args) {
+                Ok(_) => {}
+                // Podman's words for one that another run made in this moment.
+                Err(error) if error.to_string().contains("already exists") => {}
+                Err(error) => return Err(error),
+            }
+            instances.made.insert(name.to_owned());
+        }
+        if !instances.made.is_empty() {
+            // Another run may have been the one that made them.
+            instances.all = present(list(self.engine, self.interrupt)?);
+        }
+        Ok(instances)
+    }
+
+    fn states(&self) -> String {
+        volume_name(VolumeKind::State, &self.owner())
+    }
+
+    /// Fills a volume that serves everybody. The name of the container that does it keeps others from doing the same at
+    /// the same time, on whatever machine they are.
+    fn fill_kept(&self, name: &str, what: &str, key: &str, tree: &Tree, step: &dyn Fn(Step<'_>)) -> Result<()> {
+        let container = format!("{name}-fill");
+        let listing = Listing::of(tree)?;
+        step(Step::Sending { what, bytes: listing.bytes(), once: true });
+        let place = format!("0/{KEY}");
+        let mut orders = Orders::default();
+        // Another run may have filled it since it was looked at, and uses it.
+        orders.add("unless", &place, &files::sha256(key))?;
+        orders.add("begin", &place, "-")?;
+        orders.add("clear", "0", "-")?;
+        orders.add("end", &place, &files::sha256(key))?;
+        let mount = VolumeMount { name: name.to_owned(), inside: format!("{PLACE}/0").into(), writable: true };
+        let filled = self.fill(Some(&container), std::slice::from_ref(&mount), &orders, |archive| {
+            listing.write(&listing.paths(), "0", (0, 0), true, archive)
+        });
+        match filled {
+            Ok(_) => Ok(()),
+            Err(error) if is_taken(&error.to_string()) => {
+                step(Step::Waiting { what });
+                // Then the other has filled it, or it is found lacking once more.
+                self.wait_for(&container)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits for a container of another run to be gone.
+    fn wait_for(&self, container: &str) -> Result<()> {
+        let filter = format!("name=^/?{container}$");
+        let mut stands = Duration::ZERO;
+        loop {
+            let told = says(
+                self.engine,
+                self.interrupt,
+                &[
+                    "ps",
+                    "--all",
+                    "--filter",
+                    &filter,
+                    "--format",
+                    if self.engine.kind == EngineKind::Docker { "{{.State}}" } else { "{{.Status}}" },
+                ],
+            )?;
+            let state = told.trim().to_lowercase();
+            if state.is_empty() {
+                return Ok(());
+            }
+            if ["running", "up"].iter().any(|word| state.starts_with(word)) {
+                stands = Duration::ZERO;
+            } else if stands > LEFT_BEHIND {
+                return says(self.engine, self.interrupt, &["rm", "--force", container]).map(drop);
+            }
+            self.interrupt.check()?;
+            std::thread::sleep(PAUSE);
+            stands += PAUSE;
+        }
+    }
+
+    /// Makes the followed volumes what this machine's files are; gives the names of those that must be filled from the
+    /// start, in which case nothing is changed.
+    fn follow(
+        &self,
+        streams: &[Stream],
+        mounts: &[VolumeMount],
+        listings: &BTreeMap<&str, Listing>,
+        instances: &BTreeMap<String, String>,
+        keys: &BTreeMap<String, String>,
+        step: &dyn Fn(Step<'_>),
+    ) -> Result<BTreeSet<String>> {
+        let user = self.user.unwrap_or((0, 0));
+        let mut orders = Orders::default();
+        let mut inside: Vec<VolumeMount> = Vec::new();
+        let mut followed: BTreeMap<usize, Followed<'_>> = BTreeMap::new();
+        let mut at: BTreeMap<&str, usize> = BTreeMap::new();
+        for (mount, stream) in mounts.iter().zip(streams) {
+            if at.contains_key(mount.name.as_str()) {
+                continue;
+            }
+            let index = inside.len();
+            at.insert(&mount.name, index);
+            let kept = matches!(stream.content, Content::Kept { .. });
+            inside.push(VolumeMount {
+                name: mount.name.clone(),
+                inside: format!("{PLACE}/{index}").into(),
+                writable: !kept,
+            });
+            let instance = instances.get(&mount.name).cloned().unwrap_or_default();
+            match &stream.content {
+                Content::Kept { key, .. } => orders.add("is", &format!("{index}/{KEY}"), &files::sha256(key))?,
+                Content::Written(_) => {}
+                Content::Followed(_) => {
+                    let Some(listing) = listings.get(mount.name.as_str()) else { continue };
+                    let before = self.recall(&mount.name).filter(|state: &State| state.instance == instance);
+                    if let Some(before) = &before {
+                        orders.add("is", &format!("{STATES}/{}", mount.name), &before.token)?;
+                    }
+                    let changes = match &before {
+                        Some(before) => listing.changes(&before.sent),
+                        None => listing.changes(&Sent::default()),
+                    };
+                    // Nothing is done to one that is as it is to be.
+                    if before.is_none() || changes != Changes::default() {
+                        let (name, token, anew) = (mount.name.as_str(), unique(), before.is_none());
+                        followed.insert(index, Followed { stream, name, listing, instance, anew, changes, token });
+                    }
+                }
+            }
+        }
+        for (index, Followed { stream, name, listing, anew, changes, token, .. }) in &followed {
+            let bytes = listing.bytes_of(&changes.new);
+            if bytes > 0 {
+                step(Step::Sending { what: &stream.what, bytes, once: false });
+            }
+            let state = format!("{STATES}/{name}");
+            orders.add("begin", &state, "-")?;
+            if *anew {
+                orders.add("clear", &index.to_string(), "-")?;
+            }
+            for path in &changes.gone {
+                orders.add("gone", &format!("{index}/{path}"), "-")?;
+            }
+            orders.add("owner", &index.to_string(), &format!("{}:{}", user.0, user.1))?;
+            orders.add("end", &state, token)?;
+        }
+        let written = |stream: &Stream| matches!(stream.content, Content::Written(_));
+        for (mount, _) in mounts.iter().zip(streams).filter(|(_, stream)| written(stream)) {
+            let index = at.get(mount.name.as_str()).copied().unwrap_or_default();
+            orders.add("owner", &index.to_string(), &format!("{}:{}", user.0, user.1))?;
+            for (target, key) in keys {
+                orders.add("key", &format!("{index}/{target}"), &files::sha256(key))?;
+            }
+            for file in OF_A_RUN {
+                orders.add("gone", &format!("{index}/{file}"), "-")?;
+            }
+        }
+        inside.push(VolumeMount { name: self.states(), inside: format!("{PLACE}/{STATES}").into(), writable: true });
+        let filled = self.fill(None, &inside, &orders, |archive| {
+            for (index, followed) in &followed {
+                followed.listing.write(&followed.changes.new, &index.to_string(), user, false, archive)?;
+            }
+            Ok(())
+        })?;
+        match filled {
+            Filled::Done => {
+                for Followed { name, listing, instance, token, .. } in followed.into_values() {
+                    self.remember(name, &State { instance, token, sent: listing.sent() })?;
+                }
+                Ok(BTreeSet::new())
+            }
+            Filled::Lacks(places) => {
+                let name = |place: &String| {
+                    let (first, rest) = place.split_once('/')?;
+                    if first == STATES {
+                        return Some(rest.to_owned());
+                    }
+                    inside.get(first.parse::<usize>().ok()?).map(|mount| mount.name.clone())
+                };
+                Ok(places.iter().filter_map(name).collect())
+            }
+        }
+    }
+
+    /// Starts the container that makes volumes what the orders and the archive say.
+    fn fill(
+        &self,
+        name: Option<&str>,
+        volumes: &[VolumeMount],
+        orders: &Orders,
+        archive: impl FnOnce(&mut Archive) -> io::Result<()> + Send,
+    ) -> Result<Filled> {
+        let confinement = Confinement { gives_files: true, ..Confinement::default() };
+        let own = format!("convoy-{}-fill-{}", self.run, &unique()[..8]);
+        let name = name.unwrap_or(&own);
+        let start = self.start(name, Some((0, 0)), volumes, &confinement);
+        let mut command = Command::new(&self.engine.program);
+        command.args(start.args_with_input("/bin/sh")).args(["-c", FILL]);
+        let write = |mut stdin: ChildStdin| {
+            stdin.write_all(orders.0.as_bytes())?;
+            stdin.write_all(b"\n")?;
+            let mut builder = Archive::new(io::BufWriter::with_capacity(1 << 16, stdin));
+            archive(&mut builder)?;
+            builder.into_inner()?.flush()
+        };
+        let read = |mut stdout: std::process::ChildStdout| {
+            let mut told = String::new();
+            // What came before a broken pipe still counts.
+            let _ = stdout.read_to_string(&mut told);
+            told
+        };
+        let talk = self.interrupt.talk(&mut command, write, read);
+        if self.interrupt.came().is_some() {
+            self.remove_container(name);
+        }
+        let talk =
+            talk?.map_err(|error| Error::work(format!("could not start `{}`", self.engine.program)).because(error))?;
+        match talk.output.trim() {
+            "filled" if talk.status.success() => match talk.input {
+                Ok(()) => Ok(Filled::Done),
+                Err(error) => Err(Error::work("the engine's volumes could not be filled").because(error)),
+            },
+            told if talk.status.success() && told.starts_with("lacks ") => {
+                Ok(Filled::Lacks(told.split(' ').skip(1).map(str::to_owned).collect()))
+            }
+            _ => {
+                // What could not be read here says more than that the archive ended too early.
+                let own = talk.input.err().filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
+                let told = own.map_or_else(|| last_line(&talk.stderr), |error| error.to_string());
+                let failed = Error::work(format!("the engine's volumes could not be filled: {told}"));
+                Err(match told.contains("No space left on device") {
+                    true => failed.hint("free some disk space where the engine keeps its volumes"),
+                    false => failed,
+                })
+            }
+        }
+    }
+
+    fn start<'b>(
+        &'b self,
+        name: &'b str,
+        user: Option<(u32, u32)>,
+        volumes: &'b [VolumeMount],
+        confinement: &'b Confinement,
+    ) -> Start<'b> {
+        Start {
+            engine: self.engine,
+            image: self.image,
+            name: Some(name),
+            machine: self.machine,
+            run: self.run,
+            user,
+            mounts: &[],
+            volumes,
+            confinement,
+        }
+    }
+
+    /// One whose client was ended goes on.
+    fn remove_container(&self, name: &str) {
+        let mut command = Command::new(&self.engine.program);
+        command.args(["rm", "--force", name]);
+        let null = std::process::Stdio::null;
+        // An engine that went away takes its containers with it, or they are reaped with the next run.
+        let _ = command.stdin(null()).stdout(null()).stderr(null()).status();
+    }
+}
+
+/// What volumes there are, and which of them were made just now.
+struct Instances {
+    all: BTreeMap<String, String>,
+    made: BTreeSet<String>,
+}
+
+/// How filling volumes went.
+enum Filled {
+    Done,
+    /// These places do not hold what they were thought to hold.
+    Lacks(Vec<String>),
+}
+
+/// What is to be done to volumes, in lines.
+#[derive(Debug, Default)]
+struct Orders(String);
+
+impl Orders {
+    fn add(&mut self, word: &str, place: &str, value: &str) -> Result<()> {
+        if [place, value].iter().any(|text| text.contains('\n')) {
+            return Err(Error::work(format!("a name with a line break cannot be sent to the engine: {place:?}")));
+        }
+        // Writing to a String does not fail.
+        let _ = write!(self.0, "{word}\n{place}\n{value}\n");
+        Ok(())
+    }
+}
+
+/// Whether an engine says that a container's name is taken.
+fn is_taken(told: &str) -> bool {
+    told.contains("is already in use")
+}
+
+/// What nobody else has.
+fn unique() -> String {
+    static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    files::sha256(format!("{:?} {} {count}", SystemTime::now(), std::process::id()))[..32].to_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,328 @@
+//! Images: a team's registry, Convoy.lock, what is listed and removed, what people make of their own. A real engine, and a
+//! real registry on the loopback interface.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use camino::Utf8PathBuf;
+use cargo_convoy::container::{LABEL, LABEL_PREFIX};
+use serde_json::Value;
+use support::containers::{compiler_image, hand_over, with_c};
+use support::engine::{Engine, Registry, engine, or_skip, registry, second_engine_with_files};
+use support::{Convoy, Project, rows, run, tool};
+
+const AMD64: &str = "x86_64-unknown-linux-gnu";
+const ARM64: &str = "aarch64-unknown-linux-gnu";
+
+fn on(engine: &Engine, convoy: Convoy) -> Convoy {
+    convoy.env("CONVOY_ENGINE", "docker").on(engine)
+}
+
+fn build(project: &Project, engine: &Engine) -> Convoy {
+    on(engine, project.build(AMD64).args(["--route", "container", "--profile", "dev"]))
+}
+
+/// The image that a plan of a project is built in.
+fn planned(project: &Project, engine: &Engine) -> Value {
+    let plan = project.convoy(["plan", "--json", "-t", AMD64, "--route", "container"]);
+    on(engine, plan).ends(0).json()["cells"][0]["image"].clone()
+}
+
+fn made_in_a_container(project: &Project) {
+    let manifest = project.manifest_json();
+    let row = &rows(&manifest, "artifacts")[AMD64];
+    assert_eq!((&row["route"], &row["verified"]), (&"container".into(), &true.into()), "{row:#}");
+    assert_eq!(run(project.dist(&format!("{AMD64}/hello")), &[]), "hello 42\n");
+}
+
+/// Stands in for an image that convoy composed, which would be ten times as large: its name, its labels, and compilers.
+fn compose(engine: &Engine, image: &Value, compilers: &str, more: &str) {
+    let recipe = serde_json::to_string(&recipe_of(image)).unwrap();
+    let form = "2";
+    let quoted = recipe.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$");
+    let dockerfile = format!("FROM {compilers}\n{more}LABEL {LABEL}=\"{quoted}\" {LABEL_PREFIX}.form=\"{form}\"\n");
+    let context = tempfile::tempdir().unwrap();
+    fs_err::write(context.path().join("Dockerfile"), dockerfile).unwrap();
+    engine.run(&["build", "--tag", image["reference"].as_str().unwrap(), context.path().to_str().unwrap()]);
+}
+
+/// The recipe that a plan tells, in the order in which labels hold it.
+fn recipe_of(image: &Value) -> cargo_convoy::container::Recipe {
+    serde_json::from_value(image.clone()).unwrap()
+}
+
+/// The digest that Convoy.lock has of an image.
+fn locked(project: &Project) -> String {
+    let text = fs_err::read_to_string(project.dir.join("Convoy.lock")).unwrap();
+    let lock: toml::Table = text.parse().unwrap();
+    let images = lock["image"].as_array().unwrap();
+    assert_eq!(images.len(), 1, "{text}");
+    images[0]["digest"].as_str().unwrap_or_else(|| panic!("{text}")).to_owned()
+}
+
+/// Publishes a variant of an image under a name; gives its digest.
+fn publish(engine: &Engine, from: &str, name: &str, variant: &str) -> String {
+    let context = tempfile::tempdir().unwrap();
+    fs_err::write(context.path().join("Dockerfile"), format!("FROM {from}\nENV VARIANT={variant}\n")).unwrap();
+    engine.run(&["build", "--tag", name, context.path().to_str().unwrap()]);
+    engine.run(&["push", name]);
+    let told = engine.run(&["image", "inspect", "--format", "{{range .RepoDigests}}{{println .}}{{end}}", name]);
+    let repository = name.rsplit_once(':').unwrap().0;
+    let own = told.lines().find_map(|line| line.strip_prefix(&format!("{repository}@")));
+    own.unwrap_or_else(|| panic!("{told}")).to_owned()
+}
+
+/// An engine of the test's own, whose containers reach no network: nothing can be composed there.
+fn apart() -> Option<(Engine, support::engine::SecondEngine, String)> {
+    let (first, second) = (engine()?, second_engine_with_files()?);
+    let image = compiler_image(&first);
+    hand_over(&image, &first, &second);
+    Some((first, second, image))
+}
+
+fn team(registry: &Registry) -> String {
+    format!("{}/team", registry.address())
+}
+
+#[test]
+fn a_teams_registry_gives_an_image_by_its_recipe_and_takes_what_is_published() {
+    let Some((_, engine, compilers)) = apart() else { return };
+    let registry = registry();
+    let container = format!("[container]\nregistry = \"{}\"\n", team(&registry));
+    let project = Project::hello("team").file("Convoy.toml", &container);
+    let image = planned(&project, &engine);
+    let name = image["reference"].as_str().unwrap();
+    assert_eq!(image["present"], false, "{image}");
+
+    // A member has it and publishes it.
+    compose(&engine, &image, &compilers, "");
+    let remote = format!("{}/{}", team(&registry), name.rsplit('/').next().unwrap());
+    let push = || project.convoy(["images", "push", "-t", AMD64, "--route", "container"]);
+    on(&engine, push()).ends(0).says(&format!("{remote} is published"));
+
+    // Another has not, and takes it instead of building it, which could not work here.
+    engine.run(&["rmi", name, &remote]);
+    let done = build(&project, &engine).ends(0);
+    done.says(&remote).says_not("built once");
+    made_in_a_container(&project);
+    assert_eq!(planned(&project, &engine)["present"], true);
+
+    // It is listed, and removed only when that is meant.
+    let list = || on(&engine, project.convoy(["images", "list", "--json"])).ends(0).json();
+    let told = list();
+    assert_eq!(told["images"][0]["made"], "packages", "{told:#}");
+    assert_eq!(told["images"].as_array().unwrap().len(), 1, "{told:#}");
+    let schema = project.convoy(["schema", "images"]).ends(0).json();
+    assert_eq!(support::schema::faults(&schema, &told), Vec::<String>::new());
+    let dry = on(&engine, project.convoy(["images", "clean"])).ends(0);
+    dry.says("nothing was removed: add --force");
+    assert_eq!(list()["images"].as_array().unwrap().len(), 1);
+    on(&engine, project.convoy(["images", "clean", "--force"])).ends(0);
+    assert_eq!(list()["images"].as_array().unwrap().len(), 0);
+    assert_eq!(engine.try_run(&["image", "inspect", &compilers]).code, Some(0), "what is not convoy's stays");
+
+    // What somebody else put there under the name is not taken, and here nothing can be built in its place.
+    let mut other = image.clone();
+    other["reference"] = remote.clone().into();
+    other["packages"] = serde_json::json!(["gcc"]);
+    compose(&engine, &other, &compilers, "");
+    engine.run(&["push", &remote]);
+    engine.run(&["rmi", &remote]);
+    let done = build(&project, &engine).ends(5);
+    done.says(&remote).says("made from something else").says("Failed to fetch");
+}
+
+#[test]
+fn a_named_image_stays_the_one_that_convoy_lock_names_until_it_is_moved_on() {
+    let Some((_, engine, compilers)) = apart() else { return };
+    let registry = registry();
+    let name = format!("{}/compilers:1", team(&registry));
+    let first = publish(&engine, &compilers, &name, "one");
+    let project = with_c(Project::empty("locked"), &name);
+    engine.run(&["rmi", &name]);
+    build(&project, &engine).ends(0).says("(pulled)");
+    made_in_a_container(&project);
+    assert_eq!(locked(&project), first);
+    build(&project, &engine).arg("--locked").ends(0);
+
+    // Its name moves on; a machine without it takes what is locked.
+    let second = publish(&engine, &compilers, &name, "two");
+    assert_ne!(first, second);
+    engine.run(&["rmi", &name]);
+    build(&project, &engine).ends(0);
+    let variant = |engine: &Engine| engine.run(&["run", "--rm", "--network", "none", &name, "printenv", "VARIANT"]);
+    assert_eq!(variant(&engine), "one\n");
+    assert_eq!(locked(&project), first);
+
+    // Until somebody wants the new one.
+    let update = project.convoy(["images", "update", "-t", AMD64, "--route", "container"]);
+    on(&engine, update).ends(0).says("Convoy.lock holds what it is now");
+    assert_eq!(locked(&project), second);
+    assert_eq!(variant(&engine), "two\n");
+    build(&project, &engine).arg("--locked").ends(0);
+
+    // What is here is not what is locked.
+    engine.run(&["rmi", &name]);
+    publish(&engine, &compilers, &name, "three");
+    let done = build(&project, &engine).arg("--locked").output();
+    assert_ne!(done.code, Some(0), "{done}");
+    done.says("Convoy.lock");
+    assert_eq!(locked(&project), second);
+}
+
+#[test]
+fn a_dockerfile_and_lines_of_cross_users_make_one_image_for_a_target() {
+    let Some(engine) = engine() else { return };
+    let compilers = compiler_image(&engine);
+    let project = with_c(Project::empty("cross-users"), "unused");
+    fs_err::remove_file(project.dir.join("Convoy.toml")).unwrap();
+    project.write(
+        "Cross.toml",
+        "[build]\npre-build = [\"echo $CROSS_TARGET > /target-of-the-line\"]\n[build.dockerfile]\nfile = \"ci/Dockerfile\"\ncontext = \"ci\"\n\
+         [build.dockerfile.build-args]\nOWN = \"mine\"\n[build.env]\npassthrough = [\"ANSWER=43\"]\n",
+    );
+    project.write(
+        "ci/Dockerfile",
+        &format!(
+            "FROM {compilers}\nARG CROSS_DEB_ARCH\nARG OWN\nCOPY more /more\nRUN echo $CROSS_DEB_ARCH $OWN >/told\n"
+        ),
+    );
+    project.write("ci/more", "copied");
+    project.write(
+        "build.rs",
+        "fn main() {\n    let read = |path: &str| std::fs::read_to_string(path).unwrap().trim().to_owned();\n    \
+         println!(\"cargo:rustc-env=SEEN={}, {}, {}, {}\", read(\"/told\"), read(\"/target-of-the-line\"), read(\"/more\"), \
+         std::env::var(\"ANSWER\").unwrap());\n}\n",
+    );
+    project.write("src/main.rs", "fn main() { println!(\"{}\", env!(\"SEEN\")); }\n");
+    let both = format!("{AMD64},{ARM64}");
+    let convoy = project.build(&both).args(["--route", "container", "--profile", "dev"]);
+    on(&engine, convoy).ends(0);
+    assert_eq!(run(project.dist(&format!("{AMD64}/hello")), &[]), format!("amd64 mine, {AMD64}, copied, 43\n"));
+    let arm = project.dist(&format!("{ARM64}/hello"));
+    let told = run("qemu-aarch64-static", &["-L", "/usr/aarch64-linux-gnu", arm.as_str()]);
+    assert_eq!(told, format!("arm64 mine, {ARM64}, copied, 43\n"));
+    // A changed Dockerfile is another image.
+    project.write("ci/Dockerfile", &format!("FROM {compilers}\nRUN echo new >/told && cp /told /more\n"));
+    on(&engine, project.build(AMD64).args(["--route", "container", "--profile", "dev"])).ends(0);
+    assert_eq!(run(project.dist(&format!("{AMD64}/hello")), &[]), format!("new, {AMD64}, new, 43\n"));
+}
+
+#[test]
+fn the_recipe_that_is_printed_is_the_one_that_is_built() {
+    let Some(engine) = engine() else { return };
+    let project = Project::hello("dockerfile");
+    let image = planned(&project, &engine);
+    let wanted = on(&engine, project.convoy(["plan", "--dockerfile", "-t", AMD64, "--route", "container"])).ends(0);
+    // An image that is here may have more, but never less.
+    let printed = wanted
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("        "))
+        .map(|line| line.trim_end_matches('\\').trim());
+    let packages: Vec<&str> = printed.collect();
+    assert!(packages.len() > 20 && wanted.stdout.contains("\nFROM debian:bookworm-slim\n"), "{wanted}");
+    let of_image = image["packages"].as_array().unwrap();
+    assert!(packages.iter().all(|package| of_image.iter().any(|own| own == package)), "{image:#} {wanted}");
+}
+
+#[test]
+fn an_installed_cross_builds_what_it_is_asked_to() {
+    let Some(engine) = engine() else { return };
+    if which::which("cross").is_err() {
+        panic!("`cross` is needed by this test and is not on PATH: ci/setup installs it");
+    }
+    let compilers = compiler_image(&engine);
+    let project = with_c(Project::empty("cross"), "unused");
+    fs_err::remove_file(project.dir.join("Convoy.toml")).unwrap();
+    // cross mounts all of the project, and lets build scripts write there.
+    let script = fs_err::read_to_string(project.dir.join("build.rs")).unwrap();
+    let lines = script.lines().filter(|line| !line.contains("read-only"));
+    project.write("build.rs", &lines.collect::<Vec<_>>().join("\n"));
+    project.write(
+        "Cross.toml",
+        &format!(
+            "[target.{ARM64}]\nimage = \"{compilers}\"\n[target.{ARM64}.env]\n\
+             passthrough = [\"CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc\"]\n"
+        ),
+    );
+    let version = run("rustc", &["--version"]).split(' ').nth(1).unwrap().to_owned();
+    let target = format!("{ARM64}.2.36");
+    // cross must change nothing of this machine's toolchains, whichever is active.
+    let guard = project.dir.join("guard");
+    let script = "#!/bin/sh\ncase \"$*\" in\n*update*|*toolchain*add*|*toolchain*install*) echo \"guarded: $*\" >&2; exit 9 ;;\nesac\n";
+    project.script("guard/rustup", &format!("{script}exec {} \"$@\"\n", tool("rustup")));
+    let convoy = project.build(&target).args(["--route", "cross", "--profile", "dev"]).env("CONVOY_ENGINE", "docker");
+    let done = convoy.env("RUSTUP_TOOLCHAIN", &version).path_first(&guard).output();
+    if toolchain(&version).is_none() {
+        // cross would bring every other toolchain up to date first.
+        assert_eq!(done.code, Some(3), "{done}");
+        done.says("version");
+        let _skipped: Option<()> =
+            or_skip("no build by cross", Err(format!("no toolchain is named by its version, {version}")));
+        return;
+    }
+    assert_eq!(done.code, Some(0), "{done}");
+    done.says_not("guarded:");
+    let manifest = project.manifest_json();
+    let row = &rows(&manifest, "artifacts")[ARM64];
+    assert_eq!((&row["route"], &row["verified"]), (&"cross".into(), &true.into()), "{row:#}");
+    let arm = project.dist(&format!("{ARM64}/hello"));
+    assert_eq!(run("qemu-aarch64-static", &["-L", "/usr/aarch64-linux-gnu", arm.as_str()]), "hello 42\n");
+}
+
+/// The folder of a toolchain that is named by its version.
+fn toolchain(version: &str) -> Option<Utf8PathBuf> {
+    let home = std::env::var("RUSTUP_HOME").unwrap_or_else(|_| std::env::var("HOME").unwrap() + "/.rustup");
+    let host = run("rustc", &["-vV"]).lines().find_map(|line| line.strip_prefix("host: ").map(str::to_owned)).unwrap();
+    let dir = Utf8PathBuf::from(home).join(format!("toolchains/{version}-{host}"));
+    dir.is_dir().then_some(dir)
+}
+
+/// Compilers, and a Rust toolchain of its own at a place that this machine does not have.
+fn image_with_rust(engine: &Engine) -> String {
+    let sysroot = Utf8PathBuf::from(run("rustc", &["--print", "sysroot"]).trim());
+    let compilers = compiler_image(engine);
+    let digest = cargo_convoy::files::sha256(format!("{compilers} {}", run("rustc", &["-vV"])));
+    let name = format!("cargo-convoy-test/rust:{}", &digest[..12]);
+    if engine.try_run(&["image", "inspect", &name]).code == Some(0) {
+        return name;
+    }
+    let dockerfile = format!("FROM {compilers}\nADD rust.tar /opt/rust\nENV PATH=/opt/rust/bin:$PATH\n");
+    let context = tempfile::tempdir().unwrap();
+    let place = context.path().to_str().unwrap();
+    let std = |triple: &str| format!("lib/rustlib/{triple}");
+    let (own, arm) = (std(AMD64), std(ARM64));
+    let tar = format!("{place}/rust.tar");
+    let mut words = vec!["-C", sysroot.as_str(), "-cf", &tar, "bin/cargo", "bin/rustc", &own, &arm];
+    let drivers: Vec<String> = fs_err::read_dir(sysroot.join("lib"))
+        .unwrap()
+        .map(|entry| format!("lib/{}", entry.unwrap().file_name().to_str().unwrap()))
+        .filter(|name| name.contains(".so"))
+        .collect();
+    words.extend(drivers.iter().map(String::as_str));
+    run("tar", &words);
+    fs_err::write(context.path().join("Dockerfile"), dockerfile).unwrap();
+    engine.run(&["build", "--tag", &name, place]);
+    name
+}
+
+#[test]
+fn rust_may_come_with_the_image() {
+    let Some(engine) = engine() else { return };
+    let image = image_with_rust(&engine);
+    let sysroot = run("rustc", &["--print", "sysroot"]);
+    let project = with_c(Project::empty("rust-inside"), &image);
+    project.write("Convoy.toml", &format!("[container]\nimage = \"{image}\"\ntoolchain = \"image\"\n"));
+    let script = fs_err::read_to_string(project.dir.join("build.rs")).unwrap();
+    let looks = format!(
+        "fn main() {{\n    assert!(std::env::var(\"RUSTC\").unwrap() == \"rustc\" && !std::path::Path::new({:?}).exists());",
+        sysroot.trim()
+    );
+    project.write("build.rs", &script.replacen("fn main() {", &looks, 1));
+    let both = format!("{AMD64}.2.36,{ARM64}.2.36");
+    on(&engine, project.build(&both).args(["--route", "container", "--profile", "dev"])).ends(0);
+    assert_eq!(run(project.dist(&format!("{AMD64}/hello")), &[]), "hello 42\n");
+    let manifest = project.manifest_json();
+    assert_eq!(manifest["artifacts"].as_array().unwrap().len(), 2, "{manifest:#}");
+}

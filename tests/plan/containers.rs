@@ -1,0 +1,214 @@
+//! What goes into containers: which image, what it is made from, and what keeps a target out of one.
+
+use std::collections::BTreeSet;
+
+use cargo_convoy::catalog::Catalog;
+use cargo_convoy::container::{Engine, EngineFacts, ImageFacts, PresentImage, Recipe};
+use cargo_convoy::host::{HostFacts, Refused};
+use cargo_convoy::needs::{Need, NeedKind, Side};
+use cargo_convoy::plan::{ProvisionKind, RouteKind};
+use cargo_convoy::sysroot::Suites;
+
+use crate::question::*;
+
+/// An engine that answers, and these facts of it.
+fn with_engine(host: HostFacts, edit: impl FnOnce(&mut EngineFacts)) -> HostFacts {
+    let Engine::Found(mut engine) = Engine::imagined("amd64") else { unreachable!("an imagined engine is one") };
+    edit(&mut engine);
+    HostFacts { engine: Engine::Found(engine), ..host }
+}
+
+/// A crate that builds a C++ library with cmake, and reads headers with libclang.
+fn cmake() -> Vec<Need> {
+    let tool = |name: &str| Need { name: name.to_owned(), side: Side::Host, ..need(NeedKind::Tool, "shapes-sys") };
+    let mut needs = cxx();
+    needs.extend([tool("cmake"), tool("libclang")]);
+    needs
+}
+
+const FOUR: [&str; 4] = ["linux/amd64", "linux/arm64", "linux/arm/v7", "windows/amd64"];
+
+#[test]
+fn what_no_tool_here_can_build_shares_one_image_and_one_lane() {
+    insta::assert_snapshot!(ask(&FOUR, with_engine(bare(), |_| {})).never_zig().needs(cmake()).told());
+}
+
+#[test]
+fn what_this_machine_can_do_is_done_without_a_container() {
+    let mut host = with_gcc(Some("2.31"));
+    host.tools.insert("libclang".to_owned(), "/usr/lib/libclang.so".into());
+    let told = ask(&FOUR, with_engine(host, |_| {})).needs(cmake()).told();
+    assert!(!told.contains("container"), "{told}");
+    // Only what lacks something here goes into one: its compiler is missing.
+    let mut host = with_gcc(Some("2.31"));
+    host.zig = None;
+    host.gcc.remove("aarch64-unknown-linux-gnu");
+    insta::assert_snapshot!(ask(&FOUR, with_engine(host, |_| {})).never_zig().needs(c()).told());
+}
+
+#[test]
+fn libraries_come_from_the_same_sysroots() {
+    let mut host = with_apt(bare());
+    host.gcc.clear();
+    host.tools.clear();
+    let all: Vec<Need> = openssl().into_iter().chain(cmake()).collect();
+    insta::assert_snapshot!(
+        ask(&["linux/arm64", "linux/arm/v7"], with_engine(host, |_| {})).never_zig().needs(all).told()
+    );
+}
+
+#[test]
+fn an_image_that_is_here_and_has_all_is_taken_whatever_more_it_has() {
+    let suite = Suites::embedded().named("bookworm").unwrap();
+    let mut packages = cargo_convoy::container::standard_packages(HOST, suite);
+    packages.insert("gfortran".to_owned());
+    let recipe = |packages: &BTreeSet<String>| Recipe {
+        base: "debian:bookworm-slim".to_owned(),
+        suite: "bookworm".to_owned(),
+        packages: packages.clone(),
+        pre_build: Vec::new(),
+        rust: None,
+    };
+    let present = |recipe: Recipe| PresentImage {
+        reference: recipe.tag(),
+        recipe: Some(recipe),
+        bytes: 0,
+        created: String::new(),
+    };
+    let larger = recipe(&packages);
+    let mut smaller = packages.clone();
+    smaller.remove("g++");
+    let host = with_engine(bare(), |engine| engine.images = vec![present(recipe(&smaller)), present(larger.clone())]);
+    let plan = ask(&FOUR, host).never_zig().needs(cmake()).plan();
+    for cell in &plan.cells {
+        let image = cell.image.as_ref().unwrap();
+        assert!(image.present && image.reference == larger.tag(), "{image:?}");
+        assert!(cell.provision.iter().all(|brought| brought.kind != ProvisionKind::Image), "{:?}", cell.provision);
+    }
+    // With nothing here, one image has what each of them wants.
+    let plan = ask(&FOUR, with_engine(bare(), |_| {})).never_zig().needs(cmake()).plan();
+    let names: BTreeSet<&str> = plan.cells.iter().map(|cell| cell.image.as_ref().unwrap().reference.as_str()).collect();
+    assert_eq!((names.len(), plan.lanes.len()), (1, 1));
+}
+
+#[test]
+fn what_keeps_a_target_out_of_a_container_is_said() {
+    let question = |host: HostFacts| ask(&["linux/arm64"], host).never_zig().needs(cmake());
+    let silent = Engine::None {
+        reason: "`docker` is on PATH, and no engine answers it".to_owned(),
+        hint: Some("start the engine".to_owned()),
+    };
+    let refused = Engine::None { reason: "no container engine may be used (`none` is set)".to_owned(), hint: None };
+    let engine = || with_engine(bare(), |_| {});
+    let mut not_built = engine();
+    let Some(image) = question(engine()).plan().cells[0].image.clone() else { panic!("no image") };
+    for suite in Suites::embedded().all() {
+        let base = format!("debian:{}-slim", suite.name);
+        let Some(recipe) = image.recipe() else { panic!("not composed") };
+        let mut recipe = Recipe { base, suite: suite.name.clone(), ..recipe.clone() };
+        recipe.packages = usual(&recipe);
+        let why = Refused {
+            reason: "the image could not be built: E: no".to_owned(),
+            hint: Some("look".to_owned()),
+            work: true,
+        };
+        not_built.refused_images.insert(recipe.tag(), why);
+    }
+    let told = [
+        ("no engine answers", question(HostFacts { engine: silent, ..bare() })),
+        ("none may be used", question(HostFacts { engine: refused, ..bare() })),
+        ("never provision", question(engine()).never_provision()),
+        ("offline", question(engine()).offline()),
+        ("the image could not be had", question(not_built)),
+        ("an older ARM", ask(&["linux/arm/v6", "pi-zero"], engine()).never_zig().needs(c())),
+        ("no libraries without apt or sysroot", question(HostFacts { apt: None, ..engine() }).needs(openssl())),
+        ("macOS, which no image has tools for", ask(&["darwin/arm64"], engine()).never_zig().needs(c())),
+    ];
+    let told: Vec<String> =
+        told.into_iter().map(|(title, question)| format!("== {title}\n{}", question.told())).collect();
+    insta::assert_snapshot!(told.join(
+        "
+"
+    ));
+}
+
+#[test]
+fn images_and_containers_of_the_users_own() {
+    let host = || with_engine(bare(), |_| {});
+    let question = |host: HostFacts| ask(&["linux/arm64", "linux/arm/v7"], host).never_zig().needs(c());
+    let named = "registry.example/team/builder:1";
+    let mut looked_into = host();
+    let arm64 = with_gcc(Some("2.31")).gcc["aarch64-unknown-linux-gnu"].clone();
+    let facts = ImageFacts {
+        cc: Some("/usr/bin/cc".into()),
+        glibc: Some("2.31".parse().unwrap()),
+        gcc: [("aarch64-linux-gnu".to_owned(), arm64)].into(),
+        ..ImageFacts::default()
+    };
+    looked_into.image_files =
+        [("/project/ci/Dockerfile".into(), "FROM scratch\nARG CROSS_DEB_ARCH\n".to_owned())].into();
+    let dockerfile = HostFacts { image_facts: [].into(), ..looked_into.clone() };
+    looked_into.image_facts.insert(named.to_owned(), facts);
+    let arm = Catalog::embedded().target("aarch64-unknown-linux-gnu").unwrap().triple.clone();
+    let told = [
+        ("a base", question(host()).container(|own| own.base = Some("registry.example/debian:bookworm".to_owned()))),
+        ("packages", question(host()).container(|own| own.packages = vec!["gfortran".to_owned()])),
+        ("lines", question(host()).container(|own| own.pre_build = vec!["true".to_owned()])),
+        (
+            "lines that ask for the target",
+            question(host()).container(|own| own.pre_build = vec!["echo $CROSS_TARGET".to_owned()]),
+        ),
+        ("a name, not looked into yet", question(host()).container(|own| own.image = Some(named.to_owned()))),
+        ("a name", question(looked_into.clone()).container(|own| own.image = Some(named.to_owned()))),
+        (
+            "a name, and lines",
+            question(host()).container(|own| {
+                own.image = Some(named.to_owned());
+                own.pre_build = vec!["true".to_owned()];
+            }),
+        ),
+        (
+            "a Dockerfile, and lines",
+            question(dockerfile).container(|own| {
+                own.dockerfile = Some("/project/ci/Dockerfile".into());
+                own.dockerfile_args = [("OWN".to_owned(), "1".to_owned())].into();
+                own.pre_build = vec!["true".to_owned()];
+            }),
+        ),
+        (
+            "a Dockerfile that is not there",
+            question(host()).container(|own| own.dockerfile = Some("/project/no".into())),
+        ),
+        (
+            "a release whose time is another for 32-bit ARM",
+            question(host()).container(|own| own.base = Some("debian:trixie-slim".to_owned())),
+        ),
+        (
+            "one target's own",
+            question(host()).table(&arm, |table| table.container.base = Some("debian:trixie-slim".to_owned())),
+        ),
+        ("asked for", ask(&["linux/amd64"], with_engine(developer(), |_| {})).routes(&[RouteKind::Container])),
+    ];
+    let told: Vec<String> =
+        told.into_iter().map(|(title, question)| format!("== {title}\n{}", question.told())).collect();
+    insta::assert_snapshot!(told.join(
+        "
+"
+    ));
+}
+
+#[test]
+fn rust_comes_with_the_image_where_this_machines_own_does_not_run_inside() {
+    let rust = |host: HostFacts| {
+        let plan = ask(&["linux/arm64"], host).never_zig().needs(c()).plan();
+        let image = plan.cells[0].image.clone().unwrap_or_else(|| panic!("{}", plan.cells[0].because));
+        image.recipe().unwrap().rust.as_ref().map(|rust| (image.recipe().unwrap().base.clone(), rust.version.clone()))
+    };
+    let version = "1.95.0".to_owned();
+    assert_eq!(rust(with_engine(bare(), |_| {})), None);
+    let with_rust = Some(("rust:1.95.0-slim-bookworm".to_owned(), version));
+    assert_eq!(rust(with_engine(bare(), |engine| engine.architecture = "arm64".to_owned())), with_rust);
+    let mut system = with_engine(bare(), |_| {});
+    system.rustc.sysroot = "/usr".into();
+    assert_eq!(rust(system), with_rust);
+}
