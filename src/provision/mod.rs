@@ -2,6 +2,7 @@
 //! written beside and renamed.
 
 pub mod crates;
+pub mod engine;
 pub mod image;
 pub mod listing;
 pub mod runs;

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::host::cargo_command;
 use crate::plan::{CellPlan, Lane};
-use crate::provision::image::caller;
+use crate::provision::engine::caller;
 use crate::run::Job;
 use crate::run::cargo::{Fault, Invocation, Outcome};
 use crate::run::jobserver::{Seat, Share};

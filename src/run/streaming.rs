@@ -15,7 +15,7 @@ use crate::files;
 use crate::host::this_program;
 use crate::plan::{CellPlan, Lane, Linker, route::CTools};
 use crate::provision::crates::crates;
-use crate::provision::image::caller;
+use crate::provision::engine::caller;
 use crate::provision::listing::{Listing, is_larger};
 use crate::provision::volumes::{Step, Volumes};
 use crate::report::{Phase, table::size_text};

@@ -12,7 +12,7 @@ use super::{PLACE, Volumes, unique};
 use crate::container::{Confinement, Stream, VolumeMount};
 use crate::error::{Error, Result};
 use crate::host::Stamp;
-use crate::provision::image::last_line;
+use crate::provision::engine::last_line;
 
 /// Gives what was built.
 pub(super) const FETCH: &str = include_str!("fetch.sh");

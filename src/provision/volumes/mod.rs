@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
-use super::image::last_line;
+use super::engine::{last_line, says};
 use super::listing::{Changes, Listing, Sent};
 use crate::container::{
     Confinement, Content, EngineFacts, EngineKind, LABEL_BYTES, LABEL_INSTANCE, LABEL_MACHINE, LABEL_VOLUME,
@@ -28,7 +28,6 @@ use crate::files;
 use crate::interrupt::Interrupt;
 
 use fetch::OF_A_RUN;
-use present::says;
 pub use present::{PresentVolume, list, remove};
 
 /// Makes volumes what they are to be.

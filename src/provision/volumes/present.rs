@@ -1,15 +1,13 @@
 //! The volumes that an engine has.
 
-use std::process::{Command, Output};
-
 use serde::Serialize;
 
 use crate::container::{
     EngineFacts, EngineKind, LABEL_BYTES, LABEL_INSTANCE, LABEL_MACHINE, LABEL_VOLUME, LABEL_WHAT, VolumeKind,
 };
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::interrupt::Interrupt;
-use crate::provision::image::last_line;
+use crate::provision::engine::says;
 
 /// A volume of convoy's on an engine.
 #[derive(Clone, Debug, Serialize, PartialEq, Eq)]
@@ -58,16 +56,4 @@ pub(super) fn read_row(line: &str) -> Option<PresentVolume> {
 /// Removes a volume. One that a container uses stays, and that is the error.
 pub fn remove(engine: &EngineFacts, name: &str, interrupt: &Interrupt) -> Result<()> {
     says(engine, interrupt, &["volume", "rm", name]).map(drop)
-}
-
-/// What an engine says to a question that it must be able to answer.
-pub(super) fn says(engine: &EngineFacts, interrupt: &Interrupt, args: &[&str]) -> Result<String> {
-    let done: Output = interrupt
-        .output(Command::new(&engine.program).args(args))?
-        .map_err(|error| Error::work(format!("could not start `{}`", engine.program)).because(error))?;
-    if done.status.success() {
-        return Ok(String::from_utf8_lossy(&done.stdout).into_owned());
-    }
-    let (name, words) = (engine.kind.name(), args.iter().take(2).copied().collect::<Vec<_>>().join(" "));
-    Err(Error::work(format!("`{name} {words}` failed: {}", last_line(&String::from_utf8_lossy(&done.stderr)))))
 }
