@@ -61,10 +61,13 @@ impl Volumes<'_> {
         }
         let failed = || Error::work("what was built could not be fetched from the engine");
         let talk = talk?.map_err(|error| failed().because(error))?;
-        if !talk.status.success() {
-            return Err(failed().because(last_line(&talk.stderr)));
-        }
-        let unpacked = talk.output.map_err(|error| failed().because(error))?;
+        let unpacked = match (talk.output, talk.status.success()) {
+            (Ok(unpacked), true) => unpacked,
+            // Nothing more is read then, and the engine's client can only say that its pipe broke.
+            (Err(error), _) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(failed().because(error)),
+            (Err(error), true) => return Err(failed().because(error)),
+            (_, false) => return Err(failed().because(last_line(&talk.stderr))),
+        };
         let mut fetched = before;
         for line in talk.stderr.lines() {
             let ["now", file, seen] = line.split('\t').collect::<Vec<_>>()[..] else { continue };
@@ -116,6 +119,8 @@ pub(super) fn unpack(input: impl Read, lane: &Utf8Path) -> io::Result<BTreeSet<U
         }
         unpacked.insert(path);
     }
+    // tar fills its last record up after the archive's end, and an engine's client fails when nobody takes that.
+    io::copy(&mut archive.into_inner(), &mut io::sink())?;
     Ok(unpacked)
 }
 

@@ -179,6 +179,20 @@ fn what_builds_elsewhere_writes_nowhere_else() {
 }
 
 #[test]
+fn what_follows_the_end_of_an_archive_is_taken_too() {
+    let (_alive, dir) = dir();
+    fs_err::write(dir.join("file"), "text").unwrap();
+    // As a tar and an engine's client that are slow, and so write after the end was seen.
+    let script = "tar -c -f - -C \"$0\" file && sleep 0.3 && head -c 10000 /dev/zero";
+    let mut child = Command::new("/bin/sh").args(["-c", script, dir.as_str()]).stdout(Stdio::piped()).spawn().unwrap();
+    let lane = dir.join("lane");
+    let unpacked = unpack(child.stdout.take().unwrap(), &lane).unwrap();
+    assert!(child.wait().unwrap().success(), "its pipe broke");
+    assert!(unpacked.contains(Utf8Path::new("file")));
+    assert_eq!(fs_err::read_to_string(lane.join("file")).unwrap(), "text");
+}
+
+#[test]
 fn rows_of_volumes_are_read() {
     let row = read_row("convoy-std-1\tstd\t\tab\t12\tthe std of arm").unwrap();
     assert_eq!((row.kind, row.machine, row.bytes), (Some(VolumeKind::Std), None, Some(12)));
