@@ -4,12 +4,12 @@
 
 mod support;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use cargo_convoy::container::{LABEL, LABEL_PREFIX};
 use serde_json::Value;
 use support::containers::{compiler_image, hand_over, with_c};
 use support::engine::{Engine, Registry, engine, registry, second_engine_with_files};
-use support::{Convoy, Project, rows, run, tool};
+use support::{Convoy, Project, link_toolchain, rows, run, tool};
 
 const AMD64: &str = "x86_64-unknown-linux-gnu";
 const ARM64: &str = "aarch64-unknown-linux-gnu";
@@ -251,34 +251,30 @@ fn an_installed_cross_builds_what_it_is_asked_to() {
     let guard = project.dir.join("guard");
     let script = "#!/bin/sh\ncase \"$*\" in\n*update*|*toolchain*add*|*toolchain*install*) echo \"guarded: $*\" >&2; exit 9 ;;\nesac\n";
     project.script("guard/rustup", &format!("{script}exec {} \"$@\"\n", tool("rustup")));
-    let build = |home: &Utf8Path| {
-        let convoy = project.build(&target).args(["--route", "cross", "--profile", "dev"]);
-        let convoy = convoy.env("CONVOY_ENGINE", "docker").env("RUSTUP_HOME", home).path_first(&guard);
-        convoy.env("RUSTUP_TOOLCHAIN", "stable").env("RUSTUP_AUTO_INSTALL", "0")
+    // A folder of rustup's with this machine's toolchain, which has the name of its channel there.
+    let sysroot = Utf8PathBuf::from(run("rustc", &["--print", "sysroot"]).trim());
+    let rustc = run("rustc", &["-vV"]);
+    let [host, version] =
+        ["host: ", "release: "].map(|name| rustc.lines().find_map(|line| line.strip_prefix(name)).unwrap());
+    let toolchains = project.dir.join("rustup/toolchains");
+    let channel = format!("stable-{host}");
+    link_toolchain(&sysroot, &toolchains.join(&channel));
+    let build = || {
+        let convoy = project.build(&target).args(["--route", "cross", "--profile", "dev"]).path_first(&guard);
+        let convoy = convoy.env("CONVOY_ENGINE", "docker").env("RUSTUP_HOME", project.dir.join("rustup"));
+        // The cargo that tests are run by is the other folder's.
+        convoy.env("RUSTUP_TOOLCHAIN", "stable").env("RUSTUP_AUTO_INSTALL", "0").env_remove("CARGO")
     };
-    // cross would bring a toolchain up to date that is not named by its version.
-    build(&rustup_home(&project, &["stable"])).ends(3).says("would update this toolchain");
-    let version = run("rustc", &["--version"]).split(' ').nth(1).unwrap().to_owned();
-    let done = build(&rustup_home(&project, &[&version])).ends(0);
+    // cross would bring it up to date, unless it goes by its version.
+    build().ends(3).says("would update this toolchain");
+    fs_err::os::unix::fs::symlink(&channel, toolchains.join(format!("{version}-{host}"))).unwrap();
+    let done = build().ends(0);
     done.says_not("guarded:");
     let manifest = project.manifest_json();
     let row = &rows(&manifest, "artifacts")[ARM64];
     assert_eq!((&row["route"], &row["verified"]), (&"cross".into(), &true.into()), "{row:#}");
     let arm = project.dist(&format!("{ARM64}/hello"));
     assert_eq!(run("qemu-aarch64-static", &["-L", "/usr/aarch64-linux-gnu", arm.as_str()]), "hello 42\n");
-}
-
-/// A folder of rustup's, where this machine's toolchain has these names.
-fn rustup_home(project: &Project, names: &[&str]) -> Utf8PathBuf {
-    let home = project.dir.join("rustup");
-    let toolchains = home.join("toolchains");
-    fs_err::create_dir_all(&toolchains).unwrap();
-    let sysroot = run("rustc", &["--print", "sysroot"]);
-    let host = run("rustc", &["-vV"]).lines().find_map(|line| line.strip_prefix("host: ").map(str::to_owned)).unwrap();
-    for name in names {
-        fs_err::os::unix::fs::symlink(sysroot.trim(), toolchains.join(format!("{name}-{host}"))).unwrap();
-    }
-    home
 }
 
 /// Compilers, and a Rust toolchain of its own at a place that this machine does not have.

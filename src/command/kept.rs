@@ -132,6 +132,8 @@ fn read_files(project: &Project) -> Vec<Utf8PathBuf> {
     let sysroot = &host.rustc.sysroot;
     files.extend([sysroot.join("bin/rustc"), sysroot.join("bin/cargo"), sysroot.join("lib/rustlib")]);
     files.extend(host.std.iter().map(|triple| sysroot.join("lib/rustlib").join(triple).join("lib")));
+    // The names of the toolchain, one of which cross goes by.
+    files.extend(host.cross.as_ref().and(sysroot.parent()).map(Utf8Path::to_owned));
     files.extend(host.rust_lld.clone());
     files.extend(host.linker.clone());
     files.extend(host.zig.as_ref().map(|zig| zig.path.clone()));

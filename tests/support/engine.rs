@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
-use super::{Convoy, Done, is_running, run, tool, wait_for};
+use super::{Convoy, Done, is_running, link_toolchain, run, tool, wait_for};
 
 /// The plain user that `ci/setup` adds where the tests run as root.
 const USER: &str = "convoy-test";
@@ -267,12 +267,7 @@ impl Engine {
             if place.is_dir() {
                 fs_err::remove_dir_all(&place).unwrap();
             }
-            let new = user.home.join("toolchain.new");
-            let script = "rm -rf \"$2\"; mkdir \"$2\"; cd \"$1\"\n\
-                          for part in bin lib libexec; do\n\
-                          [ ! -d $part ] || cp -al $part \"$2\" 2>/dev/null || { rm -rf \"$2/$part\"; cp -a $part \"$2\"; }\n\
-                          done; mv \"$2\" \"$3\"";
-            run("sh", &["-euc", script, "-", sysroot.as_str(), new.as_str(), place.as_str()]);
+            link_toolchain(sysroot, &place);
         }
         place
     }

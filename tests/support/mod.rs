@@ -317,6 +317,16 @@ pub fn rustup_tools(dir: &Utf8Path) -> Utf8PathBuf {
     toolbox(dir, &tools)
 }
 
+/// A toolchain in another place as well, whole or not at all: by hard links where they reach.
+pub fn link_toolchain(sysroot: &Utf8Path, place: &Utf8Path) {
+    let new = format!("{place}.new");
+    let script = "rm -rf \"$2\"; mkdir -p \"$2\"; cd \"$1\"\n\
+                  for part in bin lib libexec; do\n\
+                  [ ! -d $part ] || cp -al $part \"$2\" 2>/dev/null || { rm -rf \"$2/$part\"; cp -a $part \"$2\"; }\n\
+                  done; mv \"$2\" \"$3\"";
+    run("sh", &["-euc", script, "-", sysroot.as_str(), &new, place.as_str()]);
+}
+
 /// zig's own binary: named by `CONVOY_TEST_ZIG`, in convoy's own cache, on PATH, or in the `ziglang` wheel.
 pub fn zig() -> Utf8PathBuf {
     static ZIG: LazyLock<Utf8PathBuf> = LazyLock::new(|| {
