@@ -83,6 +83,17 @@ impl Interrupt {
         Watched { interrupt: self, child }
     }
 
+    /// Ends a child that took too long, and what it started, as a signal would; then it can be waited for.
+    pub fn end(&self, child: &mut std::process::Child) {
+        #[cfg(unix)]
+        if self.listens {
+            end_group(child.id());
+            return;
+        }
+        // It may have ended in this very moment.
+        let _ = child.kill();
+    }
+
     /// Runs a command to its end; a signal ends it.
     pub fn output(&self, command: &mut Command) -> Result<std::io::Result<Output>> {
         self.own_group(command);

@@ -79,11 +79,23 @@ fn files_go_to_an_engine_that_does_not_see_them_and_binaries_come_back() {
         assert!(!started.has_ended(), "the build ended before it was signalled");
         containers(&second).contains("convoy-toolchain-")
     });
+    let filling = containers(&second).lines().find(|name| name.contains("toolchain")).unwrap().to_owned();
     started.signal(Signal::TERM);
     assert_eq!(started.wait().code, Some(143));
     assert_eq!(containers(&second), "");
 
-    let done = build(&project, &second).ends(0);
+    // Somebody else's run brings the toolchain: it is waited for, and as it does not come to its end this one brings it.
+    second.run(&["run", "--detach", "--rm", "--name", &filling, "--network", "none", &image, "sleep", "600"]);
+    let events = project.dir.join("target/events.jsonl");
+    let mut started = build(&project, &second).arg("--events").arg(&events).starts();
+    wait_for("the other run to be told of", || {
+        assert!(!started.has_ended(), "the build ended although another one brings its toolchain");
+        fs_err::read_to_string(&events).is_ok_and(|text| text.contains("another run brings rustc"))
+    });
+    assert!(!started.has_ended());
+    second.run(&["rm", "--force", &filling]);
+    let done = started.wait();
+    assert_eq!(done.code, Some(0), "{done}");
     done.says("docker does not see this machine's files: they are sent to it").says("to the engine");
     let manifest = project.manifest_json();
     assert_eq!(ids(&manifest, "artifacts"), ["aarch64-unknown-linux-gnu", "x86_64-unknown-linux-gnu"]);

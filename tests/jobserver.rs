@@ -387,8 +387,12 @@ fn an_outer_jobserver_is_obeyed_where_it_is_there() {
 fn an_outer_jobserver_that_is_only_announced_breaks_nothing() {
     let project = make_user("announced", TWO_LANES);
     let (_, events) = with_events(&project, by_make(&project, ""), 0);
-    assert_eq!(messages(&events, "outer-jobserver"), [""; 0]);
-    assert_eq!(messages(&events, "tokens").len(), 1);
+    // From make 4.4 on it is a named pipe, which is there for every recipe.
+    let version = support::run("make", &["--version"]);
+    let version = version.lines().next().and_then(|line| line.split_once("Make ")).unwrap().1.split('.');
+    let named = version.map(|part| part.parse::<u32>().unwrap()).collect::<Vec<_>>() >= vec![4, 4];
+    assert_eq!(messages(&events, "outer-jobserver").len(), usize::from(named));
+    assert_eq!(messages(&events, "tokens").len(), usize::from(!named));
     for target in [AMD64, MUSL] {
         assert_eq!(told(&project, target, "said"), "");
     }

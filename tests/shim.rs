@@ -297,12 +297,23 @@ fn no_network_blocks_what_needs_zig_and_no_half_of_it_stays() {
 }
 
 #[test]
+fn a_link_that_fails_leaves_no_record_of_an_earlier_one() {
+    let project = Project::empty("stale-record");
+    let record = project.write("out.convoy-link.json", "{}");
+    project.convoy(["link", "--linker", tool("false").as_str(), "--", "-o", "out"]).ends(1);
+    assert!(!record.exists(), "it would speak for whatever comes there");
+}
+
+#[test]
 fn two_runs_at_once_bring_zig_once() {
     let home = support::workspace("zig-twice");
     let cache = home.join("cache");
-    // A pip that takes its time and unpacks a package whose zig is the real one.
+    // A pip that takes its time, so that both runs have planned to bring zig, and unpacks a package whose zig is the real
+    // one.
     let python = format!(
-        "#!/bin/sh\ncase \"$*\" in *find_spec*|*'import pip'*) exit 0;; esac\n\
+        "#!/bin/sh\ncase \"$*\" in *find_spec*|*'import pip'*) : >\"{home}/$OWN\"; exit 0;; esac\n\
+         left=3000\nwhile [ $left -gt 0 ] && ! {{ [ -e '{home}/zig-first.here' ] && [ -e '{home}/zig-second.here' ]; }}; do\n\
+         sleep 0.1; left=$((left - 1))\ndone\n\
          while [ \"$1\" != --target ]; do shift; done\necho \"$2\" >>'{home}/asked'\nmkdir -p \"$2/ziglang\"\n\
          echo '#!/bin/sh' >\"$2/ziglang/zig\"\nchmod +x \"$2/ziglang/zig\"\nsleep 1\n\
          echo 'exec \"{zig}\" \"$@\"' >>\"$2/ziglang/zig\"\n",
@@ -317,7 +328,9 @@ fn two_runs_at_once_bring_zig_once() {
             fs_err::os::unix::fs::symlink(tool(name), path.join(name)).unwrap();
         }
         project.script("path/python3", &python);
-        project.build("linux/arm64").env("CONVOY_CACHE_DIR", &cache).path_only(&path).starts()
+        let here = format!("{}.here", project.dir.file_name().unwrap());
+        let build = project.build("linux/arm64").env("OWN", here).env("CONVOY_CACHE_DIR", &cache);
+        build.path_only(&path).starts()
     });
     for running in running {
         let done = running.wait();

@@ -5,6 +5,7 @@ mod locate;
 mod metadata;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -125,9 +126,11 @@ pub(super) fn look(selection: &Selection, style: Style) -> Result<(Reporter, Pre
     Ok((reporter, prepared))
 }
 
-/// Names one run.
+/// Names one run. Processes of two containers may have one number, and start in one second.
 pub(super) fn run_id() -> String {
-    format!("{}-{}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"), std::process::id())
+    let chance = RandomState::new().build_hasher().finish();
+    let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+    format!("{now}-{}-{:06x}", std::process::id(), chance & 0x00ff_ffff)
 }
 
 /// Reads the project and the machine, and plans.

@@ -27,6 +27,10 @@ struct Call {
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<i32> {
     let call = parse_call(args)?;
     refuse_unknown_frameworks(&call)?;
+    // Of what was there before it says nothing of what comes now, should the new one not be written.
+    if let Some(output) = line::parse(&call.line()).output {
+        forget(&output)?;
+    }
     let mut child = Command::new(&call.linker).args(&call.args).spawn().map_err(|error| {
         Error::work(format!("cannot start the linker `{}`", call.linker.display()))
             .because(error)
@@ -120,8 +124,20 @@ fn files(inputs: &[Input], dirs: &[Utf8PathBuf]) -> Vec<Utf8PathBuf> {
     files
 }
 
+/// Where the record of an output is.
+fn record_of(output: &Utf8Path) -> Utf8PathBuf {
+    Utf8PathBuf::from(format!("{output}{SUFFIX}"))
+}
+
+fn forget(output: &Utf8Path) -> Result<()> {
+    match fs_err::remove_file(record_of(output)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
 fn write(record: &LinkRecord) -> Result<()> {
-    let path = Utf8PathBuf::from(format!("{}{SUFFIX}", record.output));
+    let path = record_of(&record.output);
     let text = serde_json::to_vec(record).map_err(std::io::Error::from)?;
     files::replace(&path, text)
 }

@@ -11,6 +11,9 @@ const PAINT: &str = "\u{1b}[91m";
 /// How it ends that.
 const PAINT_ENDS: &str = "\u{1b}[0m";
 
+/// How lines begin that follow the reason: where Docker's client points to its help, and that tar gave up.
+const NO_REASONS: [&str; 3] = ["See 'docker ", "Run 'docker ", "tar: Exiting with failure"];
+
 /// Runs a command of an engine's to its end, whatever that is.
 pub(super) fn run(engine: &EngineFacts, interrupt: &Interrupt, command: &mut Command) -> Result<Output> {
     interrupt
@@ -43,7 +46,8 @@ pub(super) fn said(done: &Output) -> String {
 
 /// What an engine said last, which mostly is why.
 pub(super) fn last_line(told: &str) -> String {
-    told.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("the engine gave no reason").to_owned()
+    let why = |line: &&str| !line.is_empty() && !NO_REASONS.iter().any(|words| line.starts_with(words));
+    told.lines().map(str::trim).rfind(why).unwrap_or("the engine gave no reason").to_owned()
 }
 
 /// The line of a builder's words that says why it failed: what the failing command said, not that it failed.
@@ -111,6 +115,20 @@ fn is_builders_own(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_line_is_a_reason() {
+        let help = "docker: Error response from daemon: Conflict. The name \"/x\" is already in use.\n\n\
+            Run 'docker run --help' for more information\n";
+        assert!(last_line(help).ends_with("is already in use."));
+        assert!(
+            last_line(&help.replace("Run 'docker run --help' for more", "See 'docker run --help'."))
+                .ends_with("in use.")
+        );
+        let tar = "tar: 0/x: Cannot write: No space left on device\ntar: Exiting with failure status due to previous errors\n";
+        assert_eq!(last_line(tar), "tar: 0/x: Cannot write: No space left on device");
+        assert_eq!(last_line("\n"), "the engine gave no reason");
+    }
 
     #[test]
     fn the_line_that_says_why_a_build_failed() {

@@ -145,7 +145,8 @@ impl Images<'_> {
                 if pre_build.is_empty() {
                     return self.build(&plan.reference, file, context, build_args, options);
                 }
-                let between = format!("{}-dockerfile", plan.reference);
+                // Another run may build the same at the same time.
+                let between = format!("{}-dockerfile-{}", plan.reference, self.mark.run.to_lowercase());
                 if let Err(refused) = self.build(&between, file, context, build_args, options)? {
                     return Ok(Err(refused));
                 }
@@ -365,16 +366,16 @@ impl Images<'_> {
         let text = String::from_utf8_lossy(&done.stdout);
         let shares = text.lines().filter(|line| line.trim() == nonce).count() == mounts.len();
         let told = said(&done);
-        // Docker's and Podman's words for a folder that is not there.
-        let elsewhere = [
-            "bind source path does not exist",
-            "No such file",
-            "no such file",
-            "cannot open",
-            "can't open",
-            "Mounts denied",
-        ];
-        if !shares && !done.status.success() && !elsewhere.iter().any(|words| told.contains(words)) {
+        // Docker's, Podman's and a shell's words for a folder that is not there.
+        let lacks = |line: &str| {
+            ["bind source path does not exist", "No such file", "no such file", "cannot open", "can't open"]
+                .iter()
+                .any(|words| line.contains(words))
+        };
+        // Of another file it is no answer: an image may have no shell.
+        let ours = |line: &str| mounts.iter().any(|mount| line.contains(mount.inside.as_str()));
+        let elsewhere = told.contains("Mounts denied") || told.lines().any(|line| lacks(line) && ours(line));
+        if !shares && !done.status.success() && !elsewhere {
             return Err(
                 Error::work(format!("a container of {reference} could not be started")).because(last_line(&told))
             );

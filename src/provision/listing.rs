@@ -223,8 +223,8 @@ impl Listing {
                     header.set_size(*bytes);
                     let file = match std::fs::File::open(&item.from) {
                         Ok(file) => file,
-                        // Gone in this moment; the next run sees that.
-                        Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                        // Gone in this moment; the next run sees that. Nobody looks again at what serves everybody.
+                        Err(error) if error.kind() == io::ErrorKind::NotFound && !for_everybody => continue,
                         Err(error) => {
                             return Err(io::Error::new(error.kind(), format!("{}: {error}", item.from.display())));
                         }

@@ -56,28 +56,50 @@ impl Drop for RunMark {
 
 /// What tells this machine and cache from others that use the same engine.
 fn machine(cache: &CacheDir) -> Result<String> {
-    let file = cache.room(ROOM)?.join(".cache-id");
-    let own = match fs_err::read_to_string(&file) {
-        Ok(own) => own,
-        Err(_) => {
-            // Unique, as two caches at one place of different file systems are two.
-            let own =
-                files::sha256(format!("{:?} {} {}", std::time::SystemTime::now(), std::process::id(), cache.root()));
-            let beside = tempfile::NamedTempFile::new_in(cache.room(ROOM)?)?;
-            fs_err::write(beside.path(), &own)?;
-            // Of two runs that come at once, both take what the first has written.
-            let _ = beside.persist_noclobber(&file);
-            fs_err::read_to_string(&file)?
-        }
-    };
+    let room = cache.room(ROOM)?;
+    let file = room.join(".cache-id");
     let id = fs_err::read_to_string("/etc/machine-id").unwrap_or_default();
-    Ok(files::sha256(format!("{} {}", id.trim(), own.trim()))[..32].to_owned())
+    let digest = |own: &str| files::sha256(format!("{} {}", id.trim(), own.trim()))[..32].to_owned();
+    if let Some(own) = own_id(&file) {
+        return Ok(digest(&own));
+    }
+    let beside = tempfile::NamedTempFile::new_in(&room)?;
+    // Unique, as two caches at one place of different file systems are two.
+    let own = format!("{:?} {} {}", std::time::SystemTime::now(), std::process::id(), cache.root());
+    let own = format!("{}\n{}\n", files::sha256(own), inode(&beside.as_file().metadata()?));
+    fs_err::write(beside.path(), &own)?;
+    if file.exists() {
+        // That of the cache which this one was copied from.
+        beside.persist(&file).map_err(|error| error.error)?;
+    } else {
+        // Of two runs that come at once, both take what the first has written.
+        let _ = beside.persist_noclobber(&file);
+    }
+    Ok(digest(&fs_err::read_to_string(&file)?))
+}
+
+/// What a cache is named by, unless the file is a copy: a CI restores caches on many machines, which are not one.
+fn own_id(file: &Utf8Path) -> Option<String> {
+    let own = fs_err::read_to_string(file).ok()?;
+    let copied = own.lines().nth(1) != Some(inode(&file.metadata().ok()?).to_string().as_str());
+    (!copied).then_some(own)
+}
+
+#[cfg(unix)]
+fn inode(metadata: &std::fs::Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    metadata.ino()
+}
+
+#[cfg(not(unix))]
+fn inode(_: &std::fs::Metadata) -> u64 {
+    0
 }
 
 /// The engines that runs had which left their marks, as they were killed.
 pub fn left_behind(cache: &CacheDir) -> Result<BTreeSet<EngineKind>> {
     let room = cache.room(ROOM)?;
-    Ok(marks(&room)?.iter().filter(|mark| !is_running(mark)).filter_map(|mark| engine_of(mark)).collect())
+    Ok(marks(&room)?.iter().filter(|mark| is_left(mark)).filter_map(|mark| engine_of(mark)).collect())
 }
 
 /// Removes the containers of runs of this machine that were killed; gives how many.
@@ -95,14 +117,17 @@ pub fn reap(engine: &EngineFacts, cache: &CacheDir, interrupt: &Interrupt) -> Re
     let mut orphans = Vec::new();
     for line in String::from_utf8_lossy(&listed.stdout).lines() {
         let [id, machine, run] = line.split('\t').collect::<Vec<_>>()[..] else { continue };
-        if machine == own && is_mark(run) && !is_running(&room.join(run)) {
+        // A run that ended leaves no mark and no container: without a mark it is of another cache, of which this is a copy.
+        if machine == own && is_mark(run) && is_left(&room.join(run)) {
             orphans.push(id.to_owned());
         }
     }
     if !orphans.is_empty() {
         let mut remove = Command::new(&engine.program);
         // One that ended in this moment is gone by itself.
-        let _ = interrupt.output(remove.args(["rm", "--force"]).args(&orphans))?;
+        if interrupt.output(remove.args(["rm", "--force"]).args(&orphans))?.is_err() {
+            return Ok(0);
+        }
     }
     for mark in marks(&room)?.iter().filter(|mark| engine_of(mark).is_none_or(|kind| kind == engine.kind)) {
         remove_if_left(mark);
@@ -126,10 +151,9 @@ fn engine_of(mark: &Utf8Path) -> Option<EngineKind> {
     [EngineKind::Docker, EngineKind::Podman].into_iter().find(|kind| kind.name() == name)
 }
 
-/// Whether the run of a mark goes on.
-fn is_running(mark: &Utf8Path) -> bool {
-    let Ok(file) = fs_err::File::open(mark) else { return false };
-    matches!(file.file().try_lock(), Err(std::fs::TryLockError::WouldBlock))
+/// Whether a mark is there and its run does not go on.
+fn is_left(mark: &Utf8Path) -> bool {
+    fs_err::File::open(mark).is_ok_and(|file| file.file().try_lock().is_ok())
 }
 
 /// Removes a mark while it is locked, so that a run which sets it in this moment notices.
@@ -151,15 +175,27 @@ mod tests {
         let cache = CacheDir::at(Utf8Path::from_path(dir.path()).unwrap());
         let mark = RunMark::set(&cache, "one", Some(EngineKind::Podman)).unwrap();
         let file = mark.file.clone();
-        assert!(is_running(&file));
+        assert!(!is_left(&file));
         assert_eq!(machine(&cache).unwrap(), mark.machine);
         remove_if_left(&file);
         assert!(file.exists() && left_behind(&cache).unwrap().is_empty(), "it is not left");
         drop(mark);
-        assert!(!is_running(&file) && !file.exists());
+        assert!(!is_left(&file) && !file.exists());
         let other = tempfile::tempdir().unwrap();
         let other = CacheDir::at(Utf8Path::from_path(other.path()).unwrap());
         assert_ne!(machine(&other).unwrap(), machine(&cache).unwrap());
+    }
+
+    #[test]
+    fn a_copied_cache_is_another() {
+        let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let [cache, copy] = dirs.each_ref().map(|dir| CacheDir::at(Utf8Path::from_path(dir.path()).unwrap()));
+        let first = machine(&cache).unwrap();
+        let [from, to] = [&cache, &copy].map(|cache| cache.room(ROOM).unwrap().join(".cache-id"));
+        fs_err::copy(from, to).unwrap();
+        let second = machine(&copy).unwrap();
+        assert_ne!(first, second);
+        assert_eq!([machine(&cache).unwrap(), machine(&copy).unwrap()], [first, second], "and stays it");
     }
 
     #[test]
@@ -168,6 +204,7 @@ mod tests {
         let cache = CacheDir::at(Utf8Path::from_path(dir.path()).unwrap());
         let left = cache.room(ROOM).unwrap().join("killed");
         fs_err::write(&left, "docker").unwrap();
+        assert!(is_left(&left));
         assert_eq!(left_behind(&cache).unwrap(), [EngineKind::Docker].into());
         remove_if_left(&left);
         assert!(!left.exists());

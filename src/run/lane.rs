@@ -138,11 +138,19 @@ fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan], seat: &Seat, shared
     let tell_apart = cells.len() > 1 && compiled && outcome.fault.is_none();
     for cell in unfinished {
         let failed = if tell_apart {
-            let outcome = invoke(job, lane, &[cell], &environment, &dir, container.as_ref(), |_| {})?;
+            let outcome = invoke(job, lane, &[cell], &environment, &dir, container.as_ref(), |_| {});
             if job.interrupt.came().is_some() {
                 outcomes.push(interrupted(cell, started.elapsed()));
                 continue;
             }
+            let outcome = match outcome {
+                Err(error) if container.is_some() => {
+                    let failed = CellResult::Failed(setup_failed(&error));
+                    outcomes.push(finish(job, cell, failed, started.elapsed(), told));
+                    continue;
+                }
+                outcome => outcome?,
+            };
             if let Some(artifacts) = artifacts(job, &dir, cell, &outcome) {
                 outcomes.push(finish(job, cell, CellResult::Built(artifacts), started.elapsed(), told));
                 continue;
@@ -365,18 +373,19 @@ fn invoke(
     let moved = is_cross(cells).then_some((Utf8Path::new("/target"), dir));
     let echo = |text: &str| job.reporter.text(text);
     let mut outcome = cargo::run(command, job.interrupt, &mut logs, progress, verbose, moved, echo);
-    if let (Some(container), Ok(told)) = (container, &outcome)
-        && job.interrupt.came().is_none()
-        && let Err(error) = container.fetch_built(dir, told)
-        // Of a lane that failed it is known already.
-        && told.success
-    {
-        outcome = Err(error);
-    }
-    if let (Some(container), Ok(outcome)) = (container, &mut outcome)
-        && !outcome.success
-    {
-        outcome.fault = container.fault(dir, &outcome.complaints);
+    if let (Some(container), Ok(told)) = (container, &mut outcome) {
+        let fetched = match job.interrupt.came() {
+            None => container.fetch_built(dir, told),
+            Some(_) => Ok(()),
+        };
+        // What was not fetched tells nothing of how cargo ended, but its own words do.
+        let cargo_said = !told.diagnostics.is_empty() || told.complaints.contains(BUILD_SCRIPT);
+        match fetched {
+            Err(error) if told.success => outcome = Err(error),
+            Err(_) if cargo_said => {}
+            _ if told.success => {}
+            _ => told.fault = container.fault(dir, &told.complaints),
+        }
     }
     if let Some(container) = container
         && (job.interrupt.came().is_some() || !outcome.as_ref().is_ok_and(|outcome| outcome.success))

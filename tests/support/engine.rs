@@ -55,12 +55,10 @@ pub fn engine() -> Option<Engine> {
 
 /// Podman as root.
 pub fn podman_rootful() -> Option<Engine> {
-    static FOUND: LazyLock<Result<Engine, String>> = LazyLock::new(|| {
-        if !geteuid().is_root() {
-            return Err("the tests do not run as root".to_owned());
-        }
-        podman(None, &[&[], &[CONFIGURED]])
-    });
+    if !is_root("no rootful podman") {
+        return None;
+    }
+    static FOUND: LazyLock<Result<Engine, String>> = LazyLock::new(|| podman(None, &[&[], &[CONFIGURED]]));
     or_skip("no rootful podman", FOUND.clone())
 }
 
@@ -90,10 +88,23 @@ pub fn or_skip<T>(what: &str, found: Result<T, String>) -> Option<T> {
         std::env::var_os("CONVOY_TEST_REQUIRE_ENGINE").is_none_or(|value| value != "1"),
         "{what}, and CONVOY_TEST_REQUIRE_ENGINE asks for it: {reason}"
     );
+    skipped(what, &reason);
+    None
+}
+
+/// Whether root runs the tests. A plain user, who cannot do what only root may, is told what is skipped.
+pub fn is_root(what: &str) -> bool {
+    let root = geteuid().is_root();
+    if !root {
+        skipped(what, "the tests do not run as root");
+    }
+    root
+}
+
+fn skipped(what: &str, reason: &str) {
     let test = std::thread::current();
     // Not by `eprintln!`, which a passing test's runner keeps to itself.
     let _ = writeln!(std::io::stderr(), "skipped: {what}: {}: {reason}", test.name().unwrap_or_default());
-    None
 }
 
 type Setting = fn(Option<&User>) -> (&'static str, String);
@@ -342,8 +353,8 @@ pub fn second_engine_with_files() -> Option<SecondEngine> {
 
 fn start_second(mut hidden: Vec<OsString>) -> Option<SecondEngine> {
     engine()?;
-    if !geteuid().is_root() {
-        return or_skip("no second container engine", Err("the tests do not run as root".to_owned()));
+    if !is_root("no second container engine") {
+        return None;
     }
     sweep();
     static COUNT: AtomicU32 = AtomicU32::new(0);

@@ -20,18 +20,20 @@ pub struct Limits {
     pub idle: Duration,
     /// How often a connection that broke is tried again.
     pub retries: u32,
+    /// What apt itself may take beyond that.
+    pub slack: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { idle: Duration::from_secs(20), retries: 2 }
+        Self { idle: Duration::from_secs(20), retries: 2, slack: Duration::from_secs(30) }
     }
 }
 
 impl Limits {
     /// After this time without a single byte apt itself is at fault.
     fn stuck(self) -> Duration {
-        self.idle * (self.retries + 1) + Duration::from_secs(30)
+        self.idle * (self.retries + 1) + self.slack
     }
 }
 
@@ -264,8 +266,7 @@ impl<'a> PrivateApt<'a> {
                 bytes(now);
             }
             if changed.elapsed() > self.limits.stuck() {
-                // It may have ended in this very moment.
-                let _ = child.kill();
+                interrupt.end(&mut child);
                 let _ = child.wait();
                 break None;
             }
@@ -320,14 +321,17 @@ mod tests {
     fn apt_that_gets_stuck_is_ended() {
         let dir = tempfile::tempdir().unwrap();
         let dir = Utf8Path::from_path(dir.path()).unwrap();
-        let limits = Limits { idle: Duration::ZERO, retries: 0 };
         let facts = facts("sleep");
-        let apt = PrivateApt { facts: &facts, dir: dir.to_owned(), limits };
+        let run = |seconds: &str, slack: u64| {
+            let limits = Limits { idle: Duration::ZERO, retries: 0, slack: Duration::from_secs(slack) };
+            let apt = PrivateApt { facts: &facts, dir: dir.to_owned(), limits };
+            apt.run(Command::new("sleep").arg(seconds), dir, &Interrupt::default(), &mut |_| {}).unwrap()
+        };
         // Nothing grows, but the time is not over when it ends.
-        let said = apt.run(Command::new("sleep").arg("0.3"), dir, &Interrupt::default(), &mut |_| {}).unwrap();
-        assert!(said.unwrap().success);
-        let apt = PrivateApt { limits: Limits { idle: Duration::from_secs(1), retries: 0 }, ..apt };
-        assert_eq!(apt.limits.stuck().as_secs(), 31);
+        assert!(run("0.3", 30).unwrap().success);
+        assert!(run("600", 1).is_none());
+        let limits = Limits { idle: Duration::from_secs(1), retries: 0, ..Limits::default() };
+        let apt = PrivateApt { facts: &facts, dir: dir.to_owned(), limits };
         assert!(apt.sent_nothing("http://user:secret@x/debian").contains("http://x/debian sent nothing for 31"));
     }
 

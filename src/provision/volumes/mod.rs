@@ -255,19 +255,18 @@ impl Volumes<'_> {
         orders.add("unless", &place, &files::sha256(key))?;
         orders.add("begin", &place, "-")?;
         orders.add("clear", "0", "-")?;
-        orders.add("end", &place, &files::sha256(key))?;
+        orders.end(&place, &files::sha256(key))?;
         let mount = VolumeMount { name: name.to_owned(), inside: format!("{PLACE}/0").into(), writable: true };
         let filled = self.fill(Some(&container), std::slice::from_ref(&mount), &orders, |archive| {
             listing.write(&listing.paths(), "0", (0, 0), true, archive)
         });
-        match filled {
-            Ok(_) => Ok(()),
-            Err(error) if is_taken(&error.to_string()) => {
+        match filled? {
+            Filled::Done | Filled::Lacks(_) => Ok(()),
+            Filled::Taken(_) => {
                 step(Step::Waiting { what });
                 // Then the other has filled it, or it is found lacking once more.
                 self.wait_for(&container)
             }
-            Err(error) => Err(error),
         }
     }
 
@@ -367,7 +366,7 @@ impl Volumes<'_> {
                 orders.add("gone", &format!("{index}/{path}"), "-")?;
             }
             orders.add("owner", &index.to_string(), &format!("{}:{}", user.0, user.1))?;
-            orders.add("end", &state, token)?;
+            orders.end(&state, token)?;
         }
         let written = |stream: &Stream| matches!(stream.content, Content::Written(_));
         for (mount, _) in mounts.iter().zip(streams).filter(|(_, stream)| written(stream)) {
@@ -404,6 +403,7 @@ impl Volumes<'_> {
                 };
                 Ok(places.iter().filter_map(name).collect())
             }
+            Filled::Taken(told) => Err(not_filled(&told)),
         }
     }
 
@@ -422,10 +422,11 @@ impl Volumes<'_> {
         let mut command = Command::new(&self.engine.program);
         command.args(start.args_with_input("/bin/sh")).args(["-c", FILL]);
         let write = |mut stdin: ChildStdin| {
-            stdin.write_all(orders.0.as_bytes())?;
+            stdin.write_all(orders.lines.as_bytes())?;
             stdin.write_all(b"\n")?;
             let mut builder = Archive::new(io::BufWriter::with_capacity(1 << 16, stdin));
             archive(&mut builder)?;
+            orders.seal(&mut builder)?;
             builder.into_inner()?.flush()
         };
         let read = |mut stdout: std::process::ChildStdout| {
@@ -441,22 +442,23 @@ impl Volumes<'_> {
         let talk =
             talk?.map_err(|error| Error::work(format!("could not start `{}`", self.engine.program)).because(error))?;
         match talk.output.trim() {
-            "filled" if talk.status.success() => match talk.input {
-                Ok(()) => Ok(Filled::Done),
-                Err(error) => Err(Error::work("the engine's volumes could not be filled").because(error)),
-            },
+            // It looks at what is there by then; what another run has filled it does not take again.
+            "filled" if talk.status.success() => Ok(Filled::Done),
             told if talk.status.success() && told.starts_with("lacks ") => {
                 Ok(Filled::Lacks(told.split(' ').skip(1).map(str::to_owned).collect()))
             }
             _ => {
                 // What could not be read here says more than that the archive ended too early.
                 let own = talk.input.err().filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
-                let told = own.map_or_else(|| last_line(&talk.stderr), |error| error.to_string());
-                let failed = Error::work(format!("the engine's volumes could not be filled: {told}"));
-                Err(match told.contains("No space left on device") {
-                    true => failed.hint("free some disk space where the engine keeps its volumes"),
-                    false => failed,
-                })
+                let full = talk.stderr.contains(NO_SPACE);
+                match own {
+                    Some(own) => Err(not_filled(&own.to_string())),
+                    None if full => {
+                        Err(not_filled(NO_SPACE).hint("free some disk space where the engine keeps its volumes"))
+                    }
+                    None if is_taken(&talk.stderr) => Ok(Filled::Taken(last_line(&talk.stderr))),
+                    None => Err(not_filled(&last_line(&talk.stderr))),
+                }
             }
         }
     }
@@ -502,22 +504,52 @@ enum Filled {
     Done,
     /// These places do not hold what they were thought to hold.
     Lacks(Vec<String>),
+    /// A container of that name is there: another run does the same. With the engine's words.
+    Taken(String),
 }
 
-/// What is to be done to volumes, in lines.
+fn not_filled(told: &str) -> Error {
+    Error::work(format!("the engine's volumes could not be filled: {told}"))
+}
+
+/// What is to be done to volumes.
 #[derive(Debug, Default)]
-struct Orders(String);
+struct Orders {
+    /// A word, a place, a value.
+    lines: String,
+    /// What is written when all has come, by its place.
+    ends: Vec<(String, String)>,
+}
 
 impl Orders {
+    /// What is written at a place when all has come, and is looked for there.
+    fn end(&mut self, place: &str, value: &str) -> Result<()> {
+        self.ends.push((place.to_owned(), value.to_owned()));
+        self.add("end", place, value)
+    }
+
+    /// Writes the ends into an archive, after all else: one that ends too early may look like a whole one.
+    fn seal(&self, archive: &mut tar::Builder<impl io::Write>) -> io::Result<()> {
+        for (place, value) in &self.ends {
+            let mut header = tar::Header::new_gnu();
+            header.set_mode(0o644);
+            header.set_size(value.len() as u64);
+            archive.append_data(&mut header, place, value.as_bytes())?;
+        }
+        Ok(())
+    }
+
     fn add(&mut self, word: &str, place: &str, value: &str) -> Result<()> {
         if [place, value].iter().any(|text| text.contains('\n')) {
             return Err(Error::work(format!("a name with a line break cannot be sent to the engine: {place:?}")));
         }
         // Writing to a String does not fail.
-        let _ = write!(self.0, "{word}\n{place}\n{value}\n");
+        let _ = write!(self.lines, "{word}\n{place}\n{value}\n");
         Ok(())
     }
 }
+
+const NO_SPACE: &str = "No space left on device";
 
 /// Whether an engine says that a container's name is taken.
 fn is_taken(told: &str) -> bool {

@@ -27,9 +27,12 @@ fn run(script: &str, place: &Utf8Path, input: &[u8]) -> Output {
 fn fill(place: &Utf8Path, orders: &[(&str, &str, &str)], files: &[(&str, &str)]) -> String {
     let mut all = Orders::default();
     for (word, place, value) in orders {
-        all.add(word, place, value).unwrap();
+        match *word {
+            "end" => all.end(place, value).unwrap(),
+            _ => all.add(word, place, value).unwrap(),
+        }
     }
-    let mut input = format!("{}\n", all.0).into_bytes();
+    let mut input = format!("{}\n", all.lines).into_bytes();
     let mut builder = tar::Builder::new(Vec::new());
     for (path, text) in files {
         let mut header = tar::Header::new_gnu();
@@ -39,6 +42,7 @@ fn fill(place: &Utf8Path, orders: &[(&str, &str, &str)], files: &[(&str, &str)])
         header.set_size(text.len() as u64);
         builder.append_data(&mut header, path, text.as_bytes()).unwrap();
     }
+    all.seal(&mut builder).unwrap();
     input.extend(builder.into_inner().unwrap());
     let done = run(FILL, place, &input);
     assert!(done.status.success(), "{done:?}");
@@ -99,12 +103,18 @@ fn an_archive_that_ends_early_is_not_taken_for_a_whole_one() {
     header.set_size(1 << 20);
     header.set_mode(0o644);
     header.set_cksum();
-    let mut input = b"begin\nstate/a\n-\nend\nstate/a\ntwo\n\n".to_vec();
-    input.extend(header.as_bytes());
-    input.extend([7; 5000]);
-    let done = run(FILL, &place, &input);
-    assert!(!done.status.success(), "{done:?}");
-    assert!(!place.join("state/a").exists());
+    let orders = b"begin\nstate/a\n-\nend\nstate/a\ntwo\n\n".to_vec();
+    let within_a_file = [header.as_bytes().as_slice(), &[7; 5000]].concat();
+    header.set_size(0);
+    header.set_cksum();
+    // To tar these two are whole: a client that died between two files, and one that closed its archive without the rest.
+    let between_files = header.as_bytes().to_vec();
+    let closed = [header.as_bytes().as_slice(), &[0; 1024]].concat();
+    for archive in [within_a_file, between_files, closed] {
+        let done = run(FILL, &place, &[orders.clone(), archive].concat());
+        assert!(!done.status.success() && !String::from_utf8_lossy(&done.stdout).contains("filled"), "{done:?}");
+        assert!(!place.join("state/a").exists());
+    }
 }
 
 #[test]
