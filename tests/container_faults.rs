@@ -227,6 +227,25 @@ fn an_image_that_cannot_be_built_is_told_with_the_line_that_failed() {
 }
 
 #[test]
+fn an_image_without_a_shell_is_refused_and_says_nothing_of_the_engine() {
+    let Some(engine) = engine() else { return };
+    let project = with_c(Project::empty("no-shell"), "cargo-convoy-test/nothing:1");
+    project.write("nothing/Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    engine.run(&["build", "--tag", "cargo-convoy-test/nothing:1", project.dir.join("nothing").as_str()]);
+    // What is found out of an engine is kept there.
+    let cache = Project::empty("no-shell-cache");
+    let build = || build(&project).env("CONVOY_CACHE_DIR", &cache.dir);
+    build()
+        .ends(5)
+        .says("the image cargo-convoy-test/nothing:1 has no `/bin/sh`")
+        .says_not("does not see this machine's files");
+    assert!(!project.dist(AMD64).exists());
+    project.write("Convoy.toml", &format!("[container]\nimage = \"{}\"\n", compiler_image(&engine)));
+    build().ends(0).says_not("does not see this machine's files");
+    says_hello(&project);
+}
+
+#[test]
 fn a_full_disk_is_called_by_its_name() {
     let Some(engine) = engine() else { return };
     let project = with_c(Project::empty("full-disk"), &compiler_image(&engine));

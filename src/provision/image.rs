@@ -376,9 +376,11 @@ impl Images<'_> {
         let ours = |line: &str| mounts.iter().any(|mount| line.contains(mount.inside.as_str()));
         let elsewhere = told.contains("Mounts denied") || told.lines().any(|line| lacks(line) && ours(line));
         if !shares && !done.status.success() && !elsewhere {
-            return Err(
-                Error::work(format!("a container of {reference} could not be started")).because(last_line(&told))
-            );
+            let message = match told.lines().any(|line| lacks(line) && line.contains("/bin/sh")) {
+                true => format!("the image {reference} has no `/bin/sh`, which starts what is built"),
+                false => format!("a container of {reference} could not be started"),
+            };
+            return Err(Error::work(message).because(last_line(&told)));
         }
         // A cache that cannot be written only costs time.
         let _ = self.cache.remember("engines", &key, &(here, shares));
