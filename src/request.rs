@@ -17,6 +17,8 @@ pub struct Selection {
     pub packages: Vec<String>,
     /// `--workspace`.
     pub workspace: bool,
+    /// `--exclude`.
+    pub exclude: Vec<String>,
     /// `--bin`.
     pub bins: Vec<String>,
     /// `--profile`.

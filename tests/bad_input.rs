@@ -148,9 +148,14 @@ fn what_convoy_decides_is_not_handed_on_to_cargo() {
         (&["--profile=dev"], "--profile"),
         (&["--release"], "--profile"),
         (&["--message-format=json"], "--json"),
+        (&["--features", "x"], "-F/--features"),
+        (&["--exclude=x"], "before the `--`"),
     ] {
         let done = project.build(MUSL).arg("--").args(args).ends(2);
         done.says(&format!("`{}` cannot be handed on to cargo", args[0].split('=').next().unwrap())).says(right);
+    }
+    for (args, name) in [(&["-Fx"][..], "-F"), (&["-px"], "-p"), (&["-Z", "build-std"], "-Zbuild-std")] {
+        project.build(MUSL).arg("--").args(args).ends(2).says(&format!("`{name}` cannot be handed on to cargo"));
     }
     // All else goes to cargo.
     project.build(MUSL).arg("--").args(["--config", "profile.release.opt-level=0"]).ends(0);
@@ -374,9 +379,28 @@ fn a_manifest_never_removes_outside_of_dist() {
             now["artifacts"].as_array().unwrap().iter().map(|row| row["path"].as_str().unwrap()).collect();
         assert!(!paths.iter().any(|path| path.contains("..") || path.starts_with('/')), "{paths:?}");
     }
-    // One that is no manifest names nothing.
-    fs_err::write(project.dist("manifest.json"), "{ not json").unwrap();
+    // One that was cut off names nothing.
+    fs_err::write(project.dist("manifest.json"), "{ \"tool\": { \"name\": \"cargo-convoy\"").unwrap();
     project.build(MUSL).ends(0);
+}
+
+#[test]
+fn a_dist_folder_of_somebody_elses_keeps_its_files() {
+    let project = Project::hello("foreign-dist");
+    let (manifest, sums) = (project.dist("manifest.json"), project.dist("SHA256SUMS"));
+    project.write("dist/manifest.json", "{ \"name\": \"a web page\" }");
+    let build = || project.build(MUSL);
+    build().ends(5).says(&format!("`{manifest}` is in the way")).says("--dist-dir");
+    assert_eq!(fs_err::read_to_string(&manifest).unwrap(), "{ \"name\": \"a web page\" }");
+    fs_err::remove_file(&manifest).unwrap();
+    project.write("dist/SHA256SUMS", "mine");
+    build().ends(5).says(&format!("`{sums}` is in the way"));
+    assert!(!project.dir.join("target/convoy/logs").exists(), "nothing was compiled");
+    build().args(["--dist-dir", "out"]).ends(0);
+    assert_eq!(fs_err::read_to_string(&sums).unwrap(), "mine");
+    fs_err::remove_file(&sums).unwrap();
+    build().ends(0);
+    build().ends(0);
 }
 
 #[test]

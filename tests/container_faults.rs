@@ -202,11 +202,13 @@ fn an_image_that_cannot_be_built_is_told_with_the_line_that_failed() {
     engine.base_image("bookworm");
     let project = with_c(Project::empty("image-fails"), "unused");
     project.write("Convoy.toml", "[container]\ndockerfile = \"tools/Dockerfile\"\n");
-    project
-        .write("tools/Dockerfile", "FROM debian:bookworm-slim\nRUN echo made-it-here && cat /no/such/file\nRUN true\n");
+    let step = format!("echo made-it-{} && cat /no/such/file", std::process::id());
+    project.write("tools/Dockerfile", &format!("FROM debian:bookworm-slim\nRUN {step}\nRUN true\n"));
     let done = build(&project).ends(5);
     done.says("cat: /no/such/file: No such file or directory").says_not("No such container");
     assert_eq!(failed(&project)["status"], "failed");
+    let left = engine.run(&["ps", "--all", "--no-trunc", "--format", "{{.Command}}"]);
+    assert!(!left.contains(&step), "the step's container stayed: {left}");
     // A package that the release does not have.
     project.write("Convoy.toml", "[container]\npackages = [\"no-such-package\"]\n");
     build(&project).ends(5).says("Unable to locate package no-such-package");

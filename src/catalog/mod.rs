@@ -143,12 +143,28 @@ pub struct Expect {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ArmLevel {
-    /// Architecture version: 6 or 7.
+    /// Architecture version: 4 to 7.
     pub version: u8,
     /// How floating point arguments are passed.
     pub float: FloatAbi,
     /// Whether NEON may be used unconditionally.
     pub neon: bool,
+}
+
+impl ArmLevel {
+    /// What the name of a triple promises, as rustc and clang read it; none where it is no 32-bit ARM.
+    pub fn of_triple(triple: &str) -> Option<Self> {
+        let (first, abi) = (triple.split('-').next()?, triple.rsplit('-').next()?);
+        let version = match first {
+            "armv4t" => 4,
+            "armv5te" => 5,
+            "arm" => 6,
+            "armv7" | "thumbv7neon" => 7,
+            _ => return None,
+        };
+        let float = if abi.ends_with("eabihf") { FloatAbi::Hard } else { FloatAbi::Soft };
+        Some(Self { version, float, neon: first == "thumbv7neon" })
+    }
 }
 
 /// How floating point arguments are passed on 32-bit ARM.

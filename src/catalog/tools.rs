@@ -60,6 +60,13 @@ pub fn tools() -> &'static BTreeMap<String, Tool> {
     &TOOLS
 }
 
+/// The name of a tool that goes by this name, or has an executable of it.
+pub fn name_of(word: &str) -> Option<&'static str> {
+    let starts = |tool: &Tool| tool.any_of.iter().chain(&tool.all_of).any(|executable| executable == word);
+    let all = tools();
+    all.get_key_value(word).or_else(|| all.iter().find(|(_, tool)| starts(tool))).map(|(name, _)| name.as_str())
+}
+
 /// A tool by its name.
 pub fn tool(name: &str) -> Option<&'static Tool> {
     tools().get(name)

@@ -106,6 +106,9 @@ pub struct SelectionArgs {
     /// Build all members of the workspace
     #[arg(long, help_heading = "Selection")]
     workspace: bool,
+    /// Member to leave out of the workspace (repeatable)
+    #[arg(long, value_name = "SPEC", requires = "workspace", help_heading = "Selection")]
+    exclude: Vec<String>,
     /// Binary to build (repeatable)
     #[arg(long = "bin", value_name = "NAME", help_heading = "Selection")]
     bins: Vec<String>,
@@ -359,7 +362,7 @@ pub struct LinkArgs {
     pub args: Vec<std::ffi::OsString>,
 }
 
-/// cargo's own arguments that convoy decides, each with convoy's flag for it.
+/// cargo's own arguments that convoy decides, or plans by, each with convoy's flag for it.
 const DECIDED: &[(&str, &str)] = &[
     ("--target", "give `-t/--target` to convoy, before the `--`"),
     ("--target-dir", "give `--target-dir` to convoy, before the `--`"),
@@ -368,14 +371,33 @@ const DECIDED: &[(&str, &str)] = &[
     ("-r", "release is convoy's default; give `--profile` to convoy, before the `--`"),
     ("--jobs", "give `-j/--jobs` to convoy, before the `--`"),
     ("-j", "give `-j/--jobs` to convoy, before the `--`"),
+    ("--features", "give `-F/--features` to convoy, before the `--`"),
+    ("-F", "give `-F/--features` to convoy, before the `--`"),
+    ("--all-features", "give it to convoy, before the `--`"),
+    ("--no-default-features", "give it to convoy, before the `--`"),
+    ("--package", "give `-p/--package` to convoy, before the `--`"),
+    ("-p", "give `-p/--package` to convoy, before the `--`"),
+    ("--workspace", "give it to convoy, before the `--`"),
+    ("--all", "give `--workspace` to convoy, before the `--`"),
+    ("--exclude", "give it to convoy, before the `--`"),
+    ("--bin", "give it to convoy, before the `--`"),
+    ("--bins", "convoy builds all bins that it is not told to leave out"),
+    ("--manifest-path", "give it to convoy, before the `--`"),
+    ("-Zbuild-std", "say `build-std = true` in Convoy.toml"),
     ("--message-format", "use convoy's `--json` or `--events`, before the `--`"),
 ];
 
 impl SelectionArgs {
     fn validate(self) -> Result<Selection, clap::Error> {
+        let mut before = "";
         for arg in &self.cargo_args {
             let name = arg.split('=').next().unwrap_or(arg);
-            let name = if arg.starts_with("-j") { "-j" } else { name };
+            let name = match name.get(..2) {
+                Some(short @ ("-j" | "-F" | "-p")) => short,
+                _ => name,
+            };
+            let name = if before == "-Z" && name == "build-std" { "-Zbuild-std" } else { name };
+            before = arg;
             if let Some((_, remedy)) = DECIDED.iter().find(|(decided, _)| *decided == name) {
                 return Err(Cli::command().error(
                     clap::error::ErrorKind::ArgumentConflict,
@@ -395,6 +417,7 @@ impl SelectionArgs {
             targets: self.targets.into_iter().map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect(),
             packages: self.packages,
             workspace: self.workspace,
+            exclude: self.exclude,
             bins: self.bins,
             profile: self.profile,
             features: Features {

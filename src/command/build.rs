@@ -274,6 +274,12 @@ impl Build<'_> {
         if dist.exists() && !dist.is_dir() {
             return Err(Error::work(format!("`{dist}` is in the way: it is a file, not a folder")).hint(hint));
         }
+        if let Some(file) = package::foreign(dist) {
+            return Err(Error::work(format!(
+                "`{file}` is in the way: cargo convoy did not write it, and would replace it"
+            ))
+            .hint("choose another folder with --dist-dir (`dist-dir` in Convoy.toml), or move that file away"));
+        }
         let existed = dist.is_dir();
         let tried = fs_err::create_dir_all(dist).and_then(|()| tempfile::tempfile_in(dist).map(drop));
         if !existed {

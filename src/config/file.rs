@@ -240,10 +240,17 @@ mod tests {
             ("[container]\nimage = 'a'\ndockerfile = 'b'\n", "Convoy.toml:1:1: `image` and `dockerfile` both say"),
             ("\n[target.x.container]\nbase = 'a'\ndockerfile = 'b'\n", "Convoy.toml:2:1: `dockerfile` and `base`"),
             ("[target.x]\ncontainer = { engine = 'lxc' }\n", "Convoy.toml:2:24: unknown variant `lxc`"),
+            ("[needs.x]\ntools = ['cc', 'cmaek']\n", "`cmaek` is no tool that convoy knows; did you mean `cmake`?"),
         ] {
             let error = table(text).unwrap_err();
             assert!(error.to_string().contains(wants), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn tools_may_be_called_by_their_executables() {
+        let (table, _) = table("[needs.x]\ntools = ['gcc', 'g++', 'python3', 'autoconf', 'cmake']\n").unwrap();
+        assert_eq!(table.needs["x"].tools, ["cc", "c++", "python", "autotools", "cmake"]);
     }
 
     #[test]
@@ -252,8 +259,8 @@ mod tests {
         assert_eq!(
             warnings,
             [
-                "Convoy.toml: key `target.x.rustflag` means nothing; did you mean `rustflags`?",
-                "Convoy.toml: key `target-dir` means nothing; did you mean `target`?"
+                "Convoy.toml: key `target-dir` means nothing; did you mean `target`?",
+                "Convoy.toml: key `target.x.rustflag` means nothing; did you mean `rustflags`?"
             ]
         );
     }
@@ -274,7 +281,7 @@ mod tests {
 
     #[test]
     fn later_tables_win() {
-        let text = "[target.a]\nglibc = '2.31'\nfeatures = ['x']\ncontainer.image = 'a'\n[target.b]\nglibc = '2.36'\n\
+        let text = "[target.b]\nglibc = '2.31'\nfeatures = ['x']\ncontainer.image = 'a'\n[target.a]\nglibc = '2.36'\n\
             [container]\ndockerfile = 'b'\nnetwork = true\n";
         let (table, _) = table(text).unwrap();
         let settings = crate::config::Settings {

@@ -14,9 +14,10 @@ use std::fmt;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
-use crate::catalog::{Catalog, DEFAULT_MATRIX, Glibc};
+use crate::catalog::{Catalog, DEFAULT_MATRIX, Glibc, tools};
 use crate::error::{Error, Result};
 use crate::request::{EngineChoice, RouteKind, Selection};
+use crate::suggest::nearest;
 use crate::sysroot::Archive;
 pub use container::{ContainerSettings, ImageSource, PreBuild, ToolchainSource};
 pub use cross::{cross_deb_arch, cross_file, cross_variables, load_cross};
@@ -61,10 +62,25 @@ pub struct Valued<T> {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct UserNeeds {
-    /// `cc`, `c++`, or tools.
+    /// `cc`, `c++`, or tools, by their names in `targets/tools.toml`.
+    #[serde(deserialize_with = "known_tools")]
     pub tools: Vec<String>,
     /// Libraries, by their names in pkg-config.
     pub libraries: Vec<String>,
+}
+
+/// Tools by their own names, for those that are called by an executable's. One that is not known could never be found.
+fn known_tools<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<String>, D::Error> {
+    let name = |word: String| match word.as_str() {
+        "cc" | "gcc" => Ok("cc".to_owned()),
+        "c++" | "g++" => Ok("c++".to_owned()),
+        _ => tools::name_of(&word).map(str::to_owned).ok_or_else(|| {
+            let near = nearest(&word, tools::tools().keys().map(String::as_str).chain(["cc", "c++"]));
+            let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            serde::de::Error::custom(format!("`{word}` is no tool that convoy knows{near}"))
+        }),
+    };
+    Vec::<String>::deserialize(deserializer)?.into_iter().map(name).collect()
 }
 
 /// All that is settled before planning.

@@ -200,25 +200,24 @@ impl Graph {
     /// The packages that the command line selects, as cargo would.
     fn selected(&self, selection: &Selection, manifest: Option<&Utf8PathBuf>) -> Result<Vec<PackageMetadata<'_>>> {
         let workspace = self.packages.workspace();
+        let member = |spec: &String| {
+            let name = spec.split('@').next().unwrap_or(spec);
+            workspace.member_by_name(name).map_err(|_| {
+                let near = nearest(name, workspace.iter().map(|member| member.name()));
+                let error = Error::usage(format!("package `{spec}` is not a member of the workspace"));
+                match near {
+                    Some(near) => error.hint(format!("did you mean `{near}`?")),
+                    None => error,
+                }
+            })
+        };
         if selection.workspace {
-            return Ok(workspace.iter().collect());
+            let excluded = selection.exclude.iter().map(member).collect::<Result<Vec<_>>>()?;
+            let excluded: BTreeSet<&PackageId> = excluded.iter().map(PackageMetadata::id).collect();
+            return Ok(workspace.iter().filter(|member| !excluded.contains(member.id())).collect());
         }
         if !selection.packages.is_empty() {
-            return selection
-                .packages
-                .iter()
-                .map(|spec| {
-                    let name = spec.split('@').next().unwrap_or(spec);
-                    workspace.member_by_name(name).map_err(|_| {
-                        let near = nearest(name, workspace.iter().map(|member| member.name()));
-                        let error = Error::usage(format!("package `{spec}` is not a member of the workspace"));
-                        match near {
-                            Some(near) => error.hint(format!("did you mean `{near}`?")),
-                            None => error,
-                        }
-                    })
-                })
-                .collect();
+            return selection.packages.iter().map(member).collect();
         }
         // cargo takes the member whose manifest it was pointed to; at the root, the workspace's default members.
         let at_root = manifest.is_none_or(|manifest| manifest.parent() == Some(workspace.root()));

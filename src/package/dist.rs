@@ -51,6 +51,21 @@ fn remove_leftovers(dist: &Utf8Path) {
     }
 }
 
+/// What is in the way of this run's files, and is not convoy's: a folder of this name may be somebody else's.
+pub fn foreign(dist: &Utf8Path) -> Option<Utf8PathBuf> {
+    // A manifest of convoy's that was cut off still begins as one.
+    let ours = |text: &str| text.trim().is_empty() || text.contains("\"cargo-convoy\"");
+    let manifest = dist.join(MANIFEST);
+    match fs_err::read_to_string(&manifest) {
+        Ok(text) if ours(&text) => None,
+        Err(error) if [std::io::ErrorKind::NotFound, std::io::ErrorKind::NotADirectory].contains(&error.kind()) => {
+            let sums = dist.join(SUMS);
+            sums.exists().then_some(sums)
+        }
+        _ => Some(manifest),
+    }
+}
+
 /// Writes this run's files, manifest and checksums; removes what the previous manifest names and this one does not.
 pub fn place(dist: &Utf8Path, places: &[Place], mut manifest: Manifest, keep: bool) -> Result<Placed> {
     let hint = "choose another folder with --dist-dir, or make this one writable";

@@ -5,5 +5,5 @@ mod dist;
 mod manifest;
 
 pub use checker::{Checked, Checker};
-pub use dist::{Place, Placed, place};
+pub use dist::{Place, Placed, foreign, place};
 pub use manifest::{ArtifactRow, FailedRow, FailedStatus, GlibcRow, Manifest, SysrootRow, Tool, Toolchain};

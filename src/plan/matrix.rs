@@ -27,7 +27,13 @@ pub fn names_of(cell: &Cell) -> impl Iterator<Item = &str> {
     [cell.id.as_str(), cell.target.as_str()]
         .into_iter()
         .chain(cell.platform.as_deref())
-        .chain(cell.devices.iter().map(String::as_str))
+        .chain(cell.devices.iter().flat_map(|device| names_of_device(device)))
+}
+
+/// A device's name as it was asked for, and its own where that is an alias.
+fn names_of_device(device: &str) -> impl Iterator<Item = &str> {
+    let own = Catalog::embedded().device(device).map(|own| own.name.as_str()).filter(|own| *own != device);
+    std::iter::once(device).chain(own)
 }
 
 /// Whether every word is known without asking rustc for its target list.
@@ -71,6 +77,12 @@ pub fn cells(
         }
     }
     name_cells(&mut folded);
+    // Only now it is known which cell an id means. A floor is a part of such an id, but a CPU is none.
+    for cell in folded.iter_mut().filter(|cell| cell.id != cell.target && !cell.devices.contains(&cell.id)) {
+        if let Some(cpu) = configured(&[&cell.id]).cpu {
+            cell.cpu = Some(cpu);
+        }
+    }
     Ok(folded)
 }
 
@@ -160,11 +172,11 @@ fn to_cell(wanted: Wanted, catalog: &Catalog, host: &str, configured: &dyn Fn(&[
     let target = catalog.target(&wanted.triple);
     let platform = target.and_then(|target| target.platform.clone());
     let device = wanted.device.as_ref();
-    let names: Vec<&str> =
-        [Some(wanted.triple.as_str()), platform.as_deref(), device.map(|device| device.name.as_str())]
-            .into_iter()
-            .flatten()
-            .collect();
+    let names: Vec<&str> = [Some(wanted.triple.as_str()), platform.as_deref()]
+        .into_iter()
+        .flatten()
+        .chain(device.into_iter().flat_map(|device| names_of_device(&device.name)))
+        .collect();
     let settings = configured(&names);
     // The host's own triple with no floor asked is built as cargo builds it.
     let default = target.and_then(|target| target.default_floor).filter(|_| wanted.triple != host);
@@ -236,6 +248,26 @@ mod tests {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         let list = ["riscv64gc-unknown-linux-gnu".to_owned()];
         cells(&words, Catalog::embedded(), "x86_64-unknown-linux-gnu", &list, &|_| TargetSettings::default()).unwrap()
+    }
+
+    #[test]
+    fn tables_count_by_a_cells_id_and_by_a_devices_own_name() {
+        let configured = |names: &[&str]| {
+            let cpu = match names {
+                _ if names.contains(&"aarch64-unknown-linux-gnu.2.36") => Some("cortex-a76"),
+                _ if names.contains(&"pi-4") => Some("cortex-a55"),
+                _ => None,
+            };
+            TargetSettings { cpu: cpu.map(str::to_owned), ..TargetSettings::default() }
+        };
+        let cpus = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            let cells = cells(&words, Catalog::embedded(), "x86_64-unknown-linux-gnu", &[], &configured).unwrap();
+            cells.into_iter().map(|cell| cell.cpu.unwrap_or_default()).collect::<Vec<_>>()
+        };
+        assert_eq!(cpus(&["linux/arm64.2.31", "linux/arm64.2.36"]), ["", "cortex-a76"]);
+        // An alias of the device.
+        assert_eq!(cpus(&["pi-4-64"]), ["cortex-a55"]);
     }
 
     fn brief(words: &[&str]) -> Vec<String> {

@@ -235,7 +235,8 @@ impl Images<'_> {
         options: &[&str],
     ) -> Result<Result<(), Refused>> {
         let mut command = self.command();
-        command.args(["build", "--tag", reference, "--file", file.as_str()]).args(options);
+        // A step that failed leaves no container behind.
+        command.args(["build", "--force-rm", "--tag", reference, "--file", file.as_str()]).args(options);
         if (self.engine.kind, self.engine.identity) == (EngineKind::Podman, Identity::Kept) {
             // Its own network wants a helper that may not be there.
             command.arg("--network=host");

@@ -425,6 +425,9 @@ fn invocation(
     if selection.workspace {
         add(&["--workspace"]);
     }
+    for package in &selection.exclude {
+        add(&["--exclude", package]);
+    }
     if selection.bins.is_empty() {
         add(&["--bins"]);
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::catalog::Target;
+use crate::catalog::{Catalog, Target};
 use crate::error::Result;
 use crate::host::on_path;
 use crate::interrupt::Interrupt;
@@ -48,8 +48,7 @@ pub fn smoke(
                 ));
             };
             let mut command = Command::new(qemu);
-            // A device's own CPU where qemu knows it by that name, else the lowest that the target promises.
-            if let Some(cpu) = cpu.filter(|cpu| cpu.starts_with("cortex-")).or(target.smoke.cpu.as_deref()) {
+            if let Some(cpu) = emulated(name, cpu).or(target.smoke.cpu.as_deref()) {
                 command.arg("-cpu").arg(cpu);
             }
             if !target.expect.r#static && target.debian_arch.is_none() && root.is_none() {
@@ -112,6 +111,14 @@ pub fn smoke(
     }
 }
 
+/// A device's own CPU where qemu knows it by that name; where there is none, the target's lowest is meant.
+fn emulated<'a>(qemu: &str, cpu: Option<&'a str>) -> Option<&'a str> {
+    let cpu = cpu.filter(|cpu| cpu.starts_with("cortex-"))?;
+    // The 32-bit one has no 64-bit CPU, which a device with a 32-bit system may have, but one that has all of them.
+    const OF_ARM: [&str; 4] = ["cortex-a7", "cortex-a8", "cortex-a9", "cortex-a15"];
+    Some(if qemu == "qemu-arm" && !OF_ARM.contains(&cpu) { "max" } else { cpu })
+}
+
 /// The folders of a sysroot that hold libraries, as its loader takes them. By itself it finds too few:
 /// qemu (7.2) looks up some system calls' paths outside of `-L`, so that a folder which this machine lacks is none; and what
 /// Debian chooses when it installs (of several BLAS one) is in a subfolder and has no link.
@@ -142,6 +149,13 @@ fn complaint(stderr: &str) -> String {
     }
 }
 
+/// Whether an emulator speaks: under its own name, of what it cannot do.
+fn is_emulators(told: &str) -> bool {
+    let who = told.split(':').next().unwrap_or_default();
+    let who = who.strip_suffix("-static").unwrap_or(who);
+    Catalog::embedded().targets.iter().any(|target| target.smoke.qemu.as_deref() == Some(who))
+}
+
 /// A program that knows no `--version` ends with a code of its own and has started all the same; a signal, or a code that
 /// loaders and emulators use, means that it did not.
 fn judge(status: std::process::ExitStatus, told: &str) -> Finding {
@@ -149,8 +163,10 @@ fn judge(status: std::process::ExitStatus, told: &str) -> Finding {
     let signal = std::os::unix::process::ExitStatusExt::signal(&status);
     #[cfg(not(unix))]
     let signal: Option<i32> = None;
-    let loader =
-        ["error while loading", "GLIBC_", "Could not open '/lib", WINE_LOADER].iter().any(|s| told.contains(s));
+    let loader = is_emulators(told)
+        || ["error while loading", "GLIBC_", "Could not open '/lib", "unable to find CPU model", WINE_LOADER]
+            .iter()
+            .any(|s| told.contains(s));
     let told = told.trim_start_matches(WINE_LOADER).trim();
     let told = if told.is_empty() { String::new() } else { format!(": {told}") };
     let (level, code, message) = match (signal, status.code()) {
@@ -199,6 +215,19 @@ mod tests {
             finding.message,
             @"did not start (code 53): this wine has no bcryptprimitives.dll; a newer one may"
         );
+    }
+
+    #[test]
+    fn what_an_emulator_cannot_do_is_no_start() {
+        let status = <std::process::ExitStatus as std::os::unix::process::ExitStatusExt>::from_raw(1 << 8);
+        for told in ["unable to find CPU model 'cortex-a53'", "qemu-arm-static: cannot do that", "qemu-aarch64: no"] {
+            assert_eq!(judge(status, told).code, "smoke-failed", "{told}");
+        }
+        assert_eq!(judge(status, "qemu-tool: unknown option").code, "smoke-started");
+        assert_eq!(emulated("qemu-arm", Some("cortex-a53")), Some("max"));
+        assert_eq!(emulated("qemu-arm", Some("cortex-a7")), Some("cortex-a7"));
+        assert_eq!(emulated("qemu-aarch64", Some("cortex-a53")), Some("cortex-a53"));
+        assert_eq!(emulated("qemu-arm", Some("arm1176jzf-s")), None);
     }
 
     #[test]

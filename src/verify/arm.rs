@@ -9,6 +9,8 @@ use crate::catalog::{ArmLevel, FloatAbi};
 use crate::link::{ArmAttributes, LinkRecord};
 
 // `Tag_CPU_arch`. The numbers are no ladder: v6T2, v6-M and the M profiles have instructions that others lack.
+const V4T: u8 = 2;
+const V5TE: u8 = 4;
 const V6: u8 = 6;
 const V6T2: u8 = 8;
 const V6K: u8 = 9;
@@ -59,7 +61,12 @@ impl Limit {
                 // the tag cannot tell the 16 upper registers; who has these has NEON, which has a tag of its own.
                 Limit { arch: V7, fp: VFPV3, neon: level.neon }
             } else {
-                Limit { arch: V6, fp: VFPV2, neon: level.neon }
+                let arch = match level.version {
+                    6.. => V6,
+                    5 => V5TE,
+                    _ => V4T,
+                };
+                Limit { arch, fp: VFPV2, neon: level.neon }
             }),
         }
     }
@@ -83,7 +90,7 @@ impl Limit {
     fn has_arch(&self, arch: u8) -> bool {
         match arch {
             // All ARMv6 Linux machines are v6K or v6KZ (the ARM11 of the Raspberry Pi).
-            0..=V6K if arch != V6T2 => true,
+            0..=V6K if arch != V6T2 => self.arch >= V6 || arch <= self.arch,
             V6T2 | V7 => self.arch >= V7,
             V8A | V8_1A..=V8_3A => arch <= self.arch,
             // The M and R profiles, which run no Linux, and what came later.
@@ -227,6 +234,28 @@ mod tests {
             (attributes(99, 99, 0), "Tag_CPU_arch 99, Tag_FP_arch 99"),
         ] {
             assert_eq!(limit.excess(&bad), Some(Excess { what: what.to_owned(), may_be_guarded: false }));
+        }
+    }
+
+    #[test]
+    fn a_triple_outside_the_catalog_promises_what_its_name_says() {
+        for (triple, fine, bad) in [
+            ("armv5te-unknown-linux-gnueabi", 4, 6),
+            ("armv4t-unknown-linux-gnueabi", 2, 4),
+            ("arm-unknown-linux-musleabi", 9, 10),
+            ("armv7-unknown-linux-gnueabi", 10, 14),
+        ] {
+            let level = ArmLevel::of_triple(triple).unwrap();
+            assert_eq!(level.float, FloatAbi::Soft);
+            let limit = Limit::new(&level, None).unwrap();
+            assert_eq!(limit.excess(&attributes(fine, 0, 0)), None, "{triple}");
+            assert!(limit.excess(&attributes(bad, 0, 0)).is_some(), "{triple}");
+        }
+        assert!(ArmLevel::of_triple("thumbv7neon-unknown-linux-gnueabihf").unwrap().neon);
+        assert_eq!(ArmLevel::of_triple("aarch64-unknown-linux-gnu"), None);
+        // And the catalog says of its own triples what their names say.
+        for target in &Catalog::embedded().targets {
+            assert_eq!(ArmLevel::of_triple(&target.triple), target.expect.arm, "{}", target.triple);
         }
     }
 

@@ -87,7 +87,10 @@ pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -
         // gcc's own runtime is a DLL that Windows does not ship.
         rustflags.push("-Clink-arg=-static-libgcc".to_owned());
     }
-    let cflags = cell.cpu.iter().map(|cpu| format!("-mcpu={cpu}")).collect();
+    // On x86 `-mcpu` only tunes, and does not know every name.
+    let x86 = ["x86_64", "i586", "i686"].iter().any(|arch| cell.target.starts_with(arch));
+    let flag = if x86 { "-march" } else { "-mcpu" };
+    let cflags = cell.cpu.iter().map(|cpu| format!("{flag}={cpu}")).collect();
     Ok(Offer {
         because,
         floor,

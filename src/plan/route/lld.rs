@@ -1,6 +1,6 @@
 //! rustup's std and `rust-lld` alone: no C compiler, nothing to install.
 
-use crate::catalog::LldKind;
+use crate::catalog::{ArmLevel, LldKind};
 
 use super::{Linker, Offer, Refusal, Setup, Situation, c_users, page_size_flag, require_tools};
 
@@ -35,7 +35,7 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
     if let Some(lld) = situation.target.and_then(|target| target.lld.as_ref()) {
         rustflags.extend(lld.link_args.iter().map(|arg| format!("-Clink-arg={arg}")));
     }
-    let arm32 = situation.target.is_some_and(|target| target.expect.arm.is_some());
+    let arm32 = ArmLevel::of_triple(&situation.cell.target).is_some();
     Ok(Offer {
         because: because.to_owned(),
         setup: Setup { record_link: arm32 || kind == LldKind::DarwinStubs, linker, rustflags, ..Setup::default() },

@@ -1,6 +1,6 @@
 //! zig as C compiler for every target, and as linker for all but darwin, where `rust-lld` links against stubs.
 
-use crate::catalog::{Catalog, Glibc, Target};
+use crate::catalog::{ArmLevel, Catalog, Glibc, Target};
 use crate::host::HostFacts;
 use crate::needs::NeedKind;
 use crate::plan::sysroot::{SysrootOffer, refuse_libcxx};
@@ -53,7 +53,7 @@ pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -
         }
         (Linker::Zig(tool.clone()), rustflags)
     };
-    let arm32 = situation.target.is_some_and(|target| target.expect.arm.is_some());
+    let arm32 = ArmLevel::of_triple(&cell.target).is_some();
     Ok(Offer {
         because,
         provision,
@@ -100,7 +100,7 @@ fn tool_for(cell: &Cell, floor: Option<Glibc>, target: Option<&Target>) -> Optio
             let zig = target.zig.as_ref()?;
             (zig.target.clone(), zig.mcpu.clone())
         }
-        None => (zig_name(&cell.target)?, None),
+        None => (zig_name(&cell.target)?, rust_baseline(&cell.target).map(str::to_owned)),
     };
     let name = match floor {
         Some(floor) => format!("{name}.{floor}"),
@@ -131,6 +131,20 @@ pub fn zig_name(triple: &str) -> Option<String> {
         _ => return None,
     };
     Some(format!("{arch}-{os}-{abi}"))
+}
+
+/// What rustc compiles for, where zig's own default for a triple outside the catalog is more: its 32-bit ARM is ARMv7 with
+/// NEON, whatever the triple's name.
+fn rust_baseline(triple: &str) -> Option<&'static str> {
+    Some(match triple.split('-').next()? {
+        "arm" => "generic+v6+strict_align",
+        "armv5te" => "generic+v5te+strict_align",
+        "armv7" => "generic+v7a+thumb2-neon",
+        "s390x" => "z10",
+        "powerpc64" => "ppc64",
+        "i586" => "pentium",
+        _ => return None,
+    })
 }
 
 /// zig as the linker of the host's own build scripts and proc-macros, where no cc is installed.

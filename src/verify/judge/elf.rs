@@ -3,7 +3,7 @@
 use super::super::elf::glibc_of;
 use super::super::{Elf, Expectation, Finding, Inspection, Linkage, name_some};
 use super::{arm, sysroot};
-use crate::catalog::Glibc;
+use crate::catalog::{ArmLevel, Glibc};
 
 /// Libraries of glibc itself and of the compiler's runtime that every glibc system has.
 pub(super) const BASE_SYSTEM: &[&str] = &[
@@ -33,7 +33,11 @@ pub(super) fn judge(inspection: &Inspection, elf: &Elf, expectation: &Expectatio
     findings.extend(libraries(inspection, expectation));
     findings.extend(sysroot::judge(inspection, elf, expectation));
     findings.extend(page_alignment(elf, expectation));
-    if let Some(level) = expectation.target.as_ref().and_then(|target| target.expect.arm) {
+    let level = match &expectation.target {
+        Some(target) => target.expect.arm,
+        None => ArmLevel::of_triple(&expectation.triple),
+    };
+    if let Some(level) = level {
         findings.extend(arm::judge(inspection, elf, &level, expectation));
     }
     findings
