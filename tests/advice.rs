@@ -92,3 +92,22 @@ fn a_crate_that_convoy_is_wrong_about_is_set_right_by_configuration() {
     let needs = plan["cells"][1]["needs"].as_array().unwrap().clone();
     assert!(needs.iter().any(|need| need["evidence"] == "said by Convoy.toml"), "{needs:?}");
 }
+
+#[test]
+fn variables_that_say_where_a_library_is_take_the_need_away() {
+    let project = project("variables");
+    let musl = "x86_64-unknown-linux-musl";
+    let plan = |code: i32, edit: &dyn Fn(support::Convoy) -> support::Convoy| {
+        let plan = project.convoy(["plan", "-t", musl, "--json"]);
+        edit(plan).ends(code).json()["cells"][0]["status"].clone()
+    };
+    assert_eq!(plan(3, &|plan| plan), "blocked");
+    let of_target = "X86_64_UNKNOWN_LINUX_MUSL_OPENSSL_DIR";
+    for name in ["OPENSSL_DIR", of_target] {
+        assert_eq!(plan(0, &|plan| plan.env(name, "/opt/openssl")), "buildable", "{name}");
+    }
+    assert_eq!(plan(3, &|plan| plan.env("AARCH64_UNKNOWN_LINUX_MUSL_OPENSSL_DIR", "/opt/openssl")), "blocked");
+    // As cargo's configuration gives them to build scripts.
+    project.write(".cargo/config.toml", &format!("[env]\n{of_target} = \"/opt/openssl\"\n"));
+    assert_eq!(plan(0, &|plan| plan), "buildable");
+}

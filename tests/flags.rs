@@ -217,3 +217,22 @@ fn bindgen_reads_the_headers_of_the_target_and_not_of_this_machine() {
     let targets = format!("{MUSL},aarch64-unknown-linux-gnu.2.31,linux/arm/v7,windows/amd64,darwin/arm64");
     project.build(&targets).args(["--route", "zig", "--profile", "dev"]).ends(0);
 }
+
+#[test]
+fn a_c_compiler_of_cargos_env_table_is_the_one_that_compiles() {
+    const TARGET: &str = "aarch64-unknown-linux-gnu";
+    let project = Project::empty("env-table")
+        .manifest("hello-c", "[build-dependencies]\ncc = \"1\"\n")
+        .file("build.rs", "fn main() { cc::Build::new().file(\"answer.c\").compile(\"answer\"); }\n")
+        .file("answer.c", "int answer(void) { return 42; }\n")
+        .file(
+            "src/main.rs",
+            "unsafe extern \"C\" { fn answer() -> i32; }\nfn main() { println!(\"{}\", unsafe { answer() }); }\n",
+        );
+    let used = project.dir.join("used");
+    let own = format!("#!/bin/sh\necho \"$*\" >>'{used}'\nexec {} \"$@\"\n", tool("aarch64-linux-gnu-gcc"));
+    let own = project.script("my-gcc", &own);
+    project.write(".cargo/config.toml", &format!("[env]\nCC_aarch64_unknown_linux_gnu = \"{own}\"\n"));
+    project.build(&format!("{TARGET}.2.36")).ends(0);
+    assert!(fs_err::read_to_string(&used).unwrap().contains("answer.c"));
+}

@@ -205,6 +205,8 @@ pub(super) fn prepare(
     let user = host::user_tools(&cwd, &triples, &host.rustc.host)?;
     let flags = host::user_flags(&cwd, &triples, &host.rustc.host)?;
     host.user = user;
+    let environment = host::build_environment(&cwd, &host.rustc.host)?;
+    host.env = needs::set_of(&needs::Table::embedded().variables, &environment);
     host.image_files = settings
         .container_files()
         .filter_map(|file| Some((file.to_owned(), fs_err::read_to_string(file).ok()?)))
@@ -245,7 +247,7 @@ pub(super) fn prepare(
     };
     let evidence = demand::shown(&graph, &slices, &settings, &project.workspace_root, cache, reporter, interrupt);
     interrupt.check()?;
-    project.host.env.extend(demand::set_variables(&needs::variables(evidence.values())));
+    project.host.env.extend(demand::set_variables(&needs::variables(evidence.values()), &environment));
     let needs = demand::judged(&slices, &cells, &settings, &project.host, &evidence);
     project.host.libraries =
         host::find_libraries(&demand::wanted(&needs, &cells, &project.host), &project.host.rustc.host, cache);

@@ -15,7 +15,6 @@ use crate::catalog::{Catalog, Glibc, Target, tools};
 use crate::container::Engine;
 use crate::error::{Error, Result};
 use crate::host::{CacheDir, CrossFacts, GccFacts, HostFacts, Rustc, Stamp, System, ZigFacts, on_path, rust_command};
-use crate::needs::Table;
 use crate::provision::zig as pinned;
 
 /// Looks at this machine, as seen from a project's folder (a `rust-toolchain.toml` there chooses the toolchain).
@@ -66,11 +65,7 @@ pub fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Result<Host
         refused_images: BTreeMap::new(),
         image_files: BTreeMap::new(),
         libclang_headers: None,
-        env: Table::embedded()
-            .variables
-            .iter()
-            .filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)))
-            .collect(),
+        env: BTreeMap::new(),
         user: BTreeMap::new(),
         cargo: cargo.trim().trim_start_matches("cargo ").to_owned(),
         toolchain,

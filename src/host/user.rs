@@ -1,6 +1,7 @@
 //! What the user configured for cargo: linkers, C compilers, rustc flags; and what would be lost of it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 
 use camino::Utf8Path;
 use cargo_config2::ResolveOptions;
@@ -36,6 +37,21 @@ fn own_flags(marked: &cargo_config2::Config, triple: &str) -> Option<Vec<String>
 /// A flag that is put into `build.rustflags` to see where these are taken: cargo-config2 tells the outcome alone.
 const MARK: &str = "--convoy-mark";
 
+/// The variables that build scripts see of the user: this process's, and those of cargo's `[env]`, which replace them only
+/// with `force`. What is no text is left out.
+pub fn build_environment(dir: &Utf8Path, host: &str) -> Result<BTreeMap<String, String>> {
+    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    let mut all: BTreeMap<String, String> = std::env::vars_os().filter_map(text).collect();
+    for (name, configured) in cargo_config(dir, host)?.env {
+        if let Some(value) =
+            configured.value.into_string().ok().filter(|_| configured.force || !all.contains_key(&name))
+        {
+            all.insert(name, value);
+        }
+    }
+    Ok(all)
+}
+
 /// The linkers and C compilers that the user set, for each triple that has one.
 pub fn user_tools(dir: &Utf8Path, triples: &[&str], host: &str) -> Result<BTreeMap<String, UserTools>> {
     let config = cargo_config(dir, host)?;
@@ -44,12 +60,18 @@ pub fn user_tools(dir: &Utf8Path, triples: &[&str], host: &str) -> Result<BTreeM
         let from_variable = |names: &[String]| {
             names.iter().find_map(|name| variable(name)).map(|(origin, value)| UserTool { value, origin })
         };
+        let from_table = |names: &[String]| {
+            let own = names.iter().find_map(|name| config.env.get(name))?;
+            let value = own.value.clone().into_string().ok().filter(|value| !value.is_empty())?;
+            Some(UserTool { value, origin: "[env] of .cargo/config.toml".to_owned() })
+        };
         let linker = from_variable(&[format!("CARGO_TARGET_{}_LINKER", upper(triple))]).or_else(|| {
             let linker = config.linker(*triple).ok().flatten()?;
             Some(UserTool { value: linker.to_string_lossy().into_owned(), origin: ".cargo/config.toml".to_owned() })
         });
         let underscored = triple.replace('-', "_");
-        let cc = from_variable(&[format!("CC_{triple}"), format!("CC_{underscored}"), "TARGET_CC".to_owned()]);
+        let names = [format!("CC_{triple}"), format!("CC_{underscored}"), "TARGET_CC".to_owned()];
+        let cc = from_variable(&names).or_else(|| from_table(&names));
         if linker.is_some() || cc.is_some() {
             all.insert((*triple).to_owned(), UserTools { linker, cc });
         }

@@ -16,6 +16,29 @@ pub struct Circumstances<'a> {
     pub env: &'a BTreeMap<String, String>,
 }
 
+/// What stands for a triple in the name of a variable.
+const TARGET: &str = "{TARGET}";
+
+/// Those of the variables that a table names which are set: a name with `{TARGET}` means one for each target.
+pub fn set_of<'a>(
+    names: impl IntoIterator<Item = &'a String>,
+    set: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for name in names {
+        match name.split_once(TARGET) {
+            None => found.extend(set.get_key_value(name).map(|(name, value)| (name.clone(), value.clone()))),
+            Some((before, after)) => {
+                let ours = |own: &str| {
+                    own.len() > before.len() + after.len() && own.starts_with(before) && own.ends_with(after)
+                };
+                found.extend(set.iter().filter(|(own, _)| ours(own)).map(|(own, value)| (own.clone(), value.clone())));
+            }
+        }
+    }
+    found
+}
+
 /// A condition whose truth may not be known before the build runs.
 pub type Ternary = Option<bool>;
 
@@ -47,8 +70,10 @@ impl<'a> Circumstances<'a> {
         self.triple != self.host && !self.info.zip(host).is_some_and(|(info, host)| same(info, host))
     }
 
-    /// Whether `NAME` is set, or `NAME=value` has that value.
+    /// Whether `NAME` is set, or `NAME=value` has that value. `{TARGET}` is the side's triple, in capitals and underscores.
     pub fn is_set(&self, text: &str) -> bool {
+        let own = text.contains(TARGET).then(|| text.replace(TARGET, &self.triple.to_uppercase().replace('-', "_")));
+        let text = own.as_deref().unwrap_or(text);
         match text.split_once('=') {
             Some((name, value)) => self.env.get(name).is_some_and(|own| own == value),
             None => self.env.contains_key(text),
@@ -80,6 +105,19 @@ fn evaluate(expression: &Expression, info: Option<&TargetInfo>, features: &BTree
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_variable_may_be_one_of_a_targets_own() {
+        let text = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), String::new())).collect();
+        let all: BTreeMap<String, String> =
+            text(&["X86_64_UNKNOWN_LINUX_MUSL_OPENSSL_DIR", "OTHER_LIB_DIR", "PQ_LIB_DIR_A", "_OPENSSL_DIR"]);
+        let names = ["{TARGET}_OPENSSL_DIR", "OPENSSL_DIR", "PQ_LIB_DIR_{TARGET}"].map(str::to_owned);
+        let set = set_of(&names, &all);
+        assert_eq!(set.keys().collect::<Vec<_>>(), ["PQ_LIB_DIR_A", "X86_64_UNKNOWN_LINUX_MUSL_OPENSSL_DIR"]);
+        let is = |triple: &str| Circumstances::new(triple, "a", &set).is_set("{TARGET}_OPENSSL_DIR");
+        assert!(is("x86_64-unknown-linux-musl") && !is("aarch64-unknown-linux-musl"));
+        assert!(Circumstances::new("a", "a", &set).is_set("PQ_LIB_DIR_{TARGET}"));
+    }
 
     #[test]
     fn cross_is_another_architecture_or_another_system() {

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::sysroot::Soname;
-pub use circumstances::Circumstances;
+pub use circumstances::{Circumstances, set_of};
 pub use judge::{Asked, Knowledge, asked, judge, unread, variables};
 pub use table::Table;
 

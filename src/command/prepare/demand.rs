@@ -44,10 +44,13 @@ pub(super) fn shown(
 
 /// Those of the variables that are set. Only that counts, and their values may be secrets. `*_NAME` is set when any
 /// variable ends so: build scripts put the target before it.
-pub(super) fn set_variables(names: &BTreeSet<&str>) -> BTreeMap<String, String> {
+pub(super) fn set_variables(
+    names: &BTreeSet<&str>,
+    environment: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
     let set = |name: &str| match name.strip_prefix('*') {
-        Some(end) => std::env::vars_os().any(|(own, _)| own.to_str().is_some_and(|own| own.ends_with(end))),
-        None => std::env::var_os(name).is_some(),
+        Some(end) => environment.keys().any(|own| own.ends_with(end)),
+        None => environment.contains_key(name),
     };
     names.iter().filter(|name| set(name)).map(|name| ((*name).to_owned(), String::new())).collect()
 }
