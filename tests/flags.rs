@@ -236,3 +236,17 @@ fn a_c_compiler_of_cargos_env_table_is_the_one_that_compiles() {
     project.build(&format!("{TARGET}.2.36")).ends(0);
     assert!(fs_err::read_to_string(&used).unwrap().contains("answer.c"));
 }
+
+#[test]
+fn a_targets_changed_environment_reaches_build_scripts_that_do_not_ask_for_it() {
+    let project = Project::empty("changed-env").manifest("teller", "").file(
+        "build.rs",
+        "fn main() {\n    println!(\"cargo::rerun-if-changed=build.rs\");\n    \
+         println!(\"cargo::rustc-env=VALUE={}\", std::env::var(\"VALUE\").unwrap());\n}\n",
+    );
+    project.write("src/main.rs", "fn main() { println!(\"{}\", env!(\"VALUE\")); }\n");
+    for value in ["one", "two"] {
+        project.write("Convoy.toml", &format!("[target.{MUSL}]\nenv = {{ VALUE = \"{value}\" }}\n"));
+        assert_eq!(told(&project, |convoy| convoy), format!("{value}\n"));
+    }
+}

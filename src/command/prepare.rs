@@ -197,6 +197,7 @@ pub(super) fn prepare(
         });
     }
     warnings.extend(unknown_tables(&files, &cells, catalog, &known).into_iter().map(unknown_key));
+    warnings.extend(unknown_crates(&settings, &graph).map(unknown_key));
 
     let mut triples: Vec<&str> = cells.iter().map(|cell| cell.target.as_str()).collect();
     triples.push(&host.rustc.host);
@@ -382,6 +383,14 @@ fn unknown_tables(files: &[ConfigFile], cells: &[Cell], catalog: &Catalog, known
         format!("[target.\"{word}\"] means no target of this run{}", near.unwrap_or_default())
     })
     .collect()
+}
+
+/// `[needs]` tables of crates that no target of this project has.
+fn unknown_crates<'a>(settings: &'a Settings, graph: &'a Graph) -> impl Iterator<Item = String> + 'a {
+    settings.needs.keys().filter(|name| !graph.names().any(|own| own == *name)).map(|name| {
+        let near = crate::suggest::nearest(name, graph.names()).map(|near| format!("; did you mean `{near}`?"));
+        format!("[needs.{name}] means no crate of this project{}", near.unwrap_or_default())
+    })
 }
 
 /// `--route` for each cell: one that names the cell beats one for all.

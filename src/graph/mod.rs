@@ -197,6 +197,11 @@ impl Graph {
             .collect()
     }
 
+    /// The names of all packages, for whatever target.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.packages.packages().map(|package| package.name())
+    }
+
     /// The packages that the command line selects, as cargo would.
     fn selected(&self, selection: &Selection, manifest: Option<&Utf8PathBuf>) -> Result<Vec<PackageMetadata<'_>>> {
         let workspace = self.packages.workspace();

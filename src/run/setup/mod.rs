@@ -113,6 +113,8 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
     let mut rustflags = setup.rustflags.clone();
     let mut key = vec![format!("{:?} {:?}", cell.route, setup), job.host.rustc.version.clone()];
     key.extend(cell.image.as_ref().map(|image| image.reference.clone()));
+    let own = job.plan.lanes.iter().find(|lane| lane.cells.contains(&cell.cell.id)).map(|lane| &lane.env);
+    key.extend(own.into_iter().flatten().map(|(name, value)| format!("{name}={value}")));
 
     let user = job.host.user.get(triple);
     let user_cc = user.is_some_and(|user| user.cc.is_some());

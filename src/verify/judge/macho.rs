@@ -39,7 +39,7 @@ fn min_os(macho: &MachO, expectation: &Expectation) -> Option<Finding> {
                  `MACOSX_DEPLOYMENT_TARGET={wanted}`"
             ),
         ),
-        Some(seen) => Finding::ok("min-os", format!("starts on macOS {seen} and later (promised {wanted})")),
+        Some(seen) => Finding::ok("min-os", format!("marked for macOS {seen} and later (promised {wanted})")),
         None => Finding::warning(
             "min-os-unknown",
             format!("does not say which macOS it needs, so whether it starts on {wanted} is not known"),
