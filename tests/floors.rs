@@ -243,6 +243,20 @@ fn a_binary_for_a_device_may_use_what_its_cpu_has() {
     assert_eq!(told, "hello 42\n");
 }
 
+/// 32-bit qemu has no 64-bit CPU, and said so where the program was thought to have started.
+#[test]
+fn a_device_with_a_64_bit_cpu_is_emulated_with_either_system() {
+    let project = Project::hello("device-64");
+    project.build("pi-3,pi-3-64,pi-4").arg("--smoke").ends(0);
+    let manifest = project.manifest_json();
+    let artifacts = rows(&manifest, "artifacts");
+    assert_eq!(artifacts.len(), 3, "{artifacts:#?}");
+    for row in artifacts.values() {
+        assert!(codes(row, "ok").contains(&"smoke-started".to_owned()), "{row:#}");
+    }
+    assert!(manifest.to_string().contains("started and ended with code 0"), "{manifest:#}");
+}
+
 /// rustup has no std for ARMv6 musl everywhere; one that is built from source is ARMv6 as well, and so is the program.
 #[test]
 fn a_std_built_from_source_starts_on_the_oldest_pi() {

@@ -39,11 +39,15 @@ fn identity(inspection: &Inspection, expectation: &Expectation) -> Vec<Finding> 
                 (None, Some(_)) => "only the instruction set follows from its name",
                 (None, None) => "nothing follows from its name",
             };
+            let (unknown, level) = match crate::catalog::ArmLevel::of_triple(triple) {
+                Some(_) => ("only file format, instruction set and ARM level follow from its name", ""),
+                None => (unknown, " CPU level,"),
+            };
             findings.push(Finding::warning(
                 "target-not-in-catalog",
                 format!(
-                    "`{triple}` is not in convoy's catalog: {unknown}; linkage, interpreter, glibc floor, CPU level and \
-                     page size that it ought to have are not checked"
+                    "`{triple}` is not in convoy's catalog: {unknown}; linkage, interpreter,{level} glibc floor and page \
+                     size that it ought to have are not checked"
                 ),
             ));
             (implied.format, implied.arch, None)
