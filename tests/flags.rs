@@ -250,3 +250,30 @@ fn a_targets_changed_environment_reaches_build_scripts_that_do_not_ask_for_it() 
         assert_eq!(told(&project, |convoy| convoy), format!("{value}\n"));
     }
 }
+
+#[test]
+fn a_bin_that_a_targets_own_feature_turns_on_is_built_for_that_target() {
+    let other = "aarch64-unknown-linux-musl";
+    let bin =
+        "[features]\nextra = []\n[[bin]]\nname = \"more\"\npath = \"src/more.rs\"\nrequired-features = [\"extra\"]\n";
+    let project = Project::empty("own-bin").manifest("own-bin", bin).file("src/more.rs", support::HELLO);
+    let table = format!("[target.{MUSL}]\nfeatures = [\"extra\"]\n");
+    project.build(MUSL).ends(2).says("requires `-F extra`");
+    project.write("Convoy.toml", &table);
+    project.build(MUSL).ends(0);
+    assert_eq!(run(project.dist(&format!("{MUSL}/more")), &[]), "hello 42\n");
+    // A target without it has nothing, and says so.
+    project.build(&format!("{MUSL},{other}")).ends(1).says("is the bin switched off for this target?");
+    // Beside a bin that every target has.
+    project.write("src/main.rs", support::HELLO);
+    project.build(&format!("{MUSL},{other}")).ends(0);
+    let manifest = project.manifest_json();
+    let built: Vec<(&str, &str)> = manifest["artifacts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["id"].as_str().unwrap(), row["bin"].as_str().unwrap()))
+        .collect();
+    assert_eq!(built.iter().filter(|(_, bin)| *bin == "more").collect::<Vec<_>>(), [&(MUSL, "more")]);
+    assert_eq!(built.len(), 3, "{built:?}");
+}

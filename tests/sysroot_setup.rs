@@ -188,7 +188,7 @@ fn build(project: &Project, lane: &str, tried: &Try<'_>) -> BTreeMap<String, Utf
     run("cargo", &["generate-lockfile", "--quiet", "--manifest-path", manifest_path.as_str()]);
     let package_id = run("cargo", &["pkgid", "--manifest-path", manifest_path.as_str()]).trim().to_owned();
     let (name, version) = ("teller".to_owned(), "0.1.0".to_owned());
-    let bins = [Bin { name: name.clone(), package: name, version, package_id }];
+    let bins = [Bin { name: name.clone(), package: name, version, package_id, only: None }];
     let convoy_dir = project.dir.join("target/convoy");
     let job = Job {
         plan: &plan,

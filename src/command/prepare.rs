@@ -167,9 +167,6 @@ pub(super) fn prepare(
     let root = graph.workspace_root();
     let resolver = Resolver::of_manifest(&fs_err::read_to_string(root.join("Cargo.toml"))?);
     let graph = graph.with_resolver(resolver);
-    // cargo selects by the manifest only where it was pointed to a package.
-    let bins = graph.bins(selection, Some(&manifest))?;
-
     let files = settings_files(&manifest, &root, &cwd)?;
     let mut warnings: Vec<Warning> = Vec::new();
     let unknown_key = |message: String| Warning { target: None, code: "unknown-key".to_owned(), message };
@@ -177,8 +174,13 @@ pub(super) fn prepare(
     let settings = config::settle(selection, &Environment::of_process(), &files, &root, &cwd)?;
 
     let (cells, known) = settled_cells(&settings, &host, &cwd)?;
+    let own_features = |cell: &Cell| settings.for_names(matrix::names_of(cell)).features;
+    let own: Vec<(String, Vec<String>)> = cells.iter().map(|cell| (cell.id.clone(), own_features(cell))).collect();
+    let own: Vec<_> = own.into_iter().filter(|(_, features)| !features.is_empty()).collect();
+    // cargo selects by the manifest only where it was pointed to a package.
+    let bins = graph.bins(selection, Some(&manifest), &own)?;
     // A target's own features may bring dependencies that the graph does not have yet.
-    let more = cells.iter().flat_map(|cell| settings.for_names(matrix::names_of(cell)).features).collect();
+    let more = own.iter().flat_map(|(_, features)| features.iter().cloned()).collect();
     let (graph, metadata) = if more == none {
         (graph, metadata)
     } else {

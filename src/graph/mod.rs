@@ -40,6 +40,15 @@ pub struct Bin {
     pub version: String,
     /// cargo's id of that package.
     pub package_id: String,
+    /// The ids of the cells whose own features turn it on; none where it is built for every cell.
+    pub only: Option<BTreeSet<String>>,
+}
+
+impl Bin {
+    /// Whether it is built for a cell.
+    pub fn is_of(&self, cell: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(cell))
+    }
 }
 
 /// The packages that are active for one target.
@@ -233,25 +242,48 @@ impl Graph {
         Ok(workspace.default_members().collect())
     }
 
-    /// The bins that will be built, in order of package and name.
-    pub fn bins(&self, selection: &Selection, manifest: Option<&Utf8PathBuf>) -> Result<Vec<Bin>> {
+    /// The bins that will be built, in order of package and name. `own`: the features that a cell has besides.
+    pub fn bins(
+        &self,
+        selection: &Selection,
+        manifest: Option<&Utf8PathBuf>,
+        own: &[(String, Vec<String>)],
+    ) -> Result<Vec<Bin>> {
         let selected = self.selected(selection, manifest)?;
         let mut all = Vec::new();
         let mut lacking = Vec::new();
         for package in &selected {
             let active = self.root_features(package, &selection.features);
+            let of_cells = own.iter().map(|(cell, more)| {
+                let mut features = selection.features.clone();
+                features.list.extend(more.iter().cloned());
+                (cell, self.root_features(package, &features))
+            });
+            let of_cells: Vec<(&String, BTreeSet<&str>)> = of_cells.collect();
             for target in package.build_targets().filter(|t| matches!(t.kind(), BuildTargetKind::Binary)) {
                 let BuildTargetId::Binary(name) = target.id() else { continue };
                 // cargo skips a bin whose required features are off, unless it is asked for by name.
                 let missing: Vec<&String> =
                     target.required_features().iter().filter(|feature| !active.contains(feature.as_str())).collect();
-                let bin = Bin {
+                let mut bin = Bin {
                     name: name.to_owned(),
                     package: package.name().to_owned(),
                     version: package.version().to_string(),
                     package_id: package.id().repr().to_owned(),
+                    only: None,
                 };
-                if missing.is_empty() || selection.features.all { all.push(bin) } else { lacking.push((bin, missing)) }
+                let turned_on =
+                    |active: &BTreeSet<&str>| missing.iter().all(|feature| active.contains(feature.as_str()));
+                let only: BTreeSet<String> =
+                    of_cells.iter().filter(|(_, active)| turned_on(active)).map(|(cell, _)| (*cell).clone()).collect();
+                if missing.is_empty() || selection.features.all {
+                    all.push(bin);
+                } else if !only.is_empty() {
+                    bin.only = Some(only);
+                    all.push(bin);
+                } else {
+                    lacking.push((bin, missing));
+                }
             }
         }
         if !selection.bins.is_empty() {

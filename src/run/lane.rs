@@ -234,19 +234,20 @@ fn artifacts(job: &Job<'_>, dir: &Utf8Path, cell: &CellPlan, outcome: &Outcome) 
     let home = dir.join(&cell.cell.target);
     // cross sees the project at a place of its own, and packages are named by their places.
     let moved = is_cross(&[cell]);
-    job.bins
-        .iter()
-        .map(|bin| {
-            outcome
-                .executables
-                .iter()
-                .find(|(package, name, file)| {
-                    (moved || *package == bin.package_id) && *name == bin.name && file.starts_with(&home)
-                })
-                .filter(|(_, _, file)| file.is_file())
-                .map(|(_, _, file)| Artifact { bin: bin.clone(), path: file.clone() })
-        })
-        .collect()
+    let mut bins = job.bins.iter().filter(|bin| bin.is_of(&cell.cell.id)).peekable();
+    // Other targets may have some by their own features; one without any has nothing to give.
+    bins.peek()?;
+    bins.map(|bin| {
+        outcome
+            .executables
+            .iter()
+            .find(|(package, name, file)| {
+                (moved || *package == bin.package_id) && *name == bin.name && file.starts_with(&home)
+            })
+            .filter(|(_, _, file)| file.is_file())
+            .map(|(_, _, file)| Artifact { bin: bin.clone(), path: file.clone() })
+    })
+    .collect()
 }
 
 /// Less free space than this makes a full disk the likely cause: what did not fit is gone again when one looks.
@@ -348,7 +349,10 @@ fn invoke(
         .collect::<Result<Vec<_>>>()?;
     let homes: Vec<(Utf8PathBuf, &CellPlan)> = cells.iter().map(|cell| (dir.join(&cell.cell.target), *cell)).collect();
     let mut counts = vec![0; cells.len()];
-    let bins: Vec<&str> = job.bins.iter().map(|bin| bin.name.as_str()).collect();
+    let of_cell = |cell: &&CellPlan| -> Vec<&str> {
+        job.bins.iter().filter(|bin| bin.is_of(&cell.cell.id)).map(|bin| bin.name.as_str()).collect()
+    };
+    let bins: Vec<Vec<&str>> = cells.iter().map(of_cell).collect();
     let mut bins_done = vec![0; cells.len()];
     for cell in cells {
         let total = job.crates.get(&cell.cell.id).copied().unwrap_or(0);
@@ -361,9 +365,9 @@ fn invoke(
         counts[index] += 1;
         let total = job.crates.get(&cell.cell.id).copied().unwrap_or(0);
         job.reporter.info(Phase::Build, crate_name).target(&cell.cell.id).progress(counts[index], total).send();
-        if bins.contains(&crate_name) {
+        if bins[index].contains(&crate_name) {
             bins_done[index] += 1;
-            if bins_done[index] >= bins.len() {
+            if bins_done[index] >= bins[index].len() {
                 finished(&cell.cell.id);
             }
         }
