@@ -11,6 +11,11 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// The nearest candidate as the end of a message; nothing where none is like the word.
+pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(word, candidates).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
+}
+
 /// One slip of the finger is always alike: Jaro-Winkler finds none in `tow` for `two`.
 fn likeness(word: &str, candidate: &str) -> f64 {
     let slip = word.chars().count() > 2 && strsim::osa_distance(word, candidate) == 1;

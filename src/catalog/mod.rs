@@ -151,6 +151,11 @@ pub struct ArmLevel {
     pub neon: bool,
 }
 
+/// A triple as it stands in the names of variables.
+pub fn in_capitals(triple: &str) -> String {
+    triple.to_uppercase().replace(['-', '.'], "_")
+}
+
 impl ArmLevel {
     /// What the name of a triple promises, as rustc and clang read it; none where it is no 32-bit ARM.
     pub fn of_triple(triple: &str) -> Option<Self> {

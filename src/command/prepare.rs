@@ -26,6 +26,7 @@ use crate::needs::{self, Need};
 use crate::plan::{self, Cell, CellInput, Plan, RouteKind, matrix};
 use crate::report::{Phase, Reporter, Style};
 use crate::request::Selection;
+use crate::suggest::did_you_mean;
 
 pub(super) use demand::environment;
 pub(super) use locate::{engine_choice, find_workspace};
@@ -205,10 +206,10 @@ pub(super) fn prepare(
     triples.push(&host.rustc.host);
     triples.sort_unstable();
     triples.dedup();
-    let user = host::user_tools(&cwd, &triples, &host.rustc.host)?;
-    let flags = host::user_flags(&cwd, &triples, &host.rustc.host)?;
-    host.user = user;
-    let environment = host::build_environment(&cwd, &host.rustc.host)?;
+    let cargo = host::cargo_config(&cwd, &host.rustc.host)?;
+    let flags = host::user_flags(&cargo, &cwd, &triples, &host.rustc.host)?;
+    host.user = host::user_tools(&cargo, &triples);
+    let environment = host::build_environment(&cargo);
     host.env = needs::set_of(&needs::Table::embedded().variables, &environment);
     host.image_files = settings
         .container_files()
@@ -381,18 +382,18 @@ fn unknown_tables(files: &[ConfigFile], cells: &[Cell], catalog: &Catalog, known
     let odd = tables.map(|(word, _)| word).filter(|word| !means(word));
     odd.map(|word| {
         let words = catalog.targets.iter().flat_map(|t| [Some(t.triple.as_str()), t.platform.as_deref()]).flatten();
-        let near = crate::suggest::nearest(word, words).map(|near| format!("; did you mean `{near}`?"));
-        format!("[target.\"{word}\"] means no target of this run{}", near.unwrap_or_default())
+        format!("[target.\"{word}\"] means no target of this run{}", did_you_mean(word, words))
     })
     .collect()
 }
 
 /// `[needs]` tables of crates that no target of this project has.
 fn unknown_crates<'a>(settings: &'a Settings, graph: &'a Graph) -> impl Iterator<Item = String> + 'a {
-    settings.needs.keys().filter(|name| !graph.names().any(|own| own == *name)).map(|name| {
-        let near = crate::suggest::nearest(name, graph.names()).map(|near| format!("; did you mean `{near}`?"));
-        format!("[needs.{name}] means no crate of this project{}", near.unwrap_or_default())
-    })
+    settings
+        .needs
+        .keys()
+        .filter(|name| !graph.names().any(|own| own == *name))
+        .map(|name| format!("[needs.{name}] means no crate of this project{}", did_you_mean(name, graph.names())))
 }
 
 /// `--route` for each cell: one that names the cell beats one for all.

@@ -15,7 +15,7 @@ pub(super) fn targets(json: bool, style: Style) -> Result<Exit> {
     let cwd = current_dir()?;
     let mut host = host::probe(&cwd, catalog, &CacheDir::find()?)?;
     let triples: Vec<&str> = catalog.targets.iter().map(|target| target.triple.as_str()).collect();
-    host.user = host::user_tools(&cwd, &triples, &host.rustc.host)?;
+    host.user = host::user_tools(&host::cargo_config(&cwd, &host.rustc.host)?, &triples);
     host.engine = host::engine(engine_choice()?);
     let report = TargetsReport {
         schema: 1,

@@ -14,7 +14,7 @@ use crate::config::file::{ConfigFile, Table, in_order, parse_with_unknown, read}
 use crate::config::image::is_image;
 use crate::config::{ContainerSettings, Environment, PreBuild, TargetSettings};
 use crate::error::{Error, Result};
-use crate::suggest::nearest;
+use crate::suggest::did_you_mean;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -306,8 +306,7 @@ fn unknown_key(name: &str, path: &str) -> String {
     if let Some(instead) = instead_of(key) {
         return format!("{name}: key `{path}{UNSUPPORTED}{instead}");
     }
-    let near = nearest(key, KEYS.iter().copied()).map(|near| format!("; did you mean `{near}`?"));
-    format!("{name}: key `{path}` means nothing, to cross neither{}", near.unwrap_or_default())
+    format!("{name}: key `{path}` means nothing, to cross neither{}", did_you_mean(key, KEYS.iter().copied()))
 }
 
 /// What `$CROSS_DEB_ARCH` holds for a target: dpkg's name of the architecture, or nothing where cross has none.

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::config::container::one_source;
 use crate::config::{ContainerSettings, SupplySettings, TargetSettings, UserNeeds};
 use crate::error::{Error, Result};
-use crate::suggest::nearest;
+use crate::suggest::did_you_mean;
 
 /// One source of configuration.
 #[derive(Clone, Debug)]
@@ -190,8 +190,7 @@ fn parse<T: DeserializeOwned>(text: &str, name: &str, scope: &str) -> Result<(T,
     let own = unknown.iter().filter(|path| scope.is_empty() || path.contains(&format!("{scope}.")));
     let warnings = own.map(|path| {
         let key = path.rsplit('.').next().unwrap_or(path);
-        let near = nearest(key, KEYS.iter().copied());
-        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        let near = did_you_mean(key, KEYS.iter().copied());
         format!("{name}: key `{path}` means nothing{near}")
     });
     Ok((value, warnings.collect()))

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use crate::catalog::{Catalog, DEFAULT_MATRIX, Glibc, tools};
 use crate::error::{Error, Result};
 use crate::request::{EngineChoice, RouteKind, Selection};
-use crate::suggest::nearest;
+use crate::suggest::did_you_mean;
 use crate::sysroot::Archive;
 pub use container::{ContainerSettings, ImageSource, PreBuild, ToolchainSource};
 pub use cross::{cross_deb_arch, cross_file, cross_variables, load_cross};
@@ -75,8 +75,7 @@ fn known_tools<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result
         "cc" | "gcc" => Ok("cc".to_owned()),
         "c++" | "g++" => Ok("c++".to_owned()),
         _ => tools::name_of(&word).map(str::to_owned).ok_or_else(|| {
-            let near = nearest(&word, tools::tools().keys().map(String::as_str).chain(["cc", "c++"]));
-            let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            let near = did_you_mean(&word, tools::tools().keys().map(String::as_str).chain(["cc", "c++"]));
             serde::de::Error::custom(format!("`{word}` is no tool that convoy knows{near}"))
         }),
     };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::image::ImagePlan;
 use super::recipe::Recipe;
-use crate::catalog::{Catalog, Glibc, Target, tools};
+use crate::catalog::{Catalog, Glibc, Target, in_capitals, tools};
 use crate::host::{AptFacts, FoundBy, FoundLibrary, GccFacts, HostFacts, UserTool, UserTools};
 use crate::needs::Table;
 use crate::shell::quote;
@@ -135,7 +135,7 @@ fn inside_named(host: &HostFacts, image: &ImageFacts) -> HostFacts {
         let found = prefix.into_iter().chain(others).find_map(|prefix| image.gcc.get(prefix));
         facts.gcc.extend(found.map(|gcc| (target.triple.clone(), gcc.clone())));
         // An image that is made for cargo says by variables what to take.
-        let upper = target.triple.to_uppercase().replace('-', "_");
+        let upper = in_capitals(&target.triple);
         let tool = |name: String| {
             let value = image.env.get(&name)?.clone();
             Some(UserTool { value, origin: format!("the image ({name})") })

@@ -7,19 +7,16 @@ use camino::Utf8Path;
 use cargo_config2::ResolveOptions;
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::in_capitals;
 use crate::error::{Error, Result};
 use crate::host::{UserTool, UserTools};
-
-fn upper(triple: &str) -> String {
-    triple.to_uppercase().replace(['-', '.'], "_")
-}
 
 fn variable(name: &str) -> Option<(String, String)> {
     std::env::var(name).ok().filter(|value| !value.is_empty()).map(|value| (name.to_owned(), value))
 }
 
 /// cargo's configuration as it holds in a folder.
-fn cargo_config(dir: &Utf8Path, host: &str) -> Result<cargo_config2::Config> {
+pub fn cargo_config(dir: &Utf8Path, host: &str) -> Result<cargo_config2::Config> {
     let options = ResolveOptions::default().host_triple(host);
     cargo_config2::Config::load_with_options(dir, options).map_err(unreadable)
 }
@@ -39,22 +36,19 @@ const MARK: &str = "--convoy-mark";
 
 /// The variables that build scripts see of the user: this process's, and those of cargo's `[env]`, which replace them only
 /// with `force`. What is no text is left out.
-pub fn build_environment(dir: &Utf8Path, host: &str) -> Result<BTreeMap<String, String>> {
+pub fn build_environment(config: &cargo_config2::Config) -> BTreeMap<String, String> {
     let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
     let mut all: BTreeMap<String, String> = std::env::vars_os().filter_map(text).collect();
-    for (name, configured) in cargo_config(dir, host)?.env {
-        if let Some(value) =
-            configured.value.into_string().ok().filter(|_| configured.force || !all.contains_key(&name))
-        {
-            all.insert(name, value);
+    for (name, configured) in &config.env {
+        if let Some(value) = configured.value.to_str().filter(|_| configured.force || !all.contains_key(name)) {
+            all.insert(name.clone(), value.to_owned());
         }
     }
-    Ok(all)
+    all
 }
 
 /// The linkers and C compilers that the user set, for each triple that has one.
-pub fn user_tools(dir: &Utf8Path, triples: &[&str], host: &str) -> Result<BTreeMap<String, UserTools>> {
-    let config = cargo_config(dir, host)?;
+pub fn user_tools(config: &cargo_config2::Config, triples: &[&str]) -> BTreeMap<String, UserTools> {
     let mut all = BTreeMap::new();
     for triple in triples {
         let from_variable = |names: &[String]| {
@@ -65,7 +59,7 @@ pub fn user_tools(dir: &Utf8Path, triples: &[&str], host: &str) -> Result<BTreeM
             let value = own.value.clone().into_string().ok().filter(|value| !value.is_empty())?;
             Some(UserTool { value, origin: "[env] of .cargo/config.toml".to_owned() })
         };
-        let linker = from_variable(&[format!("CARGO_TARGET_{}_LINKER", upper(triple))]).or_else(|| {
+        let linker = from_variable(&[format!("CARGO_TARGET_{}_LINKER", in_capitals(triple))]).or_else(|| {
             let linker = config.linker(*triple).ok().flatten()?;
             Some(UserTool { value: linker.to_string_lossy().into_owned(), origin: ".cargo/config.toml".to_owned() })
         });
@@ -76,7 +70,7 @@ pub fn user_tools(dir: &Utf8Path, triples: &[&str], host: &str) -> Result<BTreeM
             all.insert((*triple).to_owned(), UserTools { linker, cc });
         }
     }
-    Ok(all)
+    all
 }
 
 /// The number of jobs that cargo's configuration names for builds in a folder; none also where it cannot be read, which
@@ -97,7 +91,7 @@ pub struct UserFlags {
 }
 
 /// Reads the user's rustc flags for these triples.
-pub fn user_flags(dir: &Utf8Path, triples: &[&str], host: &str) -> Result<UserFlags> {
+pub fn user_flags(config: &cargo_config2::Config, dir: &Utf8Path, triples: &[&str], host: &str) -> Result<UserFlags> {
     let split = |text: String| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let encoded = std::env::var("CARGO_ENCODED_RUSTFLAGS").ok();
     let everywhere = match encoded {
@@ -107,7 +101,6 @@ pub fn user_flags(dir: &Utf8Path, triples: &[&str], host: &str) -> Result<UserFl
     if everywhere.is_some() {
         return Ok(UserFlags { everywhere, ..UserFlags::default() });
     }
-    let config = cargo_config(dir, host)?;
     let build = "CARGO_BUILD_RUSTFLAGS";
     let flags = std::env::var(build).unwrap_or_default();
     let marked = [(build.into(), format!("{flags} {MARK}").into())];

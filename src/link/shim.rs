@@ -28,8 +28,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<i32> {
     let call = parse_call(args)?;
     refuse_unknown_frameworks(&call)?;
     // Of what was there before it says nothing of what comes now, should the new one not be written.
-    if let Some(output) = line::parse(&call.line()).output {
-        forget(&output)?;
+    let parsed = line::parse(&call.line());
+    if let Some(output) = &parsed.output {
+        forget(output)?;
     }
     let mut child = Command::new(&call.linker).args(&call.args).spawn().map_err(|error| {
         Error::work(format!("cannot start the linker `{}`", call.linker.display()))
@@ -37,7 +38,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<i32> {
             .hint("install it, or choose another route with `--route`")
     })?;
     // Read the inputs while the linker works: most of the time it takes is hidden.
-    let record = observe(&call);
+    let record = observe(&call, parsed);
     let status = child.wait()?;
     if status.success()
         && let Some(record) = record
@@ -88,8 +89,8 @@ fn has_secrets(target: Option<&str>) -> bool {
     target.is_none_or(|triple| triple.starts_with("arm") || triple.starts_with("thumb") || triple.contains("-apple-"))
 }
 
-fn observe(call: &Call) -> Option<LinkRecord> {
-    let LinkLine { output, inputs, dirs } = line::parse(&call.line());
+fn observe(call: &Call, parsed: LinkLine) -> Option<LinkRecord> {
+    let LinkLine { output, inputs, dirs } = parsed;
     // Without an output there is no file beside which to write: `--version`, a response file of another form.
     let output = output?;
     let mut scan = Scan::default();

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use cfg_expr::targets::{TargetInfo, get_builtin_target_by_triple};
 use cfg_expr::{Expression, Predicate};
 
+use crate::catalog::in_capitals;
+
 /// The side of a build that a package is on, and what its build script will see.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances<'a> {
@@ -72,7 +74,7 @@ impl<'a> Circumstances<'a> {
 
     /// Whether `NAME` is set, or `NAME=value` has that value. `{TARGET}` is the side's triple, in capitals and underscores.
     pub fn is_set(&self, text: &str) -> bool {
-        let own = text.contains(TARGET).then(|| text.replace(TARGET, &self.triple.to_uppercase().replace('-', "_")));
+        let own = text.contains(TARGET).then(|| text.replace(TARGET, &in_capitals(self.triple)));
         let text = own.as_deref().unwrap_or(text);
         match text.split_once('=') {
             Some((name, value)) => self.env.get(name).is_some_and(|own| own == value),

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::catalog::in_capitals;
 use crate::darwin::Language;
 use crate::error::{Error, Result};
 use crate::files;
@@ -56,7 +57,7 @@ pub(super) fn prepare(job: &Job<'_>, cells: &[&CellPlan]) -> Result<(LaneEnviron
     }
     if let Some(compiler) = unnamed_cc(job) {
         let host = &job.host.rustc.host;
-        for variable in [format!("CARGO_TARGET_{}_LINKER", upper(host)), format!("CC_{}", lower(host))] {
+        for variable in [format!("CARGO_TARGET_{}_LINKER", in_capitals(host)), format!("CC_{}", lower(host))] {
             lane.set.entry(variable).or_insert_with(|| compiler.to_string());
         }
     }
@@ -65,7 +66,7 @@ pub(super) fn prepare(job: &Job<'_>, cells: &[&CellPlan]) -> Result<(LaneEnviron
         let dir = job.convoy_dir.join("tools").join("host");
         let scripts = Scripts::new(job, &dir, None)?;
         let host = &job.host.rustc.host;
-        let variable = format!("CARGO_TARGET_{}_LINKER", upper(host));
+        let variable = format!("CARGO_TARGET_{}_LINKER", in_capitals(host));
         let linker = scripts.zig_linker("host-gcc", tool)?;
         lane.set.entry(variable).or_insert_with(|| linker.to_string());
         for (name, script) in [
@@ -85,10 +86,6 @@ fn unnamed_cc<'a>(job: &'a Job<'_>) -> Option<&'a Utf8Path> {
     let compiler = job.host.linker.as_deref().filter(|compiler| compiler.file_stem() != Some("cc"))?;
     let user = job.host.user.get(&job.host.rustc.host);
     user.is_none_or(|user| user.linker.is_none() && user.cc.is_none()).then_some(compiler)
-}
-
-fn upper(triple: &str) -> String {
-    triple.to_uppercase().replace(['-', '.'], "_")
 }
 
 fn lower(triple: &str) -> String {
@@ -233,7 +230,7 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
         }
     };
     if let Some(linker) = linker {
-        lane.set.insert(format!("CARGO_TARGET_{}_LINKER", upper(triple)), linker.to_string());
+        lane.set.insert(format!("CARGO_TARGET_{}_LINKER", in_capitals(triple)), linker.to_string());
     }
 
     if !setup.first_libraries.is_empty() {

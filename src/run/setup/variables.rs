@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Tree, lower, upper};
+use super::{Tree, lower};
+use crate::catalog::in_capitals;
 use crate::needs::{Need, NeedKind, Side, Table};
 
 /// The variables of those crates that look for a library of the target's system.
@@ -20,7 +21,7 @@ pub(super) fn of_needs(tree: &Tree, needs: &[Need], triple: &str) -> BTreeMap<St
 fn filled(text: &str, tree: &Tree, triple: &str) -> String {
     let [multiarch, include] = tree.headers();
     [
-        ("{TARGET}", upper(triple).as_str()),
+        ("{TARGET}", in_capitals(triple).as_str()),
         ("{target}", lower(triple).as_str()),
         ("{root}", tree.root.as_str()),
         ("{lib}", tree.libraries().as_str()),
