@@ -15,7 +15,12 @@ pub struct Stamp {
 impl Stamp {
     /// Of the file that a path leads to; none where there is none.
     pub fn of(path: &Utf8Path) -> Option<Self> {
-        let metadata = path.metadata().ok()?;
+        Some(Self::from(&path.metadata().ok()?))
+    }
+}
+
+impl From<&std::fs::Metadata> for Stamp {
+    fn from(metadata: &std::fs::Metadata) -> Self {
         #[cfg(unix)]
         let (inode, changed) = {
             use std::os::unix::fs::MetadataExt;
@@ -23,7 +28,7 @@ impl Stamp {
         };
         #[cfg(not(unix))]
         let (inode, changed) = (0, 0);
-        Some(Self { size: metadata.len(), modified: metadata.modified().ok(), inode, changed })
+        Self { size: metadata.len(), modified: metadata.modified().ok(), inode, changed }
     }
 }
 

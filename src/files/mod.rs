@@ -1,9 +1,12 @@
-//! Files, where more than one room needs the same care: replaced whole, told apart by digest.
+//! Files, where more than one room needs the same care: replaced whole, told apart by digest, and opened without trust.
+
+mod beneath;
 
 use camino::Utf8Path;
 use sha2::{Digest, Sha256};
 
 use crate::error::Result;
+pub use beneath::{Copied, LARGE, PlainFile, SMALL, UntrustedDir};
 
 /// Replaces a file's contents: written beside and then renamed, so that a reader never sees half of it.
 pub fn replace(path: &Utf8Path, contents: impl AsRef<[u8]>) -> Result<()> {
@@ -23,7 +26,11 @@ pub fn replace(path: &Utf8Path, contents: impl AsRef<[u8]>) -> Result<()> {
 
 /// The SHA-256 of some bytes, in hexadecimal.
 pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
-    Sha256::digest(bytes.as_ref()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes.as_ref()))
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
