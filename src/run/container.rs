@@ -13,7 +13,7 @@ use crate::container::{
     mounts,
 };
 use crate::error::{Error, Result};
-use crate::files;
+use crate::files::{self, UntrustedDir};
 use crate::host::cargo_command;
 use crate::plan::{CellPlan, Lane};
 use crate::provision::engine::caller;
@@ -29,6 +29,12 @@ const HANDED_ON: [&str; 5] =
 
 /// The file of a lane that tells whether cargo came to its end inside.
 const ENDED: &str = "ended";
+
+/// The file of a lane that its container writes the CPU time to that it used.
+pub(super) const USAGE: &str = "cpu-usage";
+
+/// More bytes than these two hold.
+const WORDS: u64 = 64 << 10;
 
 /// How long an engine may take to remove a container.
 const REMOVAL: Duration = Duration::from_secs(20);
@@ -296,7 +302,7 @@ impl<'a> Container<'a> {
             env,
             before: Vec::new(),
             command,
-            usage: Some(usage_file(dir)),
+            usage: Some(dir.join(USAGE)),
             ended: Some(dir.join(ENDED)),
         }
     }
@@ -384,10 +390,12 @@ impl<'a> Container<'a> {
 
     /// Why cargo did not come to its end inside, if so; `told` is what was said on standard error.
     pub fn fault(&self, dir: &Utf8Path, told: &str) -> Option<Fault> {
-        match fs_err::read_to_string(dir.join(ENDED)) {
-            Ok(status) if !status.is_empty() => None,
+        let ended = text_of_lane(dir, ENDED).ok().flatten();
+        match &ended {
+            Some(status) if !status.is_empty() => None,
             ended => {
-                Some(Fault { started: ended.is_ok(), engine: engine_words(told), memory: self.settings.memory.clone() })
+                let memory = self.settings.memory.clone();
+                Some(Fault { started: ended.is_some(), engine: engine_words(told), memory })
             }
         }
     }
@@ -464,9 +472,9 @@ fn remove_if_there(file: &Utf8Path) -> Result<()> {
     }
 }
 
-/// Where a lane's container writes down the CPU time that it used.
-pub(super) fn usage_file(dir: &Utf8Path) -> Utf8PathBuf {
-    dir.join("cpu-usage")
+/// A small file that a lane's container wrote; none where there is none. What is a link, a pipe or large is an error.
+pub(super) fn text_of_lane(dir: &Utf8Path, name: &str) -> std::io::Result<Option<String>> {
+    UntrustedDir::open(dir)?.read_text(Utf8Path::new(name), WORDS)
 }
 
 /// A script whose variables may be secrets: its owner's alone, as temporary files are.

@@ -10,12 +10,12 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::container;
 use crate::diagnose::{self, BUILD_SCRIPT_FAILED, LINK_FAILED};
 use crate::error::{Error, Result};
-use crate::files;
+use crate::files::{self, LARGE, SMALL, UntrustedDir};
 use crate::host::{CrossFacts, cargo_command, rust_command};
 use crate::plan::{CellPlan, Lane, RouteKind};
 use crate::report::{Phase, Reporter};
 use crate::run::cargo::{self, Invocation, Outcome, Progress};
-use crate::run::container::{Container, usage_file};
+use crate::run::container::{Container, USAGE, text_of_lane};
 use crate::run::jobserver::{self, Seat, Share};
 use crate::run::setup::{self, LaneEnvironment};
 use crate::run::{Artifact, CellOutcome, CellResult, Failure, Job};
@@ -231,21 +231,17 @@ pub fn tell_failure(reporter: &Reporter, id: &str, failure: &Failure, took: Dura
 
 /// Every bin's file, when cargo named them all.
 fn artifacts(job: &Job<'_>, dir: &Utf8Path, cell: &CellPlan, outcome: &Outcome) -> Option<Vec<Artifact>> {
-    let home = dir.join(&cell.cell.target);
     // cross sees the project at a place of its own, and packages are named by their places.
     let moved = is_cross(&[cell]);
     let mut bins = job.bins.iter().filter(|bin| bin.is_of(&cell.cell.id)).peekable();
     // Other targets may have some by their own features; one without any has nothing to give.
     bins.peek()?;
     bins.map(|bin| {
-        outcome
-            .executables
-            .iter()
-            .find(|(package, name, file)| {
-                (moved || *package == bin.package_id) && *name == bin.name && file.starts_with(&home)
-            })
-            .filter(|(_, _, file)| file.is_file())
-            .map(|(_, _, file)| Artifact { bin: bin.clone(), path: file.clone() })
+        let of_bin = |(package, name, _): &&(String, String, Utf8PathBuf)| {
+            (moved || *package == bin.package_id) && *name == bin.name
+        };
+        let named = outcome.executables.iter().filter(of_bin);
+        named.filter_map(|(_, _, file)| Artifact::of(bin, dir, &cell.cell.target, file)).find(|it| it.open().is_ok())
     })
     .collect()
 }
@@ -259,6 +255,17 @@ fn free_bytes(dir: &Utf8Path) -> Option<u64> {
     return rustix::fs::statvfs(dir.as_std_path()).ok().map(|disk| disk.f_bavail * disk.f_frsize);
     #[cfg(not(unix))]
     None
+}
+
+/// Why an executable that was named is none to publish, if so.
+fn not_usable(dir: &Utf8Path, file: &Utf8Path) -> Option<String> {
+    match UntrustedDir::open(dir).and_then(|lane| lane.file_at(file, LARGE)) {
+        Ok(_) => None,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Some(format!("cargo said success, and the file it named is not there: {file}"))
+        }
+        Err(error) => Some(format!("cargo said success, and what it named is not used: {error}")),
+    }
 }
 
 fn failure(outcome: &Outcome, dir: &Utf8Path) -> Failure {
@@ -290,10 +297,11 @@ fn failure(outcome: &Outcome, dir: &Utf8Path) -> Failure {
     if outcome.success {
         return Failure {
             code: "artifact-missing",
-            message: match outcome.executables.iter().find(|(_, _, file)| !file.is_file()) {
-                Some((_, _, file)) => format!("cargo said success, and the file it named is not there: {file}"),
-                None => "cargo said success and named no file for a bin".to_owned(),
-            },
+            message: outcome
+                .executables
+                .iter()
+                .find_map(|(_, _, file)| not_usable(dir, file))
+                .unwrap_or_else(|| "cargo said success and named no file for a bin".to_owned()),
             diagnostics,
             hint: Some("is the bin switched off for this target?".to_owned()),
             cause: None,
@@ -399,7 +407,7 @@ fn invoke(
     let mut outcome = outcome?;
     if container.is_some() {
         // The engine's client used nothing to speak of.
-        outcome.cpu = container::cpu_used(&fs_err::read_to_string(usage_file(dir)).unwrap_or_default());
+        outcome.cpu = container::cpu_used(&text_of_lane(dir, USAGE).ok().flatten().unwrap_or_default());
     }
     environment.seat.count(&outcome);
     Ok(outcome)
@@ -520,16 +528,56 @@ fn cross(job: &Job<'_>, invocation: &Invocation, dir: &Utf8Path) -> Result<Comma
 /// Not every build script asks to be run again when its environment changes (the `cmake` crate does not). So what a
 /// target was built with is kept beside its folder, and the folder is cleared when that changes.
 fn clear_when_changed(dir: &Utf8Path, triple: &str, key: &str) -> Result<()> {
-    let stamp = dir.join(format!("{triple}.convoy-key"));
+    let name = format!("{triple}.convoy-key");
     let home = dir.join(triple);
-    match fs_err::read_to_string(&stamp) {
-        Ok(old) if old == key => return Ok(()),
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error.into()),
+    // What is no plain file (a build script may have put something else there) tells nothing, and is replaced.
+    if UntrustedDir::open(dir)?.read_text(Utf8Path::new(&name), SMALL).is_ok_and(|old| old.as_deref() == Some(key)) {
+        return Ok(());
     }
-    if home.exists() {
+    if home.symlink_metadata().is_ok() {
         fs_err::remove_dir_all(&home)?;
     }
-    files::replace(&stamp, key)
+    files::replace(&dir.join(name), key)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_plain_key_is_replaced_and_not_read() {
+        let held = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(held.path()).unwrap().canonicalize_utf8().unwrap();
+        let build = |key: &str| {
+            fs_err::create_dir_all(dir.join("t/release")).unwrap();
+            clear_when_changed(&dir, "t", key).unwrap();
+            dir.join("t").exists()
+        };
+        assert!(!build("one"), "built with another key");
+        assert!(build("one"), "built with the same key");
+        fs_err::write(dir.join("outside"), "two").unwrap();
+        fs_err::remove_file(dir.join("t.convoy-key")).unwrap();
+        std::os::unix::fs::symlink(dir.join("outside"), dir.join("t.convoy-key")).unwrap();
+        assert!(!build("two"), "a link counts");
+        fs_err::remove_file(dir.join("t.convoy-key")).unwrap();
+        assert!(Command::new("mkfifo").arg(dir.join("t.convoy-key")).status().unwrap().success());
+        // It does not wait for a writer.
+        assert!(!build("two"), "a pipe counts");
+        assert!(build("two"), "the pipe was not replaced");
+        assert_eq!(fs_err::read_to_string(dir.join("outside")).unwrap(), "two");
+    }
+
+    #[test]
+    fn what_a_container_wrote_is_read_only_where_it_is_a_small_plain_file() {
+        let held = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(held.path()).unwrap();
+        assert_eq!(text_of_lane(dir, USAGE).unwrap(), None);
+        std::os::unix::fs::symlink("/proc/version", dir.join(USAGE)).unwrap();
+        assert!(text_of_lane(dir, USAGE).is_err());
+        fs_err::remove_file(dir.join(USAGE)).unwrap();
+        fs_err::write(dir.join(USAGE), vec![b'1'; 1 << 20]).unwrap();
+        assert!(text_of_lane(dir, USAGE).is_err());
+        fs_err::write(dir.join(USAGE), "17").unwrap();
+        assert_eq!(text_of_lane(dir, USAGE).unwrap().as_deref(), Some("17"));
+    }
 }
