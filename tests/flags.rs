@@ -277,3 +277,33 @@ fn a_bin_that_a_targets_own_feature_turns_on_is_built_for_that_target() {
     assert_eq!(built.iter().filter(|(_, bin)| *bin == "more").collect::<Vec<_>>(), [&(MUSL, "more")]);
     assert_eq!(built.len(), 3, "{built:?}");
 }
+
+/// The same build had two configurations, depending on the directory that one stood in.
+#[test]
+fn a_packages_own_table_counts_when_it_is_the_only_one_selected() {
+    let member = |name: &str, more: &str| format!("[package]\nname = \"{name}\"\nedition = \"2024\"\n{more}");
+    let own = "[package.metadata.convoy]\nprofile = \"bench\"\n";
+    let project = Project::empty("package-table")
+        .file("Cargo.toml", "[workspace]\nmembers = [\"a\", \"b\"]\nresolver = \"3\"\n")
+        .file("a/Cargo.toml", &member("a", ""))
+        .file("a/src/main.rs", support::HELLO)
+        .file("b/Cargo.toml", &member("b", own))
+        .file("b/src/main.rs", support::HELLO);
+    let plan = |dir: &str, args: &[&str]| {
+        let dir = project.dir.join(dir);
+        project.convoy(["plan", "-v", "-t", "x86_64-unknown-linux-musl"]).args(args).dir(&dir).ends(0)
+    };
+    let counts = "profile = bench (b/Cargo.toml [package.metadata.convoy])";
+    for (dir, args) in [
+        ("", &["-p", "b"][..]),
+        ("a", &["-p", "b"]),
+        ("b", &[]),
+        ("", &["--manifest-path", "b/Cargo.toml"]),
+        ("", &["--workspace", "--exclude", "a"]),
+    ] {
+        plan(dir, args).says(counts);
+    }
+    for (dir, args) in [("b", &["-p", "a"][..]), ("b", &["--workspace"]), ("", &[])] {
+        plan(dir, args).says("profile = release (default)");
+    }
+}

@@ -30,7 +30,7 @@ use crate::suggest::did_you_mean;
 
 pub(super) use demand::environment;
 pub(super) use locate::{engine_choice, find_workspace};
-use locate::{find_manifest, is_workspace, settings_files, workspace_root};
+use locate::{Members, find_manifest, is_workspace, only, settings_files};
 use metadata::MetadataQuery;
 pub(super) use metadata::Network;
 
@@ -168,7 +168,8 @@ pub(super) fn prepare(
     let root = graph.workspace_root();
     let resolver = Resolver::of_manifest(&fs_err::read_to_string(root.join("Cargo.toml"))?);
     let graph = graph.with_resolver(resolver);
-    let files = settings_files(&manifest, &root, &cwd)?;
+    let selected = graph.selected_manifests(selection, Some(&manifest))?;
+    let files = settings_files(only(&selected).map(|manifest| &**manifest), &root, &cwd)?;
     let mut warnings: Vec<Warning> = Vec::new();
     let unknown_key = |message: String| Warning { target: None, code: "unknown-key".to_owned(), message };
     warnings.extend(files.iter().flat_map(|file| file.warnings.iter().cloned()).map(unknown_key));
@@ -358,8 +359,9 @@ fn wanted_triples(
     host: &HostFacts,
     interrupt: &Interrupt,
 ) -> Result<BTreeSet<String>> {
-    let root = &workspace_root(manifest, cwd, interrupt)?;
-    let files = settings_files(manifest, root, cwd)?;
+    let members = Members::find(manifest, cwd, interrupt)?;
+    let root = &members.workspace_root;
+    let files = settings_files(members.selected(selection, manifest), root, cwd)?;
     let settings = config::settle(selection, &Environment::of_process(), &files, root, cwd)?;
     let (cells, _) = settled_cells(&settings, host, cwd)?;
     Ok(triples_of(&cells, host))

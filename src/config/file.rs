@@ -144,8 +144,12 @@ fn misplaced(table: &Table, name: &str, scope: &str) -> Vec<String> {
     .collect()
 }
 
-/// Reads `[workspace.metadata.convoy]` and `[package.metadata.convoy]` of manifests, in order of rising weight.
-pub fn metadata_files(manifests: &[&Utf8Path], workspace_root: &Utf8Path) -> Result<Vec<ConfigFile>> {
+/// Reads `[workspace.metadata.convoy]` of the workspace's manifest and `[package.metadata.convoy]` of a package's, in
+/// order of rising weight. They may be one file.
+///
+/// # Errors
+/// A manifest that cannot be read, or a value that means nothing for its key.
+pub fn metadata_files(root: &Utf8Path, package: Option<&Utf8Path>) -> Result<Vec<ConfigFile>> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Manifest {
@@ -163,17 +167,19 @@ pub fn metadata_files(manifests: &[&Utf8Path], workspace_root: &Utf8Path) -> Res
         convoy: Option<Table>,
     }
     let mut files = Vec::new();
-    for path in manifests {
+    let others = package.filter(|package| *package != root);
+    for path in std::iter::once(root).chain(others) {
         let text = fs_err::read_to_string(path)?;
         // The filter spares a second parse of every manifest that says nothing.
-        if !text.contains("metadata.convoy") && !text.contains("convoy") {
+        if !text.contains("convoy") {
             continue;
         }
-        let shown = path.strip_prefix(workspace_root).unwrap_or(path).as_str();
+        let shown = path.strip_prefix(root.parent().unwrap_or(root)).unwrap_or(path).as_str();
         let (manifest, warnings) = parse::<Manifest>(&text, shown, "metadata.convoy")?;
-        let sections = [("workspace", manifest.workspace), ("package", manifest.package)];
-        for (section, Section { metadata }) in sections {
-            let Some(table) = metadata.convoy else { continue };
+        let workspace = Some(manifest.workspace).filter(|_| path == root);
+        let own = Some(manifest.package).filter(|_| package == Some(path));
+        for (section, table) in [("workspace", workspace), ("package", own)] {
+            let Some(table) = table.and_then(|section| section.metadata.convoy) else { continue };
             let prefix = format!("{section}.metadata.convoy");
             let own = warnings.iter().filter(|warning| warning.contains(&prefix)).cloned();
             let warnings = own.chain(misplaced(&table, shown, &format!("{prefix}."))).collect();

@@ -242,6 +242,16 @@ impl Graph {
         Ok(workspace.default_members().collect())
     }
 
+    /// The manifests of the packages that the command line selects.
+    pub fn selected_manifests(
+        &self,
+        selection: &Selection,
+        manifest: Option<&Utf8PathBuf>,
+    ) -> Result<Vec<Utf8PathBuf>> {
+        let selected = self.selected(selection, manifest)?;
+        Ok(selected.iter().map(|package| package.manifest_path().to_owned()).collect())
+    }
+
     /// The bins that will be built, in order of package and name. `own`: the features that a cell has besides.
     pub fn bins(
         &self,

@@ -1,6 +1,7 @@
 //! Where a project is: its manifest, its workspace, and the files that may hold its settings.
 
 use camino::{Utf8Path, Utf8PathBuf};
+use serde::Deserialize;
 
 use crate::command::current_dir;
 use crate::config::{self, ConfigFile, Environment, Settings};
@@ -38,28 +39,73 @@ pub(super) fn find_manifest(selection: &Selection, cwd: &Utf8Path) -> Result<Utf
         })
 }
 
-/// The files that may hold settings.
-pub(super) fn settings_files(manifest: &Utf8Path, root: &Utf8Path, cwd: &Utf8Path) -> Result<Vec<ConfigFile>> {
-    let root_path = root.join("Cargo.toml");
-    let mut manifests: Vec<&Utf8Path> = vec![&root_path];
-    if manifest != root_path {
-        manifests.push(manifest);
-    }
+/// The files that may hold settings. `package` is the manifest of the package that is selected, where it is the only
+/// one: its `[package.metadata.convoy]` counts, whatever selected it (`-p`, `--manifest-path`, the directory). Of several
+/// selected packages none counts, as targets and profile are those of the whole run.
+pub(super) fn settings_files(package: Option<&Utf8Path>, root: &Utf8Path, cwd: &Utf8Path) -> Result<Vec<ConfigFile>> {
     let cross = config::load_cross(&Environment::of_process(), root, cwd)?;
     let mut files: Vec<ConfigFile> = cross.into_iter().collect();
-    files.extend(config::metadata_files(&manifests, root)?);
+    files.extend(config::metadata_files(&root.join("Cargo.toml"), package)?);
     files.extend(config::load(&root.join("Convoy.toml"))?);
     Ok(files)
 }
 
-/// The folder of the workspace that a manifest belongs to.
-pub(super) fn workspace_root(manifest: &Utf8Path, cwd: &Utf8Path, interrupt: &Interrupt) -> Result<Utf8PathBuf> {
-    let mut command = host::cargo_command();
-    command.current_dir(cwd).args(["locate-project", "--workspace", "--message-format=plain", "--manifest-path"]);
-    let done = interrupt.output(command.arg(manifest))??;
-    let told = String::from_utf8_lossy(&done.stdout);
-    let root = Utf8Path::new(told.trim()).parent().filter(|_| done.status.success());
-    root.map(Utf8Path::to_owned).ok_or_else(|| Error::work("`cargo locate-project` did not name the workspace"))
+/// The only one of several; none where there are more.
+pub(super) fn only<T>(all: impl IntoIterator<Item = T>) -> Option<T> {
+    let mut all = all.into_iter();
+    all.next().filter(|_| all.next().is_none())
+}
+
+/// The packages of a workspace, known without its dependencies.
+#[derive(Debug, Deserialize)]
+pub(super) struct Members {
+    pub workspace_root: Utf8PathBuf,
+    packages: Vec<Member>,
+    /// Cargo before 1.71 does not say it.
+    #[serde(default)]
+    workspace_default_members: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Member {
+    id: String,
+    name: String,
+    manifest_path: Utf8PathBuf,
+}
+
+impl Members {
+    /// Asks cargo for the workspace that a manifest belongs to. Nothing is resolved, so no crate has to be fetched.
+    pub fn find(manifest: &Utf8Path, cwd: &Utf8Path, interrupt: &Interrupt) -> Result<Self> {
+        let mut command = host::cargo_command();
+        command.current_dir(cwd).args(["metadata", "--no-deps", "--format-version=1", "--manifest-path"]);
+        let done = interrupt.output(command.arg(manifest))??;
+        if !done.status.success() {
+            let cause = String::from_utf8_lossy(&done.stderr).trim().trim_start_matches("error: ").to_owned();
+            return Err(Error::usage("cargo cannot read this project").because(cause));
+        }
+        serde_json::from_slice(&done.stdout)
+            .map_err(|error| Error::work("`cargo metadata` printed something that is not its JSON").because(error))
+    }
+
+    /// The manifest of the only selected package; none where several are selected.
+    pub fn selected(&self, selection: &Selection, manifest: &Utf8Path) -> Option<&Utf8Path> {
+        let is_default = |member: &&Member| self.workspace_default_members.contains(&member.id);
+        let member = if selection.workspace {
+            let kept = |member: &&Member| !selection.exclude.contains(&member.name);
+            only(self.packages.iter().filter(kept))
+        } else if !selection.packages.is_empty() {
+            let spec = only(&selection.packages)?;
+            let name = spec.split('@').next().unwrap_or(spec);
+            self.packages.iter().find(|member| member.name == name)
+        } else {
+            let own = self.packages.iter().find(|member| member.manifest_path == manifest);
+            match manifest.parent() == Some(&*self.workspace_root) && !self.workspace_default_members.is_empty() {
+                true => only(self.packages.iter().filter(is_default)),
+                false => own,
+            }
+        };
+        member.map(|member| &*member.manifest_path)
+    }
 }
 
 /// The workspace's folder and its settings, for commands that need no graph.
@@ -67,8 +113,9 @@ pub(in crate::command) fn find_workspace(manifest_path: Option<&Utf8Path>) -> Re
     let cwd = current_dir()?;
     let selection = Selection { manifest_path: manifest_path.map(Utf8Path::to_owned), ..Selection::default() };
     let manifest = find_manifest(&selection, &cwd)?;
-    let root = workspace_root(&manifest, &cwd, &Interrupt::default())?;
-    let files = settings_files(&manifest, &root, &cwd)?;
+    let members = Members::find(&manifest, &cwd, &Interrupt::default())?;
+    let root = members.workspace_root.clone();
+    let files = settings_files(members.selected(&selection, &manifest), &root, &cwd)?;
     let settings = config::settle(&selection, &Environment::of_process(), &files, &root, &cwd)?;
     Ok((root, settings))
 }
