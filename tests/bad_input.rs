@@ -494,6 +494,26 @@ fn no_network_and_nothing_fetched() {
 }
 
 #[test]
+fn a_missing_path_dependency_is_the_projects_fault_whatever_its_name() {
+    let project = Project::empty("no-network-thing")
+        .manifest("user", "[dependencies]\nnetwork-thing = { path = \"offline/network-thing\" }\n")
+        .file("src/main.rs", HELLO);
+    for command in ["plan", "build"] {
+        let done = project.convoy([command, "-t", MUSL]).ends(2);
+        done.says("error: cargo cannot read this project").says("offline/network-thing/Cargo.toml").says_not("fetch");
+    }
+    let project = Project::empty("no-such-version")
+        .manifest("user", "[dependencies]\ndownload = { path = \"network\", version = \"7\" }\n")
+        .file("src/main.rs", HELLO)
+        .file("network/Cargo.toml", "[package]\nname = \"download\"\nversion = \"0.1.0\"\n")
+        .file("network/src/lib.rs", "");
+    for command in ["plan", "build"] {
+        let done = project.convoy([command, "-t", MUSL]).ends(2);
+        done.says("cargo cannot read this project").says("cause: failed to select a version");
+    }
+}
+
+#[test]
 fn a_lock_file_that_does_not_match() {
     let project = Project::hello("locked");
     project.build(MUSL).ends(0);

@@ -1,6 +1,8 @@
 //! Whose fault a failed build is: a tool's, which another route may not have, or the code's. Pure: text in, cause out. The
 //! sentences are rows of the embedded `targets/failures.toml`.
 
+pub mod cargo;
+
 use std::sync::LazyLock;
 
 use regex::Regex;

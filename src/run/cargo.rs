@@ -8,6 +8,7 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::Message;
 
+use crate::diagnose::cargo::complaints;
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
 use crate::shell;
@@ -222,34 +223,6 @@ fn take(
     Ok(())
 }
 
-/// cargo's standard error without the lines that only show progress.
-fn complaints(stderr: &str) -> String {
-    const PROGRESS: &[&str] = &[
-        "Compiling ",
-        "Fresh ",
-        "Finished ",
-        "Building ",
-        "Running ",
-        "Downloading ",
-        "Downloaded ",
-        "Updating ",
-        "Blocking ",
-        "Locking ",
-        "Adding ",
-        "Dirty ",
-        "Fetching ",
-    ];
-    let kept: Vec<&str> = stderr
-        .lines()
-        .filter(|line| {
-            let plain = anstream::adapter::strip_str(line).to_string();
-            let plain = plain.trim_start();
-            !PROGRESS.iter().any(|word| plain.starts_with(word)) && !plain.starts_with("warning: build failed, waiting")
-        })
-        .collect();
-    kept.join("\n").trim().to_owned()
-}
-
 /// A command as a person would type it; the environment is left out, as it may hold secrets.
 fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
@@ -259,12 +232,6 @@ fn shown(command: &Command) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn progress_lines_are_not_complaints() {
-        let told = "   Compiling a v1.0.0\nerror: failed to run custom build command for `a`\n\nCaused by:\n  boom\nwarning: build failed, waiting for other jobs to finish...\n";
-        assert_eq!(complaints(told), "error: failed to run custom build command for `a`\n\nCaused by:\n  boom");
-    }
 
     #[test]
     #[cfg(target_os = "linux")]

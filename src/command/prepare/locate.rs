@@ -3,6 +3,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
+use super::metadata::{Network, unreadable};
 use crate::command::current_dir;
 use crate::config::{self, ConfigFile, Environment, Settings};
 use crate::error::{Error, Result};
@@ -80,8 +81,7 @@ impl Members {
         command.current_dir(cwd).args(["metadata", "--no-deps", "--format-version=1", "--manifest-path"]);
         let done = interrupt.output(command.arg(manifest))??;
         if !done.status.success() {
-            let cause = String::from_utf8_lossy(&done.stderr).trim().trim_start_matches("error: ").to_owned();
-            return Err(Error::usage("cargo cannot read this project").because(cause));
+            return Err(unreadable(&String::from_utf8_lossy(&done.stderr), Network::Allowed));
         }
         serde_json::from_slice(&done.stdout)
             .map_err(|error| Error::work("`cargo metadata` printed something that is not its JSON").because(error))

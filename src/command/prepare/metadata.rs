@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use camino::Utf8Path;
 
+use crate::diagnose::cargo::{self, CargoFault};
 use crate::error::{Error, Result};
 use crate::host;
 use crate::interrupt::Interrupt;
@@ -78,7 +79,7 @@ pub(super) struct MetadataFailure {
 impl MetadataFailure {
     /// Whether cargo says that a crate which the lock file names is not here and cannot be brought.
     pub fn crates_are_lacking(&self) -> bool {
-        self.told.contains("failed to download `")
+        cargo::error(&self.told).starts_with("failed to download `")
     }
 }
 
@@ -86,36 +87,26 @@ impl From<MetadataFailure> for Error {
     /// What it means: the project's fault, or a network's.
     fn from(failure: MetadataFailure) -> Self {
         let MetadataFailure { told, network } = failure;
-        // RUST_BACKTRACE makes rustup tell where in rustup it stopped.
-        let cause = told.split("Stack backtrace:").next().unwrap_or(&told);
-        let cause = cause.trim().trim_start_matches("error: ").to_owned();
-        let has = |needle: &str| told.contains(needle);
-        // First, because cargo's advice speaks of the network and of `--offline`.
-        if has("cannot update the lock file") || has("--locked") {
-            return Error::usage("Cargo.lock does not match the manifests, and `--locked` forbids to change it")
-                .because(cause)
-                .hint("run `cargo update --workspace`, or leave `--locked` out");
-        }
-        if network == Network::Never && (has("--offline") || has("offline")) {
-            return Error::work("the dependencies are not on this machine, and `plan` resolves nothing online")
-                .because(cause)
-                .hint("run `cargo fetch` once");
-        }
-        if has("failed to download")
-            || has("Could not resolve host")
-            || has("network")
-            || has("failed to get")
-            || has("offline")
-        {
-            return Error::work("the dependencies could not be fetched")
-                .because(cause)
-                .hint("is the network there? With everything fetched once, `--offline` works without it");
-        }
-        if has("is not installed") && has("toolchain") {
-            return Error::work("the project asks for a toolchain that is not installed")
-                .because(cause)
-                .hint("install it with rustup, or set RUSTUP_TOOLCHAIN to an installed one");
-        }
-        Error::usage("cargo cannot read this project").because(cause)
+        unreadable(&told, network)
     }
+}
+
+/// What it means that cargo could not read a project.
+pub(super) fn unreadable(stderr: &str, network: Network) -> Error {
+    let error = match (cargo::fault(stderr), network) {
+        (CargoFault::Locked, _) => {
+            Error::usage("Cargo.lock does not match the manifests, and `--locked` forbids to change it")
+                .hint("run `cargo update --workspace`, or leave `--locked` out")
+        }
+        (CargoFault::Offline, Network::Never) => {
+            Error::work("the dependencies are not on this machine, and `plan` resolves nothing online")
+                .hint("run `cargo fetch` once")
+        }
+        (CargoFault::Offline | CargoFault::Network, _) => Error::work("the dependencies could not be fetched")
+            .hint("is the network there? With everything fetched once, `--offline` works without it"),
+        (CargoFault::Toolchain, _) => Error::work("the project asks for a toolchain that is not installed")
+            .hint("install it with rustup, or set RUSTUP_TOOLCHAIN to an installed one"),
+        (CargoFault::Project, _) => Error::usage("cargo cannot read this project"),
+    };
+    error.because(cargo::error(stderr))
 }
