@@ -101,6 +101,8 @@ pub(super) struct Prepared {
     pub cells: Vec<Cell>,
     /// What the dependencies ask for, by the cell's id.
     needs: BTreeMap<String, Vec<Need>>,
+    /// The same in a container, for the cells where it is different.
+    needs_inside: BTreeMap<String, Vec<Need>>,
     forced: BTreeMap<String, Vec<RouteKind>>,
     /// The routes that failed, by the cell's id, each with the cause: in earlier runs, and in this one.
     pub failed: BTreeMap<String, BTreeMap<RouteKind, String>>,
@@ -252,10 +254,16 @@ pub(super) fn prepare(
     };
     let evidence = demand::shown(&graph, &slices, &settings, &project.workspace_root, cache, reporter, interrupt);
     interrupt.check()?;
-    project.host.env.extend(demand::set_variables(&needs::variables(evidence.values()), &environment));
+    let names = needs::variables(evidence.values());
+    project.host.env.extend(demand::set_variables(&names, &environment));
     let needs = demand::judged(&slices, &cells, &settings, &project.host, &evidence);
-    project.host.libraries =
-        host::find_libraries(&demand::wanted(&needs, &cells, &project.host), &project.host.rustc.host, cache);
+    let inside = demand::Inside::read(&project.cwd, &project.workspace_root);
+    let needs_inside = demand::judged_inside(&slices, &cells, &settings, &project.host, &evidence, &names, &inside);
+    let mut wanted = demand::wanted(&needs, &cells, &project.host);
+    for (triple, libraries) in demand::wanted(&needs_inside, &cells, &project.host) {
+        wanted.entry(triple).or_default().extend(libraries);
+    }
+    project.host.libraries = host::find_libraries(&wanted, &project.host.rustc.host, cache);
     let locked = Locked::read(project.workspace_root.join("Convoy.lock"))?;
     if demand::wants_sysroots(&needs, &cells, &settings, &project.host) {
         project.host.apt = host::apt(cache);
@@ -271,6 +279,7 @@ pub(super) fn prepare(
         settings,
         cells,
         needs,
+        needs_inside,
         forced,
         failed: BTreeMap::new(),
         slices,
@@ -328,7 +337,8 @@ impl Prepared {
                 let needs = self.needs.get(&cell.id).cloned().unwrap_or_default();
                 let routes = self.routes(cell);
                 let failed = self.failed.get(&cell.id).cloned().unwrap_or_default();
-                CellInput { cell: cell.clone(), needs, settings, routes, failed }
+                let needs_inside = self.needs_inside.get(&cell.id).cloned();
+                CellInput { cell: cell.clone(), needs, needs_inside, settings, routes, failed }
             })
             .collect();
         self.project.plan = plan::plan(inputs, &self.project.host, &self.settings, Catalog::embedded());

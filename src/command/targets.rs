@@ -61,6 +61,7 @@ fn row(triple: &str, catalog: &Catalog, host: &HostFacts) -> TargetRow {
         cell: &cell,
         target,
         needs: &[],
+        needs_inside: &[],
         host,
         catalog,
         may_provision: true,

@@ -1,7 +1,11 @@
 //! cargo's configuration as a container sees it: no tokens, no programs of this machine. Pure.
 
+use std::collections::BTreeMap;
+
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use toml::{Table, Value};
+
+use super::{is_secret, without_credentials};
 
 /// What is taken from files outside of the project: cargo's own folder, folders above the workspace.
 const KEPT: [&str; 6] = ["net", "patch", "paths", "profile", "unstable", "http"];
@@ -91,6 +95,24 @@ pub fn included(text: &str, dir: &Utf8Path) -> Vec<Utf8PathBuf> {
         .collect()
 }
 
+/// The variables that a file sets for all that cargo starts, and whether they replace others. `base` is the folder that
+/// relative paths in it start from.
+pub fn variables(text: &str, base: &Utf8Path) -> BTreeMap<String, (String, bool)> {
+    let Ok(mut table) = text.parse::<Table>() else { return BTreeMap::new() };
+    remove_secrets(&mut table);
+    let one = |value: &Value| match value {
+        Value::String(value) => Some((value.clone(), false)),
+        value => {
+            let text = value.get("value")?.as_str()?;
+            let is = |key: &str| value.get(key).and_then(Value::as_bool).unwrap_or(false);
+            let text = if is("relative") { normal(&base.join(text)).into_string() } else { text.to_owned() };
+            Some((text, is("force")))
+        }
+    };
+    let all = table.get("env").and_then(Value::as_table).into_iter().flatten();
+    all.filter_map(|(name, value)| Some((name.clone(), one(value)?))).collect()
+}
+
 /// A path without `.` and `..`: where these start from need not be there inside.
 fn normal(path: &Utf8Path) -> Utf8PathBuf {
     path.components().fold(Utf8PathBuf::new(), |mut done, part| {
@@ -134,12 +156,39 @@ fn absolute(file: &mut Table, dir: &Utf8Path) -> Vec<Utf8PathBuf> {
 
 /// Whether there were any.
 fn remove_secrets(table: &mut Table) -> bool {
+    let mut any = false;
+    if let Some(Value::Table(env)) = table.get_mut("env") {
+        let before = env.len();
+        env.retain(|name, _| !is_secret(name));
+        any = env.len() != before;
+    }
+    for key in ["source", "registries", "registry"] {
+        any |= table.get_mut(key).is_some_and(remove_credentials);
+    }
+    remove_secret_keys(table) || any
+}
+
+/// Takes users and passwords out of addresses; whether there were any.
+fn remove_credentials(value: &mut Value) -> bool {
+    match value {
+        Value::String(text) => {
+            let without = without_credentials(text);
+            let any = without != *text;
+            *text = without;
+            any
+        }
+        Value::Table(table) => table.iter_mut().fold(false, |any, (_, value)| remove_credentials(value) || any),
+        _ => false,
+    }
+}
+
+fn remove_secret_keys(table: &mut Table) -> bool {
     let before = table.len();
     table.retain(|key, _| !SECRETS.contains(&key));
     let mut any = table.len() != before;
     for (_, value) in table.iter_mut() {
         if let Value::Table(inner) = value {
-            any |= remove_secrets(inner);
+            any |= remove_secret_keys(inner);
         }
     }
     any
@@ -192,6 +241,26 @@ rustc-wrapper = "sccache"
         gathered.take("no toml [", Utf8Path::new("/work"));
         insta::assert_snapshot!(gathered.text());
         assert_eq!(gathered.folders, ["/home/x/vendor"]);
+    }
+
+    #[test]
+    fn what_the_project_sets_is_known_but_for_secrets() {
+        let text = "[env]\nA = \"1\"\nB = { value = \"vendor/b\", relative = true, force = true }\nMY_TOKEN = \"x\"\n";
+        let all = variables(text, Utf8Path::new("/p"));
+        let wanted = [("A", ("1", false)), ("B", ("/p/vendor/b", true))];
+        let wanted = wanted.map(|(name, (value, force))| (name.to_owned(), (value.to_owned(), force)));
+        assert_eq!(all, wanted.into());
+        let seen = masked(text, Utf8Path::new("/p"), &mut Vec::new()).unwrap();
+        assert!(!seen.contains("MY_TOKEN") && seen.contains("vendor/b"), "{seen}");
+    }
+
+    #[test]
+    fn addresses_are_seen_without_passwords() {
+        let text = "[source.mirror]\nregistry = \"sparse+https://me:hunter2@mirror.example/\"\n\
+            [registries.team]\nindex = \"https://hunter2@team.example/i\"\n";
+        let seen = masked(text, Utf8Path::new("/p"), &mut Vec::new()).unwrap();
+        assert!(!seen.contains("hunter2") && seen.contains("sparse+https://mirror.example/"), "{seen}");
+        assert_eq!(masked("[registries.team]\nindex = \"https://team.example/i\"\n", Utf8Path::new("/p"), &mut Vec::new()), None);
     }
 
     #[test]

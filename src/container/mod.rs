@@ -6,6 +6,7 @@ mod facts;
 mod image;
 mod mounts;
 mod recipe;
+mod secrets;
 mod seen;
 mod start;
 mod volumes;
@@ -14,11 +15,12 @@ use camino::Utf8PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use cargo_config::{Gathered, included, masked};
+pub use cargo_config::{Gathered, included, masked, variables};
 pub use facts::{ImageFacts, inside, probe_script, read_probe};
 pub use image::{ImagePlan, ImageSource, PresentImage, plan_for, unify};
 pub use mounts::{CARGO_PARTS, Mount, Places, mounts};
 pub use recipe::{LABEL, Recipe, RustInImage, run_lines, standard_packages};
+pub use secrets::{entering, is_secret, is_secret_file, repository_config, without_credentials};
 pub use seen::{MadeFrom, OWN_IMAGES, OwnImage, SeenImage, repository};
 pub use start::{Confinement, Entry, LABEL_MACHINE, LABEL_RUN, PROXIES, Start, cpu_used, own_filter};
 pub use volumes::{

@@ -37,14 +37,19 @@ const MARK: &str = "--convoy-mark";
 /// The variables that build scripts see of the user: this process's, and those of cargo's `[env]`, which replace them only
 /// with `force`. What is no text is left out.
 pub fn build_environment(config: &cargo_config2::Config) -> BTreeMap<String, String> {
-    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-    let mut all: BTreeMap<String, String> = std::env::vars_os().filter_map(text).collect();
+    let mut all = process_environment();
     for (name, configured) in &config.env {
         if let Some(value) = configured.value.to_str().filter(|_| configured.force || !all.contains_key(name)) {
             all.insert(name.clone(), value.to_owned());
         }
     }
     all
+}
+
+/// The variables of this process. What is no text is left out.
+pub fn process_environment() -> BTreeMap<String, String> {
+    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os().filter_map(text).collect()
 }
 
 /// The linkers and C compilers that the user set, for each triple that has one.

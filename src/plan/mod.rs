@@ -187,6 +187,8 @@ pub struct CellInput {
     pub cell: Cell,
     /// What the dependency graph asks for its target.
     pub needs: Vec<Need>,
+    /// The same in a container, which has fewer of this machine's variables; none where it is no different.
+    pub needs_inside: Option<Vec<Need>>,
     /// What configuration says for it.
     pub settings: TargetSettings,
     /// Routes in order of preference from command line or configuration; one entry forces it.
@@ -265,19 +267,23 @@ fn plan_cell(
     settings: &Settings,
     catalog: &Catalog,
 ) -> (CellPlan, Option<Placement>, Option<SysrootPlan>) {
-    let CellInput { mut cell, mut needs, settings: own, routes, mut failed } = input;
+    let CellInput { mut cell, mut needs, needs_inside, settings: own, routes, mut failed } = input;
     if is_forced(routes.as_deref()) {
         failed.clear();
     }
     // What a compiler is needed for is never left out: it decides what a lane is set up with.
     let compiler =
         |need: &&Need| matches!(need.kind, NeedKind::CCompiler | NeedKind::CxxCompiler | NeedKind::HostLinker);
-    let considered: Vec<Need> =
-        if settings.ignore_needs { needs.iter().filter(compiler).cloned().collect() } else { needs.clone() };
+    let consider = |needs: &Vec<Need>| -> Vec<Need> {
+        if settings.ignore_needs { needs.iter().filter(compiler).cloned().collect() } else { needs.clone() }
+    };
+    let considered = consider(&needs);
+    let considered_inside = needs_inside.as_ref().map(consider);
     let situation = route::Situation {
         cell: &cell,
         target: catalog.target(&cell.target),
         needs: &considered,
+        needs_inside: considered_inside.as_deref().unwrap_or(&considered),
         host,
         catalog,
         settings: &own,
@@ -385,6 +391,9 @@ fn plan_cell(
         };
         return (blocked, None, None);
     };
+    if let Some(needs_inside) = needs_inside.filter(|_| kind == RouteKind::Container) {
+        needs = needs_inside;
+    }
     cell.floor = offer.floor.or(cell.floor);
     let inside = offer.image.as_ref().map(|image| container::inside(host, image));
     let inside = inside.as_ref().unwrap_or(host);

@@ -9,23 +9,21 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::config::ContainerSettings;
 use crate::container::{
-    CARGO_PARTS, Confinement, Engine, EngineFacts, Entry, Gathered, ImagePlan, Mount, Places, Start, included, masked,
-    mounts,
+    CARGO_PARTS, Confinement, Engine, EngineFacts, Entry, Gathered, ImagePlan, Mount, Places, Start, entering, included,
+    masked, mounts,
 };
 use crate::error::{Error, Result};
 use crate::files::{self, UntrustedDir};
-use crate::host::cargo_command;
+use crate::host::{cargo_command, process_environment};
+use crate::needs;
 use crate::plan::{CellPlan, Lane};
 use crate::provision::engine::caller;
+use crate::report::Phase;
 use crate::run::Job;
 use crate::run::cargo::{Fault, Invocation, Outcome};
 use crate::run::jobserver::{Seat, Share};
 use crate::run::setup::LaneEnvironment;
 use crate::run::streaming::{self, Streaming, uses_zig};
-
-/// Variables of this process that change what cargo builds, and mean the same inside.
-const HANDED_ON: [&str; 5] =
-    ["CARGO_INCREMENTAL", "CARGO_BUILD_INCREMENTAL", "CARGO_REGISTRY_DEFAULT", "SOURCE_DATE_EPOCH", "RUSTC_BOOTSTRAP"];
 
 /// The file of a lane that tells whether cargo came to its end inside.
 const ENDED: &str = "ended";
@@ -253,21 +251,15 @@ impl<'a> Container<'a> {
         dir: &Utf8Path,
     ) -> Entry {
         let job = self.job;
-        let handed_on = |name: &str| {
-            name.starts_with("CARGO_PROFILE_")
-                || name.starts_with("CARGO_REGISTRIES_") && name.ends_with("_INDEX")
-                || HANDED_ON.contains(&name)
-        };
-        let mut env: BTreeMap<String, String> = std::env::vars().filter(|(name, _)| handed_on(name)).collect();
-        // What the plan's conditions looked at holds inside, too.
-        env.extend(job.host.env.keys().filter_map(|name| Some((name.clone(), std::env::var(name).ok()?))));
-        env.retain(|name, _| !name.starts_with("PKG_CONFIG") && !name.ends_with("_DIR") && name != "PATH");
+        // The same that the plan judged the needs by.
+        let process = process_environment();
+        let table = needs::set_of(&needs::Table::embedded().variables, &process);
+        let entering = entering(&process, &table, &self.settings.variables());
+        self.tell_variables(&entering);
         // Those that the project's configuration names are programs of this machine.
-        env.extend(["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"].map(|name| (name.to_owned(), String::new())));
-        for (name, value) in self.settings.variables() {
-            let value = value.map(str::to_owned).or_else(|| std::env::var(name).ok());
-            env.extend(value.map(|value| (name.to_owned(), value)));
-        }
+        let mut env: BTreeMap<String, String> =
+            ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"].map(|name| (name.to_owned(), String::new())).into();
+        env.extend(entering);
         // A variable that names a volume holds its place inside.
         let volumes = self.settings.mounts(&|name| std::env::var(name).ok()).unwrap_or_default();
         env.extend(volumes.into_iter().filter_map(|volume| Some((volume.variable?, volume.inside.into_string()))));
@@ -305,6 +297,16 @@ impl<'a> Container<'a> {
             usage: Some(dir.join(USAGE)),
             ended: Some(dir.join(ENDED)),
         }
+    }
+
+    /// Says which variables of this machine enter: their names, as their values may be secrets.
+    fn tell_variables(&self, entering: &BTreeMap<String, String>) {
+        if entering.is_empty() {
+            return;
+        }
+        let names: Vec<&str> = entering.keys().map(String::as_str).collect();
+        let message = format!("environment variables that enter the container: {}", names.join(", "));
+        self.job.reporter.debug(Phase::Build, message).code("container-variables").send();
     }
 
     /// cargo's own folder, as cargo finds it.

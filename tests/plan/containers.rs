@@ -47,6 +47,18 @@ fn what_this_machine_can_do_is_done_without_a_container() {
 }
 
 #[test]
+fn a_container_is_judged_by_the_variables_that_enter_it() {
+    // OPENSSL_DIR of this machine takes the need away outside alone.
+    let outside = cmake();
+    let inside: Vec<Need> = openssl().into_iter().chain(cmake()).collect();
+    let question = || ask(&["linux/arm64"], with_engine(with_apt(bare()), |_| {})).never_zig().needs(outside.clone());
+    let without = question().told();
+    assert!(!without.contains("openssl") && without.contains("container"), "{without}");
+    let told = question().needs_inside(inside).told();
+    assert!(told.contains("sysroot") && told.contains("libssl-dev"), "{told}");
+}
+
+#[test]
 fn libraries_come_from_the_same_sysroots() {
     let mut host = with_apt(bare());
     host.gcc.clear();

@@ -96,6 +96,7 @@ pub struct Question {
     words: Vec<String>,
     pub host: HostFacts,
     needs: Vec<Need>,
+    needs_inside: Option<Vec<Need>>,
     provision: bool,
     supply: SupplySettings,
     container: ContainerSettings,
@@ -111,6 +112,7 @@ pub fn ask(words: &[&str], host: HostFacts) -> Question {
         words,
         host,
         needs: Vec::new(),
+        needs_inside: None,
         provision: true,
         supply: SupplySettings::default(),
         container: ContainerSettings::default(),
@@ -122,6 +124,12 @@ pub fn ask(words: &[&str], host: HostFacts) -> Question {
 }
 
 impl Question {
+    /// What is needed in a container, where that is something else.
+    pub fn needs_inside(mut self, needs: Vec<Need>) -> Self {
+        self.needs_inside = Some(needs);
+        self
+    }
+
     pub fn needs(mut self, needs: Vec<Need>) -> Self {
         self.needs = needs;
         self
@@ -204,7 +212,8 @@ impl Question {
             .map(|cell| {
                 let own = settings.for_names(matrix::names_of(&cell));
                 let routes = self.routes.clone().or_else(|| own.routes.clone());
-                CellInput { cell, needs: self.needs.clone(), settings: own, routes, failed: self.failed.clone() }
+                let (needs, needs_inside) = (self.needs.clone(), self.needs_inside.clone());
+                CellInput { cell, needs, needs_inside, settings: own, routes, failed: self.failed.clone() }
             })
             .collect();
         plan::plan(inputs, &self.host, &settings, Catalog::embedded())

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
 
-use crate::config::Settings;
+use crate::config::{ContainerSettings, Settings};
+use crate::container;
 use crate::evidence::{self, Evidence};
 use crate::graph::{Graph, Slice, checksums};
-use crate::host::{CacheDir, HostFacts};
+use crate::host::{self, CacheDir, HostFacts};
 use crate::interrupt::Interrupt;
 use crate::needs::{self, Knowledge, Need, NeedKind, Side, Table};
 use crate::plan::{Cell, matrix};
@@ -75,6 +76,72 @@ pub(super) fn judged(
     cells.iter().filter_map(judge).collect()
 }
 
+/// The needs in a container of those cells whose variables that count are others there.
+pub(super) fn judged_inside(
+    slices: &BTreeMap<String, Arc<Slice>>,
+    cells: &[Cell],
+    settings: &Settings,
+    host: &HostFacts,
+    evidence: &BTreeMap<String, Evidence>,
+    names: &BTreeSet<&str>,
+    inside: &Inside,
+) -> BTreeMap<String, Vec<Need>> {
+    let judge = |cell: &Cell| {
+        let slice = slices.get(&cell.id)?;
+        let own = settings.for_names(matrix::names_of(cell));
+        let mut env = inside.counting(&own.container, names);
+        env.extend(own.env);
+        if env == environment(host, settings, cell) {
+            return None;
+        }
+        let knowledge = Knowledge { evidence, user: &settings.needs, env: &env };
+        Some((cell.id.clone(), needs::judge(slice, &cell.target, &host.rustc.host, knowledge)))
+    };
+    cells.iter().filter_map(judge).collect()
+}
+
+/// The variables that a container may have.
+#[derive(Debug, Default)]
+pub(super) struct Inside {
+    /// Those of this process.
+    process: BTreeMap<String, String>,
+    /// Those of `[env]` in the project's own cargo configuration, which is seen inside; and whether they replace others.
+    project: BTreeMap<String, (String, bool)>,
+}
+
+impl Inside {
+    /// For a build that is started in a folder. cargo's own folder and those above the project are not seen inside.
+    pub fn read(cwd: &Utf8Path, root: &Utf8Path) -> Self {
+        let mut project = BTreeMap::new();
+        let start = if cwd.starts_with(root) { cwd } else { root };
+        for dir in start.ancestors().take_while(|dir| dir.starts_with(root)) {
+            let file = ["config", "config.toml"].map(|name| dir.join(".cargo").join(name));
+            let text = file.iter().find_map(|file| fs_err::read_to_string(file).ok()).unwrap_or_default();
+            for (name, variable) in container::variables(&text, dir) {
+                project.entry(name).or_insert(variable);
+            }
+        }
+        Self { process: host::process_environment(), project }
+    }
+
+    /// Those of them that count, and are set in a container with these settings.
+    fn counting(&self, settings: &ContainerSettings, names: &BTreeSet<&str>) -> BTreeMap<String, String> {
+        let table = &Table::embedded().variables;
+        let counted = needs::set_of(table, &self.process);
+        let mut env = container::entering(&self.process, &counted, &settings.variables());
+        let volumes = settings.mounts(&|name| self.process.get(name).cloned()).unwrap_or_default();
+        env.extend(volumes.into_iter().filter_map(|volume| Some((volume.variable?, volume.inside.into_string()))));
+        for (name, (value, force)) in &self.project {
+            if *force || !env.contains_key(name) {
+                env.insert(name.clone(), value.clone());
+            }
+        }
+        let mut counting = needs::set_of(table, &env);
+        counting.extend(set_variables(names, &env));
+        counting
+    }
+}
+
 /// What the build scripts of a cell will see of the variables that count.
 pub(in crate::command) fn environment(host: &HostFacts, settings: &Settings, cell: &Cell) -> BTreeMap<String, String> {
     let mut env = host.env.clone();
@@ -121,4 +188,36 @@ pub(super) fn wants_sysroots(
             || !supply.packages.is_empty()
             || needs.get(&cell.id).into_iter().flatten().any(lacking)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn needs_in_a_container_are_judged_by_the_variables_that_enter_it() {
+        let inside = Inside {
+            process: map(&[
+                ("OPENSSL_DIR", "/opt/ssl"),
+                ("LIBGIT2_NO_VENDOR", "1"),
+                ("CARGO_REGISTRY_TOKEN", "cio"),
+                ("HANDED_IN", "1"),
+                ("LIBXML2", "/opt/libxml2.so"),
+                ("SQLITE3_LIB_DIR", "/opt/sqlite"),
+            ]),
+            project: [("BY_CONFIG".to_owned(), ("1".to_owned(), false))].into(),
+        };
+        // Those that conditions of build scripts name.
+        let names = BTreeSet::from(["CARGO_REGISTRY_TOKEN", "HANDED_IN", "BY_CONFIG", "OPENSSL_DIR"]);
+        let settings = ContainerSettings { passthrough: vec!["HANDED_IN".to_owned()], ..ContainerSettings::default() };
+        let counting = inside.counting(&settings, &names);
+        assert_eq!(counting, map(&[("LIBGIT2_NO_VENDOR", "1"), ("HANDED_IN", ""), ("BY_CONFIG", "")]));
+        // What a volume is named by holds its place inside.
+        let settings = ContainerSettings { volumes: vec!["SQLITE3_LIB_DIR".to_owned()], ..ContainerSettings::default() };
+        assert_eq!(inside.counting(&settings, &names).get("SQLITE3_LIB_DIR").map(String::as_str), Some("/opt/sqlite"));
+    }
 }

@@ -17,6 +17,7 @@ use crate::shell::quote;
 use crate::sysroot::{Suite, Suites};
 
 pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
+    let situation = &Situation { needs: situation.needs_inside, ..*situation };
     let engine = engine(situation.host)?;
     let candidates = candidates(situation, engine)?;
     let mut last = None;

@@ -33,6 +33,8 @@ pub struct Situation<'a> {
     pub target: Option<&'a Target>,
     /// What the dependencies ask for.
     pub needs: &'a [Need],
+    /// The same in a container, which has fewer of this machine's variables.
+    pub needs_inside: &'a [Need],
     /// What this machine offers.
     pub host: &'a HostFacts,
     /// The catalog.
