@@ -5,6 +5,7 @@ use camino::Utf8PathBuf;
 use crate::catalog::Catalog;
 use crate::command::{current_dir, print_json, say};
 use crate::error::{Error, Exit, Result};
+use crate::files::{LARGE, PlainFile};
 use crate::host;
 use crate::link;
 use crate::plan::matrix;
@@ -43,9 +44,9 @@ pub(super) fn verify(files: &[Utf8PathBuf], target: Option<&str>, json: bool, st
 
 fn read(file: &Utf8PathBuf) -> std::result::Result<Vec<u8>, String> {
     if file.is_dir() {
-        return Err("is a folder, not a file".to_owned());
+        return Err("is a directory, not a file".to_owned());
     }
-    fs_err::read(file).map_err(|error| error.to_string())
+    PlainFile::open(file, LARGE).and_then(|file| file.read()).map_err(|error| error.to_string())
 }
 
 fn unread(file: &Utf8PathBuf, asked: Option<&Expectation>, why: String) -> VerifiedFile {
@@ -55,7 +56,7 @@ fn unread(file: &Utf8PathBuf, asked: Option<&Expectation>, why: String) -> Verif
         inferred: false,
         verified: false,
         inspection: None,
-        findings: vec![Finding { level: Level::Violation, code: "unreadable".to_owned(), message: why }],
+        findings: vec![Finding::unreadable(why)],
     }
 }
 

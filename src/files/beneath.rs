@@ -180,7 +180,9 @@ impl PlainFile {
     /// # Errors
     /// Reading failed, or it has grown beyond the limit since it was opened.
     pub fn read(&self) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::with_capacity(usize::try_from(self.size).unwrap_or_default());
+        let mut bytes = Vec::new();
+        // A size is only announced: one that no memory holds is an error, and ends nothing.
+        bytes.try_reserve_exact(usize::try_from(self.size).unwrap_or(usize::MAX))?;
         let mut file = &self.file;
         file.rewind()?;
         // Not every file has its size in its metadata (those of /proc have none).

@@ -1,12 +1,14 @@
 //! Files, where more than one room needs the same care: replaced whole, told apart by digest, and opened without trust.
 
 mod beneath;
+mod budget;
 
 use camino::Utf8Path;
 use sha2::{Digest, Sha256};
 
 use crate::error::Result;
 pub use beneath::{Copied, LARGE, PlainFile, SMALL, UntrustedDir};
+pub use budget::{Budget, Exhausted, MOST_ENTRIES, MOST_VERSIONS, brief};
 
 /// Replaces a file's contents: written beside and then renamed, so that a reader never sees half of it.
 pub fn replace(path: &Utf8Path, contents: impl AsRef<[u8]>) -> Result<()> {

@@ -1,24 +1,21 @@
 //! Reading ELF.
 
+mod loader;
+
 use std::collections::BTreeMap;
 
 use object::Object as _;
-use object::elf::{self, DT_FLAGS_1, DT_NEEDED, DT_NULL, DT_SONAME, ET_CORE, ET_DYN, ET_EXEC, ET_REL, PT_LOAD};
+use object::elf::{self, ET_CORE, ET_DYN, ET_EXEC, ET_REL, PT_LOAD};
 use object::endian::Endianness;
-use object::read::elf::{Dyn as _, ElfFile, FileHeader, ProgramHeader as _, SectionHeader as _, Sym as _};
+use object::read::elf::{ElfFile, FileHeader, ProgramHeader as _, SectionHeader as _, Sym as _};
 
+use self::loader::Dynamic;
 use super::inspection::arch_name;
 use super::unreadable::inside;
 use super::{Elf, Facts, Inspection, Kind, Linkage, UndefinedSymbol, Unreadable, VersionNeed, arm};
 use crate::catalog::{FloatAbi, Glibc};
+use crate::files::Budget;
 use crate::link::ArmAttributes;
-
-/// No real program asks for more symbol versions; a damaged table can pretend to have billions.
-const MAX_VERSIONS: usize = 1 << 16;
-
-/// How often all names may be as long as the file: symbols share strings, but a damaged table can share one long string
-/// a million times.
-const SHARED_NAMES: usize = 16;
 
 pub(super) fn inspect<E: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Result<Inspection, Unreadable> {
     refuse_truncated::<E>(bytes)?;
@@ -31,17 +28,20 @@ pub(super) fn inspect<E: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Resul
         other => return Err(Unreadable::Foreign(format!("ELF of type {}", other.0))),
     }
 
+    let mut budget = Budget::new(bytes.len());
     let dynamic = Dynamic::read(&file)?;
-    let interpreter = interpreter(&file)?;
-    let linkage = if interpreter.is_some() || !dynamic.needed.is_empty() { Linkage::Dynamic } else { Linkage::Static };
+    let needed = dynamic.needed(&mut budget)?;
+    let interpreter = interpreter(&file, &mut budget)?;
+    let linkage = if interpreter.is_some() || !needed.is_empty() { Linkage::Dynamic } else { Linkage::Static };
     let kind = match header.e_type(endian) {
         ET_EXEC => Kind::Executable,
         // A shared library may have an interpreter (libc.so.6 does), but then it also has a name.
-        _ if dynamic.pie || (interpreter.is_some() && !dynamic.has_soname) => Kind::Pie,
+        _ if dynamic.is_pie() || (interpreter.is_some() && !dynamic.has_soname()) => Kind::Pie,
         _ => Kind::SharedLibrary,
     };
-    let (versions, undefined) = wanted(&file)?;
+    let (versions, undefined) = wanted(&file, &dynamic, &mut budget)?;
     let comment = comment(&file);
+    let linker = comment.and_then(|comment| linker(comment, &mut budget));
     let arch = file.architecture();
     let arm = match arch {
         object::Architecture::Arm => ArmAttributes::of_elf(header, bytes)?,
@@ -58,9 +58,9 @@ pub(super) fn inspect<E: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Resul
         bits: if header.is_class_64() { 64 } else { 32 },
         kind,
         linkage,
-        linker: comment.as_deref().and_then(linker),
+        linker,
         stripped: file.elf_symbol_table().is_empty(),
-        needed: dynamic.needed,
+        needed,
         cpu: arm.and_then(|arm| arm::cpu_text(&arm, float_abi)),
         facts: Facts::Elf(Elf {
             interpreter,
@@ -99,85 +99,34 @@ fn refuse_truncated<E: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Result<
     Ok(())
 }
 
-/// What the dynamic section says, found as the loader finds it: through the program headers.
-#[derive(Default)]
-struct Dynamic {
-    needed: Vec<String>,
-    has_soname: bool,
-    pie: bool,
-}
-
-impl Dynamic {
-    fn read<E: FileHeader<Endian = Endianness>>(file: &ElfFile<'_, E>) -> Result<Self, Unreadable> {
-        let (endian, data) = (file.endian(), file.data());
-        let mut found = Self::default();
-        let segments = file.elf_program_headers();
-        for segment in segments {
-            let Some(entries) = segment.dynamic(endian, data)? else { continue };
-            let entries: Vec<(elf::DynamicTag, u64)> = entries
-                .iter()
-                .map(|entry| (entry.d_tag(endian), entry.d_val(endian).into()))
-                .take_while(|(tag, _)| *tag != DT_NULL)
-                .collect();
-            let strtab = entries.iter().find(|(tag, _)| *tag == elf::DT_STRTAB).map(|(_, address)| *address);
-            for (tag, value) in entries {
-                match tag {
-                    DT_NEEDED => {
-                        let name = strtab
-                            .and_then(|strtab| strtab.checked_add(value))
-                            .and_then(|address| string_at::<E>(segments, endian, data, address))
-                            .ok_or_else(|| Unreadable::Damaged("a needed library has no name".to_owned()))?;
-                        found.needed.push(name);
-                    }
-                    DT_SONAME => found.has_soname = true,
-                    DT_FLAGS_1 => found.pie = value & elf::DF_1_PIE.0 != 0,
-                    _ => {}
-                }
-            }
-        }
-        Ok(found)
-    }
-}
-
-fn string_at<E: FileHeader<Endian = Endianness>>(
-    segments: &[E::ProgramHeader],
-    endian: Endianness,
-    data: &[u8],
-    address: u64,
-) -> Option<String> {
-    let rest = segments.iter().filter(|segment| segment.p_type(endian) == PT_LOAD).find_map(|segment| {
-        let offset = address.checked_sub(segment.p_vaddr(endian).into())?;
-        segment.data(endian, data).ok()?.get(usize::try_from(offset).ok()?..)
-    })?;
-    let end = rest.iter().position(|byte| *byte == 0)?;
-    Some(String::from_utf8_lossy(&rest[..end]).into_owned())
-}
-
-fn interpreter<E: FileHeader<Endian = Endianness>>(file: &ElfFile<'_, E>) -> Result<Option<String>, Unreadable> {
+fn interpreter<E: FileHeader<Endian = Endianness>>(
+    file: &ElfFile<'_, E>,
+    budget: &mut Budget,
+) -> Result<Option<String>, Unreadable> {
     for segment in file.elf_program_headers() {
         if let Some(path) = segment.interpreter(file.endian(), file.data())? {
-            return Ok(Some(String::from_utf8_lossy(path).into_owned()));
+            return Ok(Some(budget.name(path)?));
         }
     }
     Ok(None)
 }
 
-/// The texts that compilers and linkers left; none without such a section.
-fn comment<E: FileHeader<Endian = Endianness>>(file: &ElfFile<'_, E>) -> Option<Vec<String>> {
+/// The texts that compilers and linkers left, each ended by a zero byte; none without such a section.
+fn comment<'data, E: FileHeader<Endian = Endianness>>(file: &ElfFile<'data, E>) -> Option<&'data [u8]> {
     let (endian, data) = (file.endian(), file.data());
     let (_, section) = file.elf_section_table().section_by_name(endian, b".comment")?;
-    let texts = section.data(endian, data).ok()?.split(|byte| *byte == 0);
-    Some(texts.map(|text| String::from_utf8_lossy(text).into_owned()).collect())
+    section.data(endian, data).ok()
 }
 
 /// lld and mold sign their work; GNU ld and gold leave nothing there.
-fn linker(comment: &[String]) -> Option<String> {
-    let signature = comment.iter().find_map(|text| match text.strip_prefix("Linker: ") {
-        None if text.starts_with("mold ") => Some(text.as_str()),
+fn linker(comment: &[u8], budget: &mut Budget) -> Option<String> {
+    let signature = comment.split(|byte| *byte == 0).find_map(|text| match text.strip_prefix(b"Linker: ") {
+        None if text.starts_with(b"mold ") => Some(text),
         signature => signature,
     })?;
+    let signature = budget.name(signature).ok()?;
     // What follows in parentheses is the place of the source and its commit.
-    Some(signature.split(" (").next().unwrap_or(signature).to_owned())
+    Some(signature.split(" (").next().unwrap_or(&signature).to_owned())
 }
 
 fn load_alignment<E: FileHeader<Endian = Endianness>>(file: &ElfFile<'_, E>) -> Option<u64> {
@@ -202,44 +151,31 @@ fn float_abi(flags: u32) -> Option<FloatAbi> {
 /// What the file asks of its libraries: symbol versions and symbols.
 fn wanted<E: FileHeader<Endian = Endianness>>(
     file: &ElfFile<'_, E>,
+    dynamic: &Dynamic<'_, E>,
+    budget: &mut Budget,
 ) -> Result<(Vec<VersionNeed>, Vec<UndefinedSymbol>), Unreadable> {
-    let (endian, data, sections) = (file.endian(), file.data(), file.elf_section_table());
+    let endian = file.endian();
     // The loader demands every entry; the index only ties symbols to it.
     let (mut versions, mut by_index) = (Vec::new(), BTreeMap::new());
-    if let Some((mut needs, strings)) = sections.gnu_verneed(endian, data)? {
-        let strings = sections.strings(endian, data, strings)?;
-        while let Some((need, mut names)) = needs.next()? {
-            let library = String::from_utf8_lossy(need.file(endian, strings)?).into_owned();
-            while let Some(version) = names.next()? {
-                if versions.len() == MAX_VERSIONS {
-                    return Err(Unreadable::Damaged("the table of symbol versions has no end".to_owned()));
-                }
-                by_index.insert(version.vna_other(endian).index(), versions.len());
-                versions.push(VersionNeed {
-                    library: library.clone(),
-                    version: String::from_utf8_lossy(version.name(endian, strings)?).into_owned(),
-                    weak: version.vna_flags.get(endian).contains(elf::VER_FLG_WEAK),
-                    symbols: Vec::new(),
-                });
-            }
-        }
+    for demand in dynamic.demands()? {
+        by_index.insert(demand.index, versions.len());
+        versions.push(VersionNeed {
+            library: budget.name(demand.library)?,
+            version: budget.name(demand.version)?,
+            weak: demand.weak,
+            symbols: Vec::new(),
+        });
     }
-    let indices = sections.gnu_versym(endian, data)?.map(|(indices, _)| indices);
-    let symbols = file.elf_dynamic_symbol_table();
+    let symbols = dynamic.symbols(file)?;
     let mut undefined = Vec::new();
-    let mut budget = data.len().saturating_mul(SHARED_NAMES);
-    for (position, symbol) in symbols.iter().enumerate() {
-        let index = indices.and_then(|indices| indices.get(position)).map(|index| index.0.get(endian).index());
+    for (position, symbol) in symbols.list.iter().enumerate() {
+        let index = symbols.version(position, endian);
         let version = index.and_then(|index| by_index.get(&index).copied());
         // One with a library's version is that library's, even where the program holds a copy of it.
         if symbol.is_local() || !(symbol.is_undefined(endian) || version.is_some()) {
             continue;
         }
-        let name = symbols.symbol_name(endian, symbol)?;
-        budget = budget
-            .checked_sub(name.len())
-            .ok_or_else(|| Unreadable::Damaged("the table of symbols has no end".to_owned()))?;
-        let name = String::from_utf8_lossy(name).into_owned();
+        let name = budget.name(symbols.name(symbol.st_name(endian))?)?;
         if let Some(version) = version {
             versions[version].symbols.push(name.clone());
         }

@@ -4,6 +4,7 @@ use object::FileKind;
 use object::read::macho::{FatArch, MachOFatFile32, MachOFatFile64};
 
 use super::inspection::arch_name;
+use super::unreadable::few;
 use super::{Inspection, Unreadable, elf, macho, pe};
 
 /// Reads a binary. Never panics, whatever the bytes.
@@ -39,5 +40,8 @@ fn starts_as_binary(bytes: &[u8]) -> bool {
 }
 
 fn fat(arches: &[impl FatArch]) -> Unreadable {
+    if let Err(damage) = few(arches.len(), "slices") {
+        return damage;
+    }
     Unreadable::Fat(arches.iter().map(|arch| arch_name(arch.architecture(), true)).collect())
 }

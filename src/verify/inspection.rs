@@ -84,7 +84,7 @@ pub struct Elf {
     pub arm: Option<ArmAttributes>,
     /// How floating point arguments are passed (32-bit ARM).
     pub float_abi: Option<FloatAbi>,
-    /// Whether it has section headers; without them versions, attributes and linker cannot be read.
+    /// Whether it has section headers; without them attributes and linker cannot be read.
     pub section_headers: bool,
     /// Whether it has a `.comment`: lld and mold sign there, so one without their names was made by GNU ld or gold.
     pub comment: bool,

@@ -1,6 +1,6 @@
 //! Reading Mach-O.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use object::endian::{BigEndian, Endianness};
 use object::macho::{self, MH_DYLIB, MH_EXECUTE, MH_OBJECT, MH_PIE, MH_TWOLEVEL};
@@ -12,11 +12,15 @@ use object::{Object as _, macho::BuildVersionCommand};
 use sha2::{Digest as _, Sha256};
 
 use super::inspection::arch_name;
-use super::unreadable::inside;
+use super::unreadable::{few, inside};
 use super::{DynamicSymbol, Facts, Inspection, Kind, Linkage, MachO, Signature, Unreadable};
+use crate::files::Budget;
 
 /// Pages of a code signature are 4 or 16 KiB; anything beyond this is damage.
 const MAX_PAGE_SHIFT: u8 = 20;
+
+/// Code directories by SHA-256 in one signature; macOS knows one and five alternatives.
+const MAX_DIRECTORIES: usize = 6;
 
 pub(super) fn inspect<H: MachHeader<Endian = Endianness>>(bytes: &[u8]) -> Result<Inspection, Unreadable> {
     refuse_truncated::<H>(bytes)?;
@@ -32,14 +36,19 @@ pub(super) fn inspect<H: MachHeader<Endian = Endianness>>(bytes: &[u8]) -> Resul
 
     let mut version = Version::default();
     let mut signature = Signature::Missing;
-    let mut needed = Vec::new();
+    let mut budget = Budget::new(bytes.len());
+    let (mut needed, mut seen) = (Vec::new(), HashSet::new());
+    let mut dylibs = 0;
     let mut commands = file.macho_load_commands()?;
     while let Some(command) = commands.next()? {
         match command.variant()? {
             LoadCommandVariant::Dylib(dylib) => {
-                let path = String::from_utf8_lossy(command.string(endian, dylib.dylib.name)?).into_owned();
-                if !needed.contains(&path) {
-                    needed.push(path);
+                dylibs += 1;
+                few(dylibs, "libraries")?;
+                let path = command.string(endian, dylib.dylib.name)?;
+                let text = budget.name(path)?;
+                if seen.insert(path) {
+                    needed.push(text);
                 }
             }
             LoadCommandVariant::BuildVersion(build, _) => version = Version::of_build(build, endian),
@@ -52,6 +61,7 @@ pub(super) fn inspect<H: MachHeader<Endian = Endianness>>(bytes: &[u8]) -> Resul
             }
             LoadCommandVariant::LinkeditData(data) if command.cmd() == macho::LC_CODE_SIGNATURE => {
                 signature = match data.code_signature(endian, bytes) {
+                    Ok(_) if signature != Signature::Missing => Signature::Broken("there are two of them".to_owned()),
                     Ok(blobs) => check_signature(&blobs, bytes, data.dataoff.get(endian).into()),
                     Err(error) => Signature::Broken(error.to_string()),
                 };
@@ -74,7 +84,7 @@ pub(super) fn inspect<H: MachHeader<Endian = Endianness>>(bytes: &[u8]) -> Resul
             min_os: version.min_os,
             sdk: version.sdk,
             signature,
-            dynamic_lookup: dynamic_lookup(&file)?,
+            dynamic_lookup: dynamic_lookup(&file, &mut budget)?,
         }),
     })
 }
@@ -144,12 +154,15 @@ fn dotted(version: u32) -> String {
 /// nothing binds them yet.
 fn dynamic_lookup<H: MachHeader<Endian = Endianness>>(
     file: &MachOFile<'_, H>,
+    budget: &mut Budget,
 ) -> Result<Vec<DynamicSymbol>, Unreadable> {
     let endian = file.endian();
     let flat = !file.macho_header().flags(endian).contains(MH_TWOLEVEL);
     let mut found = BTreeSet::new();
     for import in file.imports()? {
         let import = import?;
+        // A few bytes of opcodes can bind one symbol any number of times.
+        budget.take(1)?;
         let dynamic = match import.flags() {
             ImportFlags::MachOBind { dylib, .. } => dylib == macho::BIND_SPECIAL_DYLIB_FLAT_LOOKUP,
             ImportFlags::MachO { n_desc, .. } => n_desc.library() == macho::DYNAMIC_LOOKUP_ORDINAL,
@@ -158,14 +171,14 @@ fn dynamic_lookup<H: MachHeader<Endian = Endianness>>(
         if let NameOrOrdinal::Name(name) = import.name()
             && (dynamic || flat)
         {
-            found.insert((String::from_utf8_lossy(name).into_owned(), import.is_weak()));
+            found.insert((budget.name(name)?, import.is_weak()));
         }
     }
     let symbols = file.macho_symbol_table();
     for symbol in symbols.iter().filter(|symbol| !symbol.is_stab() && symbol.is_undefined()) {
         let description = symbol.n_desc(endian);
         if flat || description.library() == macho::DYNAMIC_LOOKUP_ORDINAL {
-            let name = String::from_utf8_lossy(symbol.name(endian, symbols.strings())?).into_owned();
+            let name = budget.name(symbol.name(endian, symbols.strings())?)?;
             found.insert((name, description.contains(macho::N_WEAK_REF)));
         }
     }
@@ -180,6 +193,7 @@ fn dynamic_lookup<H: MachHeader<Endian = Endianness>>(
 fn check_signature(signature: &object::read::macho::CodeSignature<'_>, bytes: &[u8], start: u64) -> Signature {
     let mut checked = false;
     let mut ad_hoc = false;
+    let mut directories = 0;
     for blob in signature.blobs() {
         let directory = match blob.and_then(|blob| blob.code_directory()) {
             Ok(Some(directory)) => directory,
@@ -189,6 +203,11 @@ fn check_signature(signature: &object::read::macho::CodeSignature<'_>, bytes: &[
         // Another hash is an older alternative beside SHA-256.
         if directory.header().hash_type != macho::CS_HASHTYPE_SHA256 {
             continue;
+        }
+        // Each costs the hash of the whole file.
+        directories += 1;
+        if directories > MAX_DIRECTORIES {
+            return Signature::Broken("it holds the contents too many times".to_owned());
         }
         if let Err(reason) = compare_pages(&directory, bytes, start) {
             return Signature::Broken(reason);

@@ -22,6 +22,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, Glibc, Target};
+use crate::files::brief;
 use crate::link::LinkRecord;
 use crate::sysroot::{Libraries, LinkedAgainst};
 
@@ -58,6 +59,11 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// A file that could not be read at all.
+    pub(crate) fn unreadable(message: impl Into<String>) -> Self {
+        Self::violation("unreadable", message)
+    }
+
     fn ok(code: &str, message: impl Into<String>) -> Self {
         Self { level: Level::Ok, code: code.to_owned(), message: message.into() }
     }
@@ -111,7 +117,7 @@ impl Expectation {
 /// Names for a message: the first few, and how many more there are.
 fn name_some(names: &[impl AsRef<str>]) -> String {
     const SHOWN: usize = 4;
-    let shown: Vec<&str> = names.iter().take(SHOWN).map(AsRef::as_ref).collect();
+    let shown: Vec<_> = names.iter().take(SHOWN).map(|name| brief(name.as_ref())).collect();
     let mut text = shown.join(", ");
     if names.len() > SHOWN {
         text.push_str(&format!(" and {} more", names.len() - SHOWN));

@@ -1,5 +1,7 @@
 //! Reading PE.
 
+use std::collections::HashSet;
+
 use object::LittleEndian as LE;
 use object::pe::{self, IMAGE_FILE_DLL, ImageDosHeader, ImageFileHeader};
 use object::read::coff::CoffHeader as _;
@@ -7,8 +9,9 @@ use object::read::pe::{ImageNtHeaders, ImageOptionalHeader as _, PeFile};
 use object::{Object as _, pod};
 
 use super::inspection::arch_name;
-use super::unreadable::inside;
+use super::unreadable::{few, inside};
 use super::{Facts, Inspection, Kind, Linkage, Pe, Unreadable};
+use crate::files::Budget;
 
 /// The size of one COFF symbol.
 const SYMBOL_SIZE: u64 = 18;
@@ -19,23 +22,26 @@ pub(super) fn inspect<H: ImageNtHeaders>(bytes: &[u8]) -> Result<Inspection, Unr
     let header = file.nt_headers().file_header();
     let optional = file.nt_headers().optional_header();
 
-    let mut needed = Vec::new();
+    let mut budget = Budget::new(bytes.len());
+    let mut names = Names::default();
     if let Some(table) = file.import_table()? {
         let mut descriptors = table.descriptors()?;
         while let Some(descriptor) = descriptors.next()? {
-            push_new(&mut needed, table.name(descriptor.name.get(LE))?);
+            names.push(table.name(descriptor.name.get(LE))?, &mut budget)?;
         }
     }
-    let mut delay_loaded = Vec::new();
+    let mut delayed = Names::default();
     if let Some(table) = file.delay_load_import_table()? {
         let mut descriptors = table.descriptors()?;
         while let Some(descriptor) = descriptors.next()? {
-            push_new(&mut delay_loaded, table.name(descriptor.dll_name_rva.get(LE))?);
+            delayed.push(table.name(descriptor.dll_name_rva.get(LE))?, &mut budget)?;
         }
     }
+    let delay_loaded = delayed.list;
     for name in &delay_loaded {
-        push_new(&mut needed, name.as_bytes());
+        names.push(name.as_bytes(), &mut budget)?;
     }
+    let needed = names.list;
 
     let is_dll = header.characteristics.get(LE).contains(IMAGE_FILE_DLL);
     let movable = optional.dll_characteristics().contains(pe::IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE);
@@ -64,10 +70,25 @@ pub(super) fn inspect<H: ImageNtHeaders>(bytes: &[u8]) -> Result<Inspection, Unr
     })
 }
 
-fn push_new(names: &mut Vec<String>, name: &[u8]) {
-    let name = String::from_utf8_lossy(name).into_owned();
-    if !names.contains(&name) {
-        names.push(name);
+/// Names of DLLs, each once, in their order.
+#[derive(Default)]
+struct Names<'data> {
+    list: Vec<String>,
+    seen: HashSet<&'data [u8]>,
+    /// With those that were there already.
+    count: usize,
+}
+
+impl<'data> Names<'data> {
+    fn push(&mut self, name: &'data [u8], budget: &mut Budget) -> Result<(), Unreadable> {
+        self.count += 1;
+        few(self.count, "imported DLLs")?;
+        // Looking for a name reads all of it, whether it is new or not.
+        budget.take(name.len())?;
+        if self.seen.insert(name) {
+            self.list.push(String::from_utf8_lossy(name).into_owned());
+        }
+        Ok(())
     }
 }
 

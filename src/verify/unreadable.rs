@@ -1,6 +1,7 @@
 //! Why a file could not be inspected.
 
-use super::Finding;
+use super::{Finding, name_some};
+use crate::files::{Exhausted, MOST_ENTRIES};
 
 /// Why bytes are no binary that can be inspected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +21,7 @@ pub enum Unreadable {
     /// A universal Mach-O.
     #[error(
         "a universal (fat) Mach-O holding {}: take one out with `lipo -thin <ARCH>` and verify each by itself",
-        .0.join(", ")
+        name_some(.0)
     )]
     Fat(
         /// The architectures of its slices.
@@ -62,6 +63,17 @@ impl From<object::read::Error> for Unreadable {
     fn from(error: object::read::Error) -> Self {
         Unreadable::Damaged(error.to_string())
     }
+}
+
+impl From<Exhausted> for Unreadable {
+    fn from(error: Exhausted) -> Self {
+        Unreadable::Damaged(error.to_string())
+    }
+}
+
+/// Refuses a table with more entries than any program has.
+pub(super) fn few(count: usize, what: &str) -> Result<(), Unreadable> {
+    if count <= MOST_ENTRIES { Ok(()) } else { Err(Unreadable::Damaged(format!("it has more than {MOST_ENTRIES} {what}"))) }
 }
 
 /// Refuses a part that reaches beyond the end of a file.

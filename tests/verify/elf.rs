@@ -138,17 +138,90 @@ fn a_triple_outside_the_catalog_is_checked_as_far_as_known() {
     assert!(message(&findings, "target-not-in-catalog").contains("nothing follows from its name"));
 }
 
+/// As `sstrip` leaves a file.
+fn without_sections(mut bytes: Vec<u8>) -> Vec<u8> {
+    // e_shoff, e_shnum and e_shstrndx.
+    let (offset, counts) = if bytes[4] == 2 { (0x28..0x30, 0x3c..0x40) } else { (0x20..0x24, 0x30..0x34) };
+    bytes[offset].fill(0);
+    bytes[counts].fill(0);
+    bytes
+}
+
 #[test]
-fn without_section_headers_nothing_is_taken_for_granted() {
+fn without_section_headers_the_loaders_view_is_checked() {
     let dir = workspace("no-sections");
-    let mut bytes = fs_err::read(program(&dir, AARCH64_GCC, &["-s"])).unwrap();
-    // e_shoff, e_shnum and e_shstrndx of a 64-bit ELF, as `sstrip` zeroes them.
-    bytes[0x28..0x30].fill(0);
-    bytes[0x3c..0x40].fill(0);
+    let bytes = without_sections(fs_err::read(program(&dir, AARCH64_GCC, &["-s"])).unwrap());
     let inspection = inspect_bytes(&bytes).unwrap();
-    assert_eq!(inspection.needed, ["libc.so.6"], "the loader's own way does not need section headers");
+    assert_eq!(inspection.needed, ["libc.so.6"]);
     let findings = judge(&inspection, &expect(GNU));
-    assert_eq!((violations(&findings), warnings(&findings)), (vec![], vec!["no-section-headers", "glibc-unknown"]));
+    assert_eq!((violations(&findings), warnings(&findings)), (vec![], vec!["no-section-headers", "glibc-above-default"]));
+    let mut expectation = expect(GNU);
+    expectation.floor = Some(glibc(28));
+    let findings = judge(&inspection, &expectation);
+    assert!(message(&findings, "glibc-too-new").contains("pthread_create"), "{findings:#?}");
+}
+
+#[test]
+fn section_headers_change_nothing_that_the_loader_does() {
+    let dir = workspace("loader-view");
+    let flags: [&[&str]; 6] = [
+        &[],
+        &["-Wl,--hash-style=sysv"],
+        &["-Wl,--hash-style=gnu", "-rdynamic"],
+        &["-no-pie", "-Wl,-z,now"],
+        &["-static"],
+        &["-static-pie"],
+    ];
+    for compiler in [HOST_GCC, AARCH64_GCC, ARM_GCC] {
+        for flags in flags {
+            let bytes = fs_err::read(program(&dir, compiler, flags)).unwrap();
+            let (whole, stripped) = (inspect_bytes(&bytes).unwrap(), inspect_bytes(&without_sections(bytes)).unwrap());
+            let elf = |inspection: &cargo_convoy::verify::Inspection| match &inspection.facts {
+                Facts::Elf(elf) => (elf.versions.clone(), elf.glibc, elf.undefined.clone()),
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(elf(&whole), elf(&stripped), "{compiler} {flags:?}");
+            assert_eq!((whole.linkage, &whole.needed), (stripped.linkage, &stripped.needed));
+            let dynamic = !flags.iter().any(|flag| flag.starts_with("-static"));
+            assert_eq!(elf(&whole).2.iter().any(|symbol| symbol.name == "pthread_create"), dynamic, "{compiler} {flags:?}");
+        }
+    }
+}
+
+#[test]
+fn a_version_that_the_section_headers_hide_is_seen() {
+    let dir = workspace("hidden-version");
+    let mut bytes = fs_err::read(program(&dir, HOST_GCC, &[])).unwrap();
+    let word = |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
+    let (table, count) = (word(&bytes, 0x28), usize::from(bytes[0x3c]));
+    // SHT_GNU_verneed becomes SHT_PROGBITS; the loader does not look.
+    let header = (0..count).map(|n| table + n * 64).find(|at| bytes[at + 4..at + 8] == 0x6fff_fffe_u32.to_le_bytes());
+    bytes[header.unwrap() + 4..][..4].copy_from_slice(&1_u32.to_le_bytes());
+    let mut expectation = expect("x86_64-unknown-linux-gnu");
+    expectation.floor = Some(glibc(17));
+    assert_eq!(violations(&judge(&inspect_bytes(&bytes).unwrap(), &expectation)), ["glibc-too-new"]);
+}
+
+#[test]
+fn a_floor_that_was_asked_for_and_cannot_be_checked_is_not_met() {
+    let dir = workspace("unchecked-floor");
+    // One that loads libc and asks it for nothing.
+    let source = dir.join("nothing.c");
+    fs_err::write(&source, "void _start(void) { for (;;); }").unwrap();
+    let out = dir.join("nothing");
+    let link = ["-nostartfiles", "-Wl,--no-as-needed", "-o", out.as_str(), source.as_str()];
+    run(HOST_GCC, &link);
+    let triple = "x86_64-unknown-linux-gnu";
+    let asked = cargo_convoy::verify::Expectation { floor: Some(glibc(17)), ..expect(triple) };
+    let inspection = inspect(&out);
+    assert_eq!(warnings(&judge(&inspection, &expect(triple))), ["glibc-unknown"]);
+    assert_eq!(violations(&judge(&inspection, &asked)), ["glibc-unknown"]);
+    // A static program needs no glibc, unless it is a packer's: that has no section headers.
+    let bytes = fs_err::read(program(&dir, HOST_GCC, &["-static"])).unwrap();
+    assert_eq!(violations(&judge(&inspect_bytes(&bytes).unwrap(), &asked)), [""; 0]);
+    let packed = inspect_bytes(&without_sections(bytes)).unwrap();
+    assert_eq!(violations(&judge(&packed, &asked)), ["glibc-unknown"]);
+    assert_eq!(violations(&judge(&packed, &expect(triple))), [""; 0]);
 }
 
 #[test]

@@ -82,6 +82,147 @@ fn a_file_cut_anywhere_is_refused() {
     }
 }
 
+/// An ELF file of one loaded segment, with this dynamic segment. `blob` lies at the address [`BLOB`].
+fn elf(dynamic: &[(u64, u64)], blob: &[u8]) -> Vec<u8> {
+    let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    let half = |file: &mut Vec<u8>, value: u16| file.extend(value.to_le_bytes());
+    let word = |file: &mut Vec<u8>, value: u64| file.extend(value.to_le_bytes());
+    let entries: Vec<u64> = dynamic.iter().chain([&(0, 0)]).flat_map(|(tag, value)| [*tag, *value]).collect();
+    let table = BLOB + blob.len() as u64;
+    let size = table + entries.len() as u64 * 8;
+    [3, 62].map(|value| half(&mut file, value));
+    file.extend(1_u32.to_le_bytes());
+    [0, 64, 0].map(|value| word(&mut file, value));
+    file.extend(0_u32.to_le_bytes());
+    [64, 56, 2, 0, 0, 0].map(|value| half(&mut file, value));
+    for (kind, start, length) in [(1_u64, 0, size), (2, table, size - table)] {
+        [kind | 7 << 32, start, start, start, length, length, 4096].map(|value| word(&mut file, value));
+    }
+    file.extend(blob);
+    entries.into_iter().for_each(|value| word(&mut file, value));
+    file
+}
+
+const BLOB: u64 = 64 + 2 * 56;
+const DT_STRTAB: (u64, u64) = (5, BLOB);
+
+fn damaged(bytes: &[u8], word: &str) {
+    match inspect(bytes) {
+        Err(Unreadable::Damaged(why)) => assert!(why.contains(word), "{why}"),
+        other => panic!("{:?}", other.map(|inspection| inspection.needed.len())),
+    }
+}
+
+#[test]
+fn tables_that_share_one_long_name_are_refused() {
+    let long = [vec![b'n'; 60_000], vec![0]].concat();
+    let needed = |count: u64| elf(&(0..count).map(|at| (1, at)).chain([DT_STRTAB]).collect::<Vec<_>>(), &long);
+    assert_eq!(inspect(&needed(4)).unwrap().needed.len(), 4);
+    damaged(&needed(2000), "longer than the file");
+    damaged(&needed(5000), "needed libraries");
+
+    // One library, and any number of versions of it, all of one name.
+    let mut blob = long.clone();
+    blob.resize(60_004, 0);
+    for (at, count) in [(0_u32, 2000_u32)].into_iter().cycle().take(1) {
+        blob.extend([1_u16.to_le_bytes(), 1_u16.to_le_bytes()].concat());
+        blob.extend([at.to_le_bytes(), 16_u32.to_le_bytes(), 0_u32.to_le_bytes()].concat());
+        for entry in 0..count {
+            blob.extend([0_u32.to_le_bytes(), 2_u32.to_le_bytes(), at.to_le_bytes()].concat());
+            blob.extend(if entry + 1 < count { 16_u32 } else { 0 }.to_le_bytes());
+        }
+    }
+    damaged(&elf(&[DT_STRTAB, (0x6fff_fffe, BLOB + 60_004)], &blob), "longer than the file");
+}
+
+#[test]
+fn a_chain_of_versions_that_bites_its_tail_ends() {
+    // vn_next and vna_next lead forward only; what they can do is to overlap.
+    let mut blob = vec![0; 4];
+    blob.extend((0..60_000_u32).flat_map(|_| 1_u32.to_le_bytes()));
+    examine(&elf(&[DT_STRTAB, (0x6fff_fffe, BLOB + 4)], &blob));
+}
+
+#[test]
+fn mach_o_names_and_libraries_are_counted() {
+    let mut header: Vec<u8> = Vec::new();
+    let mut words = |values: &[u32]| header.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    let (symbols, text) = (3000_u32, 60_000_u32);
+    let start = 32 + 24;
+    // MH_EXECUTE for arm64, flat names; LC_SYMTAB.
+    words(&[0xfeed_facf, 0x0100_000c, 0, 2, 1, 24, 0x0020_0000, 0]);
+    words(&[2, 24, start, symbols, start + symbols * 16, text]);
+    for at in 0..symbols {
+        words(&[at, 1, 0, 0]);
+    }
+    let mut bytes = header.clone();
+    bytes.extend(vec![b'n'; text as usize - 1]);
+    bytes.push(0);
+    damaged(&bytes, "longer than the file");
+
+    let count = 5000_u32;
+    let mut bytes: Vec<u8> = Vec::new();
+    let mut words = |values: &[u32]| bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    words(&[0xfeed_facf, 0x0100_000c, 0, 2, count, count * 32, 0x0020_0085, 0]);
+    for number in 0..count {
+        // LC_LOAD_DYLIB with a short name of its own.
+        words(&[0xc, 32, 24, 0, 0, 0, 0x6100_0000 | number, 0]);
+    }
+    damaged(&bytes, "libraries");
+}
+
+#[test]
+fn import_descriptors_of_a_pe_are_counted() {
+    let (_, bytes) = BINARIES.iter().find(|(name, _)| *name == "PE stripped").unwrap();
+    let word = |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    // A last section of its own, with 5 000 descriptors that all name one DLL.
+    let nt = word(bytes, 0x3c) as usize;
+    let sections = usize::from(u16::from_le_bytes(bytes[nt + 6..nt + 8].try_into().unwrap()));
+    let optional = usize::from(u16::from_le_bytes(bytes[nt + 20..nt + 22].try_into().unwrap()));
+    let last = nt + 24 + optional + (sections - 1) * 40;
+    let build = |count: u32, name: usize| {
+        let mut bytes = bytes.clone();
+        let (address, start) = (word(&bytes, last + 12), bytes.len() as u32);
+        let size = (count + 1) * 20 + name as u32 + 1;
+        for (at, value) in [(8, size), (16, size), (20, start)] {
+            bytes[last + at..last + at + 4].copy_from_slice(&value.to_le_bytes());
+        }
+        let at = address + (count + 1) * 20;
+        // The directory of imports is the second.
+        bytes[nt + 24 + 112 + 8..][..8].copy_from_slice(&[address.to_le_bytes(), size.to_le_bytes()].concat());
+        for _ in 0..count {
+            bytes.extend([1_u32, 0, 0, at, 1].iter().flat_map(|value| value.to_le_bytes()));
+        }
+        bytes.extend([0; 20]);
+        bytes.extend(vec![b'n'; name]);
+        bytes.push(0);
+        bytes
+    };
+    assert_eq!(inspect(&build(10, 5)).unwrap().needed, ["nnnnn"]);
+    damaged(&build(5000, 5), "imported DLLs");
+    damaged(&build(2000, 60_000), "longer than the file");
+}
+
+#[test]
+fn a_fat_file_of_many_slices_says_so_briefly() {
+    let mut bytes = [0xcafe_babe_u32, 5000].map(u32::to_be_bytes).concat();
+    bytes.extend(vec![0; 5000 * 20]);
+    damaged(&bytes, "slices");
+    let few = [&0xcafe_babe_u32.to_be_bytes()[..], &50_u32.to_be_bytes(), &vec![0; 50 * 20]].concat();
+    let said = inspect(&few).unwrap_err().to_string();
+    assert!(said.contains("and 46 more"), "{said}");
+}
+
+#[test]
+fn long_names_are_cut_in_messages() {
+    let name = [vec![b'x'; 5000], vec![0]].concat();
+    let inspection = inspect(&elf(&[(1, 0), DT_STRTAB, (0x6fff_fffb, 0x0800_0000)], &name)).unwrap();
+    assert_eq!(inspection.needed[0].len(), 5000);
+    let findings = judge(&inspection, &Expectation::of_triple("x86_64-unknown-linux-musl", Catalog::embedded()));
+    let said = findings.iter().map(|finding| finding.message.as_str()).collect::<String>();
+    assert!(said.contains(&"x".repeat(200)) && !said.contains(&"x".repeat(201)), "{said}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 

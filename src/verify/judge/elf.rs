@@ -2,6 +2,7 @@
 
 use super::super::elf::glibc_of;
 use super::super::{Elf, Expectation, Finding, Inspection, Linkage, name_some};
+use crate::files::brief;
 use super::{arm, sysroot};
 use crate::catalog::{ArmLevel, Glibc};
 
@@ -23,8 +24,8 @@ pub(super) fn judge(inspection: &Inspection, elf: &Elf, expectation: &Expectatio
     if !elf.section_headers {
         findings.push(Finding::warning(
             "no-section-headers",
-            "the section headers were removed (by a packer or `sstrip`), so symbol versions, CPU level and linker \
-             cannot be read; verify the file before it is packed",
+            "the section headers were removed (by a packer or `sstrip`), so CPU level and linker cannot be read; verify \
+             the file before it is packed",
         ));
     }
     findings.extend(linkage(inspection, expectation));
@@ -50,7 +51,7 @@ fn linkage(inspection: &Inspection, expectation: &Expectation) -> Option<Finding
         (Linkage::Dynamic, false) => Finding::ok("linkage", "dynamic"),
         (Linkage::Dynamic, true) => {
             let needs = if inspection.needed.is_empty() {
-                format!("the loader {}", inspection.interpreter().unwrap_or_default())
+                format!("the loader {}", brief(inspection.interpreter().unwrap_or_default()))
             } else {
                 name_some(&inspection.needed)
             };
@@ -78,7 +79,7 @@ fn interpreter(inspection: &Inspection, elf: &Elf, expectation: &Expectation) ->
             format!(
                 "asks for the loader `{}`, but systems of `{}` have `{wanted}`: it would stop with \"no such file or \
                  directory\"; check the linker arguments and, on NixOS or Guix, link with the `zig` route",
-                found.unwrap_or("(none)"),
+                brief(found.unwrap_or("(none)")),
                 expectation.triple
             ),
         ),
@@ -105,8 +106,8 @@ fn glibc(inspection: &Inspection, elf: &Elf, expectation: &Expectation) -> Vec<F
         .map(|need| need.version.as_str())
         .collect();
     if !unknown.is_empty() {
-        findings.push(Finding::warning(
-            "glibc-unknown",
+        findings.push(unchecked(
+            expectation,
             format!("asks glibc for {}, and convoy does not know which release first had it", name_some(&unknown)),
         ));
     }
@@ -116,13 +117,32 @@ fn glibc(inspection: &Inspection, elf: &Elf, expectation: &Expectation) -> Vec<F
             findings.push(Finding::ok("glibc", format!("starts on glibc {seen} and later (floor {floor})")));
         }
         (Some(seen), None) => findings.push(Finding::ok("glibc", format!("starts on glibc {seen} and later"))),
-        (None, _) if needs_glibc && unknown.is_empty() => findings.push(Finding::warning(
-            "glibc-unknown",
-            "needs glibc, but the version cannot be read from this file; verify it before it is packed or edited",
+        (None, _) if needs_glibc && unknown.is_empty() => findings.push(unchecked(
+            expectation,
+            "needs glibc, but the version cannot be read from this file; verify it before it is packed or edited"
+                .to_owned(),
+        )),
+        // A packer leaves a static program that unpacks what it was made from.
+        (None, Some(_)) if !elf.section_headers && inspection.linkage == Linkage::Static => findings.push(unchecked(
+            expectation,
+            "the file was packed or its section headers were removed, so whether it needs glibc cannot be read; verify \
+             it before that"
+                .to_owned(),
         )),
         (None, _) => {}
     }
     findings
+}
+
+/// A floor that was asked for and cannot be checked is not met; the catalog's own floor only warns.
+fn unchecked(expectation: &Expectation, message: String) -> Finding {
+    match expectation.floor {
+        Some(floor) => Finding::violation(
+            "glibc-unknown",
+            format!("{message}: whether it starts on glibc {floor}, as was asked, is not known"),
+        ),
+        None => Finding::warning("glibc-unknown", message),
+    }
 }
 
 fn too_new(elf: &Elf, seen: Glibc, floor: Glibc, expectation: &Expectation) -> Finding {
@@ -130,13 +150,16 @@ fn too_new(elf: &Elf, seen: Glibc, floor: Glibc, expectation: &Expectation) -> F
     // The newest first: it is what the user reads when the program does not start.
     let mut above: Vec<_> = above.collect();
     above.sort_by_key(|need| std::cmp::Reverse(glibc_of(&need.version)));
-    let wants: Vec<String> = above
+    const SHOWN: usize = 20;
+    let mut wants: Vec<String> = above
         .iter()
+        .take(SHOWN)
         .map(|need| match need.symbols.as_slice() {
-            [] => need.version.clone(),
-            symbols => format!("{} for {}", need.version, name_some(symbols)),
+            [] => brief(&need.version).into_owned(),
+            symbols => format!("{} for {}", brief(&need.version), name_some(symbols)),
         })
         .collect();
+    wants.extend(above.len().checked_sub(SHOWN).filter(|more| *more > 0).map(|more| format!("{more} more")));
     let what = format!("needs glibc {seen} ({})", wants.join("; "));
     if expectation.floor.is_some() {
         Finding::violation(

@@ -1,7 +1,8 @@
 //! The checks of Mach-O binaries.
 
 use super::super::{Expectation, Finding, Inspection, MachO, Signature, name_some};
-use crate::darwin::{self, Account};
+use crate::files::brief;
+use crate::darwin::{Account, Accountant};
 
 pub(super) fn judge(inspection: &Inspection, macho: &MachO, expectation: &Expectation) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -71,8 +72,9 @@ fn dylibs(inspection: &Inspection) -> Vec<Finding> {
             Finding::violation(
                 "dylib-not-shipped",
                 format!(
-                    "needs `{path}`, which macOS does not bring: the program would not start on a machine without it; \
-                     link that library statically (many -sys crates have a `static`, `vendored` or `bundled` feature)"
+                    "needs `{}`, which macOS does not bring: the program would not start on a machine without it; \
+                     link that library statically (many -sys crates have a `static`, `vendored` or `bundled` feature)",
+                    brief(path)
                 ),
             )
         })
@@ -99,27 +101,43 @@ fn signature(inspection: &Inspection, macho: &MachO) -> Finding {
     }
 }
 
+/// Symbols that have a finding of their own: nobody reads thousands.
+const MOST_FINDINGS: usize = 200;
+
 fn symbols(inspection: &Inspection, macho: &MachO, expectation: &Expectation) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut absent_is_fine = Vec::new();
+    let mut unaccounted = 0_usize;
+    let accountant = Accountant::new(&inspection.needed);
     for symbol in &macho.dynamic_lookup {
         let name = symbol.name.as_str();
-        if darwin::account(name, &inspection.needed, &expectation.declared_symbols) != Account::Unaccounted {
+        if accountant.account(name, &expectation.declared_symbols) != Account::Unaccounted {
             continue;
         }
         if symbol.weak {
             absent_is_fine.push(name);
             continue;
         }
+        unaccounted += 1;
+        if unaccounted > MOST_FINDINGS {
+            continue;
+        }
         let wanted_by = expectation.link.as_ref().and_then(|link| link.wanted_by.get(name));
-        let whose = wanted_by.map_or_else(String::new, |objects| format!(", wanted by {},", objects.join(", ")));
+        let whose = wanted_by.map_or_else(String::new, |objects| format!(", wanted by {},", name_some(objects)));
         findings.push(Finding::violation(
             "darwin-symbol-unaccounted",
             format!(
-                "the symbol `{name}`{whose} is in no library of macOS that this binary links: the program would stop at \
+                "the symbol `{}`{whose} is in no library of macOS that this binary links: the program would stop at \
                  start with \"symbol not found\"; a C library was not linked, so give its crate a `vendored`, \
-                 `bundled` or `static` feature or build it for this target"
+                 `bundled` or `static` feature or build it for this target",
+                brief(name)
             ),
+        ));
+    }
+    if let Some(more) = unaccounted.checked_sub(MOST_FINDINGS).filter(|more| *more > 0) {
+        findings.push(Finding::violation(
+            "darwin-symbol-unaccounted",
+            format!("{more} more symbols are in no library of macOS that this binary links"),
         ));
     }
     if !absent_is_fine.is_empty() {

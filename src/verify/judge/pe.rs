@@ -1,6 +1,7 @@
 //! The checks of PE binaries.
 
 use super::super::{Finding, Inspection, Pe, dlls, name_some};
+use crate::files::brief;
 
 pub(super) fn judge(inspection: &Inspection, pe: &Pe) -> Vec<Finding> {
     let mut findings = vec![match pe.subsystem.as_str() {
@@ -18,7 +19,8 @@ pub(super) fn judge(inspection: &Inspection, pe: &Pe) -> Vec<Finding> {
         findings.push(Finding::violation(
             "dll-not-shipped",
             format!(
-                "needs `{name}`, which Windows does not bring: the program would not start on a machine without it; {}",
+                "needs `{}`, which Windows does not bring: the program would not start on a machine without it; {}",
+                brief(name),
                 dlls::remedy(name)
             ),
         ));

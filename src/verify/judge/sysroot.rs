@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Elf, Expectation, Finding, Inspection, Linkage, name_some};
+use crate::files::brief;
 use super::elf::BASE_SYSTEM;
 use crate::sysroot::{Libraries, LinkedAgainst, Suite, Suites, sonames};
 
@@ -38,15 +39,16 @@ fn resolve(inspection: &Inspection, elf: &Elf, sysroot: &LinkedAgainst, librarie
             unchecked.push(library);
             continue;
         }
+        let name = brief(library);
         findings.push(Finding::violation(
             "library-not-in-sysroot",
             match libraries.damage(library) {
                 Some(why) => format!(
-                    "needs {library}, and the sysroot {key} has it damaged ({why}): remove the sysroot with `cargo \
+                    "needs {name}, and the sysroot {key} has it damaged ({why}): remove the sysroot with `cargo \
                      convoy cache clean` and build again"
                 ),
                 None => format!(
-                    "needs {library}, which the sysroot {key} does not have: the linker found it elsewhere, and a \
+                    "needs {name}, which the sysroot {key} does not have: the linker found it elsewhere, and a \
                      machine with these packages would not start the binary; name the Debian package that has it in \
                      `supply.packages`, or find the `-L` or the `…_LIB_DIR` variable that leads elsewhere"
                 ),
@@ -64,7 +66,7 @@ fn resolve(inspection: &Inspection, elf: &Elf, sysroot: &LinkedAgainst, librarie
     for (library, unmet) in &symbols.unmet {
         let what = match *library {
             "" => format!("{}, which no library of the sysroot {key} exports", name_some(unmet)),
-            library => format!("{} of {library}, which the sysroot {key} does not export", name_some(unmet)),
+            library => format!("{} of {}, which the sysroot {key} does not export", name_some(unmet), brief(library)),
         };
         findings.push(Finding::violation(
             "symbol-not-in-sysroot",
@@ -75,8 +77,7 @@ fn resolve(inspection: &Inspection, elf: &Elf, sysroot: &LinkedAgainst, librarie
             ),
         ));
     }
-    // Without section headers no symbol was read; a finding of its own says so.
-    if findings.is_empty() && elf.section_headers {
+    if findings.is_empty() {
         let exporters = counted(symbols.exporters.len(), "library", "libraries");
         let met = counted(symbols.met, "symbol", "symbols");
         findings.push(Finding::ok("sysroot", format!("{met} found in {exporters} of the sysroot {key}")));
