@@ -27,24 +27,51 @@ enum Linked<'a> {
     Framework(&'a str, &'a Framework),
 }
 
-/// Accounts for `symbol` (spelled as in the object file: `_CFRelease`), given the install names that the binary loads
-/// and the symbols that the graph's crates declare (see [`super::declared_in_source`]).
-///
-/// A library's or framework's family counts only when it, or an umbrella of it, is linked.
-pub fn account(symbol: &str, dylibs: &[String], declared: &BTreeSet<String>) -> Account {
-    if DATA.system_names.contains(symbol) && dylibs.contains(&DATA.system.install_name) {
-        return Account::LibSystem;
+/// Who brings symbols, given the install names that a binary loads.
+pub struct Accountant {
+    /// Whether libSystem is among these.
+    system: bool,
+    linked: Vec<Linked<'static>>,
+}
+
+impl std::fmt::Debug for Accountant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Accountant").field("system", &self.system).finish_non_exhaustive()
     }
-    for linked in linked(dylibs) {
-        match linked {
-            Linked::Library(library) if exports(library, symbol) => return Account::Library(library.names[0].clone()),
-            Linked::Framework(name, framework) if has(&framework.family, symbol) => {
-                return Account::Framework(name.to_owned());
-            }
-            Linked::Library(_) | Linked::Framework(..) => {}
+}
+
+impl Accountant {
+    /// For a binary that loads these.
+    pub fn new(dylibs: &[String]) -> Self {
+        Self { system: dylibs.contains(&DATA.system.install_name), linked: linked(dylibs) }
+    }
+
+    /// Accounts for `symbol` (spelled as in the object file: `_CFRelease`), given the symbols that the graph's crates declare
+    /// (see [`super::declared_in_source`]).
+    ///
+    /// A library's or framework's family counts only when it, or an umbrella of it, is linked.
+    pub fn account(&self, symbol: &str, declared: &BTreeSet<String>) -> Account {
+        if self.system && DATA.system_names.contains(symbol) {
+            return Account::LibSystem;
         }
+        for linked in &self.linked {
+            match linked {
+                Linked::Library(library) if exports(library, symbol) => {
+                    return Account::Library(library.names[0].clone());
+                }
+                Linked::Framework(name, framework) if has(&framework.family, symbol) => {
+                    return Account::Framework((*name).to_owned());
+                }
+                Linked::Library(_) | Linked::Framework(..) => {}
+            }
+        }
+        if declared.contains(symbol) { Account::Declared } else { Account::Unaccounted }
     }
-    if declared.contains(symbol) { Account::Declared } else { Account::Unaccounted }
+}
+
+/// [`Accountant::account`] for one symbol.
+pub fn account(symbol: &str, dylibs: &[String], declared: &BTreeSet<String>) -> Account {
+    Accountant::new(dylibs).account(symbol, declared)
 }
 
 /// What the install names bring, with what umbrellas re-export.

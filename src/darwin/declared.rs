@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use camino::Utf8Path;
-use fs_err as fs;
 use syn::{Attribute, Block, ForeignItem, ImplItem, Item, ItemForeignMod, Meta, Stmt};
 
-use crate::evidence::{each_meta, items_of_macro, metas_of, parse, rust_files, text_of};
+use crate::evidence::{LARGEST, each_meta, items_of_macro, metas_of, on_deep_stack, parse, rust_files, text_of};
+use crate::files::PlainFile;
 
 /// The functions and statics that `extern` blocks with `#[link(kind = "framework")]` declare in a Rust source, spelled
 /// as in the object file (`_CFRelease`), each once. A source that does not parse declares nothing.
@@ -25,14 +25,25 @@ pub fn declared_in_source(text: &str) -> Vec<String> {
     found.into_iter().collect()
 }
 
-/// [`declared_in_source`] of every Rust file of a package, tests, examples and benches left out. Files that cannot be
-/// read declare nothing.
+/// [`declared_in_source`] of every Rust file of some packages, tests, examples and benches left out. Files that cannot be
+/// read, and such as hold more than any source, declare nothing.
+pub fn declared_in_packages(dirs: &[impl AsRef<Utf8Path> + Sync]) -> BTreeSet<String> {
+    let read = |path: &Utf8Path| PlainFile::open(path, LARGEST).and_then(|file| file.read_text()).unwrap_or_default();
+    on_deep_stack(|| {
+        let mut found = BTreeSet::new();
+        for dir in dirs.iter().map(AsRef::as_ref) {
+            for path in rust_files(dir, dir) {
+                found.extend(declared_in_source(&read(&path)));
+            }
+        }
+        found
+    })
+    .unwrap_or_default()
+}
+
+/// [`declared_in_packages`] of one.
 pub fn declared_in_package(dir: &Utf8Path) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for path in rust_files(dir, dir) {
-        found.extend(declared_in_source(&fs::read_to_string(path).unwrap_or_default()));
-    }
-    found
+    declared_in_packages(&[dir])
 }
 
 fn items(list: &[Item], found: &mut BTreeSet<String>) {
@@ -101,6 +112,8 @@ fn symbol(name: &str) -> String {
 mod tests {
     use proptest::prelude::*;
 
+    use fs_err as fs;
+
     use super::*;
 
     #[test]
@@ -155,6 +168,18 @@ mod tests {
     fn an_unparsable_source_declares_nothing() {
         assert_eq!(declared_in_source("#[link(kind = \"framework\")] extern \"C\" { fn x( }"), [""; 0]);
         assert_eq!(declared_in_source("#[link(\"framework\" =)] extern \"C\" { fn x(); }"), [""; 0]);
+    }
+
+    #[test]
+    fn a_deeply_nested_source_ends_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(dir.path()).unwrap();
+        let block = "#[link(name = \"X\", kind = \"framework\")] extern \"C\" { fn a(); }";
+        // As deep as a source may be to be parsed at all: more than the stack of a test's thread holds.
+        fs::write(dir.join("deep.rs"), format!("{block} fn f() -> bool {{ {}true }}", "!".repeat(5_900))).unwrap();
+        let large = format!("{}\n//{}", block.replace("fn a", "fn b"), " ".repeat(usize::try_from(LARGEST).unwrap()));
+        fs::write(dir.join("large.rs"), large).unwrap();
+        assert_eq!(declared_in_package(dir), BTreeSet::from(["_a".to_owned()]));
     }
 
     #[test]

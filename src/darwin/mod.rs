@@ -15,8 +15,8 @@ mod zig;
 use camino::Utf8Path;
 use fs_err as fs;
 
-pub use account::{Account, account};
-pub use declared::{declared_in_package, declared_in_source};
+pub use account::{Account, Accountant, account};
+pub use declared::{declared_in_package, declared_in_packages, declared_in_source};
 pub use stubs::{stub_files, unknown_frameworks, write_stubs};
 pub use zig::{Language, archiver_script, compiler_script, provision_libcxx, zig_target};
 

@@ -10,7 +10,9 @@ mod system_deps;
 use serde::{Deserialize, Serialize};
 
 pub use guard::same_feature;
-pub(crate) use rust::{each_meta, items_of_macro, metas_of, parse, rust_files, text_of};
+pub(crate) use rust::{
+    LARGEST, each_meta, items_of_macro, metas_of, on_deep_stack, parse, rust_files, text_of,
+};
 pub use store::{Source, gather};
 
 /// What a package's own files show. Facts alone; [`crate::needs`] judges them for a target and its features.

@@ -8,7 +8,7 @@ use syn::punctuated::Punctuated;
 use syn::{Attribute, Block, Expr, ExprLit, Item, Lit, Macro, Meta, MetaList, Stmt, Token};
 
 /// Bytes of a source beyond which it is not read: such a file holds data.
-pub(super) const LARGEST: u64 = 5 << 20;
+pub(crate) const LARGEST: u64 = 5 << 20;
 
 /// How deep a syntax tree may become: syn, its walkers and the tree's own drop recurse. Known sources stay below 3 000.
 const DEEPEST: usize = 6_000;
@@ -21,6 +21,15 @@ pub(super) const STACK: usize = 64 << 20;
 
 /// Folders of a package whose code is in none of its binaries.
 const NOT_BUILT: [&str; 4] = ["tests", "examples", "benches", "target"];
+
+/// Does work that parses sources on a thread whose stack holds the deepest tree: the main thread's would end. Where no such
+/// thread can be had there is no result.
+pub(crate) fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work).ok()?;
+        Some(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}
 
 /// Parses a source file, unless its tree would be so deep as to end the stack.
 pub(crate) fn parse(text: &str) -> Result<syn::File, String> {

@@ -5,6 +5,15 @@ use camino::{Utf8Path, Utf8PathBuf};
 /// How deep `@response` files may name each other; linkers stop too.
 const RESPONSE_DEPTH: usize = 16;
 
+/// The arguments of one link, response files read. The largest links that are known have some ten thousand.
+const MOST_WORDS: usize = 100_000;
+
+/// How often response files may be read for one link: rustc and zig write one.
+const MOST_FILES: usize = 1000;
+
+/// The bytes of all these together.
+const MOST_BYTES: usize = 64 << 20;
+
 /// What a link line says.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct LinkLine {
@@ -51,28 +60,50 @@ impl Input {
 }
 
 /// Replaces `@file` by the arguments in that file. `read` gives a file's text, or none when there is no such file: then
-/// linkers take the argument as it stands.
-pub(crate) fn expand(args: &[String], read: &dyn Fn(&Utf8Path) -> Option<String>) -> Vec<String> {
-    fn into(args: &[String], read: &dyn Fn(&Utf8Path) -> Option<String>, depth: usize, out: &mut Vec<String>) {
+/// linkers take the argument as it stands. None when there would be more arguments than any link has: a few files that
+/// name each other are enough for that.
+pub(crate) fn expand(args: &[String], read: &dyn Fn(&Utf8Path) -> Option<String>) -> Option<Vec<String>> {
+    let mut expansion = Expansion { read, words: Vec::with_capacity(args.len()), files: 0, bytes: 0 };
+    expansion.add(args, RESPONSE_DEPTH)?;
+    Some(expansion.words)
+}
+
+struct Expansion<'a> {
+    read: &'a dyn Fn(&Utf8Path) -> Option<String>,
+    words: Vec<String>,
+    files: usize,
+    bytes: usize,
+}
+
+impl Expansion<'_> {
+    fn add(&mut self, args: &[String], depth: usize) -> Option<()> {
         for arg in args {
-            match arg.strip_prefix('@').filter(|_| depth > 0).and_then(|path| read(Utf8Path::new(path))) {
-                Some(text) => into(&split_response(&text), read, depth - 1, out),
-                None => out.push(arg.clone()),
+            match arg.strip_prefix('@').filter(|_| depth > 0).and_then(|path| (self.read)(Utf8Path::new(path))) {
+                Some(text) => {
+                    self.files += 1;
+                    self.bytes += text.len();
+                    (self.files <= MOST_FILES && self.bytes <= MOST_BYTES).then_some(())?;
+                    self.add(&split_response(&text), depth - 1)?;
+                }
+                None => self.words.push(arg.clone()),
             }
+            (self.words.len() <= MOST_WORDS).then_some(())?;
         }
+        Some(())
     }
-    let mut out = Vec::with_capacity(args.len());
-    into(args, read, RESPONSE_DEPTH, &mut out);
-    out
 }
 
 /// Splits a response file by GNU's rules: blanks part, quotes hold together, a backslash takes the next character.
 fn split_response(text: &str) -> Vec<String> {
-    let mut args = Vec::new();
+    let mut args: Vec<String> = Vec::new();
     let mut current: Option<String> = None;
     let mut quote = None;
     let mut chars = text.chars();
     while let Some(char) = chars.next() {
+        if args.len() > MOST_WORDS {
+            // More than these are refused as a whole.
+            return args;
+        }
         match char {
             '\\' => current.get_or_insert_default().extend(chars.next()),
             _ if quote == Some(char) => quote = None,
@@ -202,9 +233,20 @@ mod tests {
             _ => None,
         };
         assert_eq!(
-            expand(&strings(&["-o", "x", "@outer", "@missing"]), &read),
+            expand(&strings(&["-o", "x", "@outer", "@missing"]), &read).unwrap(),
             ["-o", "x", "a.o", "f g.o", "h\\i.o", "", "b c.o", "d\"e.o", "@missing"]
         );
-        assert_eq!(expand(&strings(&["@loop"]), &read).len(), RESPONSE_DEPTH + 1);
+        assert_eq!(expand(&strings(&["@loop"]), &read).unwrap().len(), RESPONSE_DEPTH + 1);
+    }
+
+    #[test]
+    fn response_files_that_multiply_are_no_link() {
+        let twelve = |_: &Utf8Path| Some("@again ".repeat(12));
+        assert_eq!(expand(&strings(&["@again"]), &twelve), None);
+        let words = |path: &Utf8Path| (path == "many").then(|| "x ".repeat(MOST_WORDS));
+        assert_eq!(expand(&strings(&["@many"]), &words).unwrap().len(), MOST_WORDS);
+        assert_eq!(expand(&strings(&["x", "@many"]), &words), None);
+        let long = |_: &Utf8Path| Some("x".repeat(MOST_BYTES + 1));
+        assert_eq!(expand(&strings(&["@long"]), &long), None);
     }
 }

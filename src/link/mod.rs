@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
+use crate::files::{SMALL, UntrustedDir};
 pub use arm::ArmAttributes;
 pub use shim::run;
 
@@ -56,20 +57,32 @@ pub struct ArmObjects {
 }
 
 /// The record of the link that made `executable`: cargo's `…/release/rg`, which is a hard link (or a copy) of
-/// `…/release/deps/rg-<hash>`, beside which the shim wrote. A record of another schema is none.
+/// `…/release/deps/rg-<hash>`, beside which the shim wrote. A record of another schema is none. Links on the way to the
+/// file's own directory are followed.
 pub fn record_for(executable: &Utf8Path) -> Option<LinkRecord> {
+    let parent = executable.parent().filter(|parent| !parent.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
+    let dir = UntrustedDir::open(parent).ok()?;
+    record_beneath(&dir, &dir.path().join(executable.file_name()?))
+}
+
+/// [`record_for`] an executable beneath a directory that is not trusted: no link beneath it is followed.
+pub fn record_beneath(root: &UntrustedDir, executable: &Utf8Path) -> Option<LinkRecord> {
     let beside = Utf8PathBuf::from(format!("{executable}{SUFFIX}"));
-    if beside.is_file() {
-        return read_record(&beside);
+    match read_record(root, &beside) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        record => return record.ok().flatten(),
     }
     let deps = executable.parent()?.join("deps");
-    let wanted = fs_err::metadata(executable).ok()?;
+    if !deps.symlink_metadata().ok()?.is_dir() {
+        return None;
+    }
+    let wanted = executable.symlink_metadata().ok()?;
     let mut candidates = Vec::new();
     for entry in deps.read_dir_utf8().ok()?.flatten() {
         let Some(output) = entry.file_name().strip_suffix(SUFFIX) else { continue };
-        let Ok(metadata) = fs_err::metadata(deps.join(output)) else { continue };
+        let Ok(metadata) = deps.join(output).symlink_metadata() else { continue };
         if is_same_file(&wanted, &metadata) {
-            return read_record(entry.path());
+            return read_record(root, entry.path()).ok().flatten();
         }
         let same_name = is_output_of(output, executable.file_name()?);
         if same_name && metadata.len() == wanted.len() {
@@ -78,12 +91,14 @@ pub fn record_for(executable: &Utf8Path) -> Option<LinkRecord> {
     }
     // Cargo copies where it cannot link (another file system, a folder without hard links).
     let (_, newest) = candidates.into_iter().max_by_key(|(time, _)| *time)?;
-    read_record(&newest)
+    read_record(root, &newest).ok().flatten()
 }
 
-fn read_record(path: &Utf8Path) -> Option<LinkRecord> {
-    let record: LinkRecord = serde_json::from_str(&fs_err::read_to_string(path).ok()?).ok()?;
-    (record.schema == SCHEMA).then_some(record)
+/// A record; none when it is of another schema, or damaged.
+fn read_record(root: &UntrustedDir, path: &Utf8Path) -> std::io::Result<Option<LinkRecord>> {
+    let text = root.file_at(path, SMALL)?.read_text()?;
+    let record: Option<LinkRecord> = serde_json::from_str(&text).ok();
+    Ok(record.filter(|record| record.schema == SCHEMA))
 }
 
 #[cfg(unix)]

@@ -10,6 +10,10 @@ use object::read::macho::{MachHeader, Nlist};
 use object::{FileKind, elf, macho};
 
 use super::{ArmAttributes, ArmObjects, MAX_NAMED};
+use crate::files::{Budget, brief};
+
+/// How many inputs that could not be read are named.
+const MAX_UNREAD: usize = 100;
 
 /// Collects over all objects of a link.
 #[derive(Debug, Default)]
@@ -31,10 +35,10 @@ pub(super) struct Scanned {
 impl Scan {
     /// Takes one file of the link line into account. `read` gives the bytes of a thin archive's members.
     pub fn add(&mut self, path: &Utf8Path, bytes: &[u8], read: &dyn Fn(&Utf8Path) -> Option<Vec<u8>>) {
-        let name = path.file_name().unwrap_or(path.as_str());
+        let name = &*brief(path.file_name().unwrap_or(path.as_str()));
         if matches!(FileKind::parse(bytes), Ok(FileKind::Archive)) {
             if self.add_archive(path, name, bytes, read).is_none() {
-                self.unread.push(name.to_owned());
+                self.unread(name);
             }
         } else {
             self.add_object(name, bytes);
@@ -43,7 +47,14 @@ impl Scan {
 
     /// Takes note of a file that exists and cannot be read.
     pub fn add_unread(&mut self, path: &Utf8Path) {
-        self.unread.push(path.file_name().unwrap_or(path.as_str()).to_owned());
+        self.unread(path.file_name().unwrap_or(path.as_str()));
+    }
+
+    /// A person needs a few of these, and verification only whether there are any.
+    fn unread(&mut self, name: &str) {
+        if self.unread.len() < MAX_UNREAD {
+            self.unread.push(brief(name).into_owned());
+        }
     }
 
     fn add_archive(
@@ -54,19 +65,22 @@ impl Scan {
         read: &dyn Fn(&Utf8Path) -> Option<Vec<u8>>,
     ) -> Option<()> {
         let archive = ArchiveFile::parse(bytes).ok()?;
+        let mut budget = Budget::new(bytes.len());
         for member in archive.members() {
             let member = member.ok()?;
+            // Members share one table of names.
+            budget.take(member.name().len()).ok()?;
             let member_name = String::from_utf8_lossy(member.name());
             // rustc's metadata: no code, whatever it is wrapped in.
             if member_name.ends_with(".rmeta") {
                 continue;
             }
-            let object = format!("{name}({member_name})");
+            let object = format!("{name}({})", brief(&member_name));
             if archive.is_thin() {
                 let dir = path.parent().unwrap_or(Utf8Path::new(""));
                 match read(&dir.join(Utf8PathBuf::from(&*member_name))) {
                     Some(bytes) => self.add_object(&object, &bytes),
-                    None => self.unread.push(object),
+                    None => self.unread(&object),
                 }
             } else {
                 self.add_object(&object, member.data(bytes).ok()?);
@@ -85,7 +99,7 @@ impl Scan {
             _ => Some(()),
         };
         if seen.is_none() {
-            self.unread.push(name.to_owned());
+            self.unread(name);
         }
     }
 
@@ -120,20 +134,21 @@ impl Scan {
         if header.filetype(endian) != macho::MH_OBJECT {
             return Some(());
         }
+        let mut budget = Budget::new(bytes.len());
         let mut commands = header.load_commands(endian, bytes, 0).ok()?;
         while let Some(command) = commands.next().ok()? {
             let Some(symtab) = command.symtab().ok()? else { continue };
             let symbols = symtab.symbols::<macho::MachHeader64<Endianness>, _>(endian, bytes).ok()?;
             for symbol in symbols.iter().filter(|symbol| !symbol.is_stab() && symbol.n_type().contains(macho::N_EXT)) {
-                let text = String::from_utf8_lossy(symbol.name(endian, symbols.strings()).ok()?);
+                let text = budget.name(symbol.name(endian, symbols.strings()).ok()?).ok()?;
                 // An undefined symbol with a value is a common one: the linker makes room for it.
                 if symbol.is_undefined() && symbol.n_value(endian) == 0 {
-                    let names = self.wanted.entry(text.into_owned()).or_default();
+                    let names = self.wanted.entry(text).or_default();
                     if names.len() < MAX_NAMED {
                         names.push(name.to_owned());
                     }
                 } else {
-                    self.defined.insert(text.into_owned());
+                    self.defined.insert(text);
                 }
             }
         }
@@ -157,4 +172,41 @@ impl Scan {
 /// LLVM's bitcode, bare or wrapped.
 fn is_bitcode(bytes: &[u8]) -> bool {
     bytes.starts_with(b"BC\xc0\xde") || bytes.starts_with(&[0xde, 0xc0, 0x17, 0x0b])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symbols_that_share_one_long_name_are_not_collected() {
+        let (symbols, text) = (3000_u32, 60_000_u32);
+        let start = 32 + 24;
+        // MH_OBJECT for arm64 with LC_SYMTAB: undefined symbols that may be anybody's.
+        let mut words = vec![0xfeed_facf, 0x0100_000c, 0, 1, 1, 24, 0, 0];
+        words.extend([2, 24, start, symbols, start + symbols * 16, text]);
+        words.extend((0..symbols).flat_map(|at| [at, 1, 0, 0]));
+        let mut bytes: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
+        bytes.extend(vec![b'n'; text as usize - 1]);
+        bytes.push(0);
+        let mut scan = Scan::default();
+        scan.add("x.o".into(), &bytes, &|_| None);
+        assert!(scan.wanted.keys().map(String::len).sum::<usize>() <= 16 * bytes.len());
+        assert_eq!(scan.finish().unread, ["x.o"]);
+    }
+
+    #[test]
+    fn members_that_cannot_be_read_are_named_briefly_and_not_all() {
+        // A thin archive: the members' names share one table, and none of them is there.
+        let table = format!("{}/\n", "n".repeat(2000));
+        let header = |name: &str, size: usize| format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{size:<10}`\n", 0, 0, 0, 644);
+        let mut archive = format!("!<thin>\n{}{table}", header("//", table.len()));
+        (0..150).for_each(|at| archive.push_str(&header(&format!("/{at}"), 0)));
+        let mut scan = Scan::default();
+        scan.add("libx.a".into(), archive.as_bytes(), &|_| None);
+        let unread = scan.finish().unread;
+        assert_eq!(unread.last().map(String::as_str), Some("libx.a"));
+        assert!(unread.len() <= MAX_UNREAD, "{}", unread.len());
+        assert!(unread.iter().all(|name| name.chars().count() <= 220), "{unread:?}");
+    }
 }

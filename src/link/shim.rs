@@ -1,5 +1,6 @@
 //! The effectful part of the shim: starts the real linker, reads what it was given, writes the record.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::process::{Command, ExitStatus};
@@ -11,7 +12,7 @@ use super::scan::Scan;
 use super::{LinkRecord, SCHEMA, SUFFIX};
 use crate::darwin;
 use crate::error::{Error, Result};
-use crate::files;
+use crate::files::{self, LARGE, PlainFile, SMALL};
 
 /// What the shim was asked.
 struct Call {
@@ -62,10 +63,11 @@ fn refuse_unknown_frameworks(call: &Call) -> Result<()> {
 }
 
 impl Call {
-    /// The arguments, response files put in their place.
+    /// The arguments, response files put in their place. Where that has no end they stay as they are: no linker takes them.
     fn line(&self) -> Vec<String> {
         let args: Vec<String> = self.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
-        line::expand(&args, &|path| fs_err::read_to_string(path).ok())
+        let read = |path: &Utf8Path| PlainFile::open(path, SMALL).and_then(|file| file.read_text()).ok();
+        line::expand(&args, &read).unwrap_or(args)
     }
 }
 
@@ -96,8 +98,8 @@ fn observe(call: &Call, parsed: LinkLine) -> Option<LinkRecord> {
     let mut scan = Scan::default();
     if has_secrets(call.target.as_deref()) {
         for path in files(&inputs, &dirs) {
-            match fs_err::read(&path) {
-                Ok(bytes) => scan.add(&path, &bytes, &|member| fs_err::read(member).ok()),
+            match read(&path) {
+                Ok(bytes) => scan.add(&path, &bytes, &|member| read(member).ok()),
                 Err(_) => scan.add_unread(&path),
             }
         }
@@ -115,14 +117,18 @@ fn observe(call: &Call, parsed: LinkLine) -> Option<LinkRecord> {
 
 /// The files of the link line that exist, each once.
 fn files(inputs: &[Input], dirs: &[Utf8PathBuf]) -> Vec<Utf8PathBuf> {
-    let mut files = Vec::new();
+    let (mut files, mut seen) = (Vec::new(), HashSet::new());
     for input in inputs {
         let found = input.candidates(dirs).into_iter().find(|path| path.is_file());
-        if let Some(path) = found.filter(|path| !files.contains(path)) {
+        if let Some(path) = found.filter(|path| seen.insert(path.clone())) {
             files.push(path);
         }
     }
     files
+}
+
+fn read(path: &Utf8Path) -> std::io::Result<Vec<u8>> {
+    PlainFile::open(path, LARGE)?.read()
 }
 
 /// Where the record of an output is.
