@@ -24,7 +24,7 @@ use clap::Parser;
 use crate::cli::{self, Cli, ColorWhen, Command, OutputArgs};
 use crate::error::{Error, Exit, Result};
 use crate::link;
-use crate::report::Style;
+use crate::report::{Style, escape};
 
 /// Runs the command line; the exit code is the whole result.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
@@ -139,7 +139,7 @@ fn tell(error: &Error, style: Style) {
         text.push_str(&format!("{}: {hint}\n", style.paint(AnsiColor::Cyan.on_default().bold(), "hint")));
     }
     // Nobody is left to tell when standard error is closed.
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    let _ = std::io::stderr().write_all(escape::terminal(&text, style.color).as_bytes());
 }
 
 /// JSON for machines, on standard output.
@@ -159,7 +159,7 @@ fn print(text: &str) -> Result<()> {
 /// Text for a person, on standard error: standard output is for machines.
 fn say(text: &str) {
     // Nobody is left to tell when standard error is closed.
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    let _ = std::io::stderr().lock().write_all(escape::terminal(text, true).as_bytes());
 }
 
 /// The current folder, which must be UTF-8 as it ends in JSON and in cargo's messages.

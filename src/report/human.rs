@@ -7,7 +7,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style as Ansi};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::report::{Event, EventLevel, Phase};
+use crate::report::{Event, EventLevel, Phase, escape};
 
 /// How much is said, and how.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,6 +79,7 @@ impl Human {
 
     fn line(&self, event: &Event) -> String {
         let label = match (event.level, event.phase) {
+            (EventLevel::Error, Phase::Finish) => self.style.paint(bold(AnsiColor::Red), &format!("{:>12}", "Failed")),
             (EventLevel::Error, _) => self.style.paint(bold(AnsiColor::Red), "error"),
             (EventLevel::Warning, _) => self.style.paint(bold(AnsiColor::Yellow), "warning"),
             (_, Phase::Plan) => self.label("Planning"),
@@ -93,6 +94,7 @@ impl Human {
             (_, Phase::Finish) => self.label("Finished"),
         };
         let target = match (&event.target, event.level) {
+            (None, EventLevel::Error) if event.phase == Phase::Finish => " ".to_owned(),
             (Some(target), EventLevel::Error | EventLevel::Warning) => format!("[{target}]: "),
             (None, EventLevel::Error | EventLevel::Warning) => ": ".to_owned(),
             (Some(target), _) => format!(" {target}: "),
@@ -100,7 +102,12 @@ impl Human {
         };
         let took = event.duration.map(|seconds| format!(" in {}", seconds_text(seconds))).unwrap_or_default();
         let cpu = event.cpu.map(|seconds| format!(", {} of CPU", seconds_text(seconds))).unwrap_or_default();
-        format!("{label}{target}{}{took}{cpu}", event.message)
+        let message = match event.phase {
+            // Full of names that binaries hold; none of these has several lines.
+            Phase::Verify | Phase::Smoke => escape::line(&event.message),
+            _ => escape::terminal(&event.message, false).into(),
+        };
+        format!("{label}{target}{message}{took}{cpu}")
     }
 
     fn label(&self, word: &str) -> String {
@@ -127,7 +134,7 @@ impl Human {
         });
         bar.set_length(total.max(done) as u64);
         bar.set_position(done as u64);
-        bar.set_message(message.to_owned());
+        bar.set_message(escape::line(message).into_owned());
     }
 
     pub(super) fn block(&mut self, text: &str) {
@@ -135,11 +142,7 @@ impl Human {
         self.bars.suspend(|| {
             let mut stderr = std::io::stderr().lock();
             // Nobody is left to tell when standard error is closed.
-            let _ = if color {
-                writeln!(stderr, "{text}")
-            } else {
-                writeln!(stderr, "{}", anstream::adapter::strip_str(text))
-            };
+            let _ = writeln!(stderr, "{}", escape::terminal(text, color));
         });
     }
 
@@ -162,7 +165,30 @@ pub fn seconds_text(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::seconds_text;
+    use super::*;
+    use crate::report::Reporter;
+
+    fn rendered(level: EventLevel, phase: Phase, message: &str) -> String {
+        let reporter = Reporter::new("run".to_owned(), Style::default(), None).unwrap();
+        let event = reporter.event(level, phase, message.to_owned()).event;
+        Human::new(Style { color: true, ..Style::default() }).line(&event)
+    }
+
+    #[test]
+    fn failure_is_not_said_as_success_is() {
+        let done = rendered(EventLevel::Info, Phase::Finish, "1 verified binary in .");
+        assert_eq!(done, "\u{1b}[1m\u{1b}[32m    Finished\u{1b}[0m 1 verified binary in .");
+        let failed = rendered(EventLevel::Error, Phase::Finish, "1 of 6 targets; 5 verified binaries in dist");
+        assert_eq!(failed, "\u{1b}[1m\u{1b}[31m      Failed\u{1b}[0m 1 of 6 targets; 5 verified binaries in dist");
+    }
+
+    #[test]
+    fn names_out_of_a_binary_are_escaped() {
+        let line = rendered(EventLevel::Warning, Phase::Verify, "app: needs a\u{1b}[2J\n::error::b at start");
+        assert!(line.ends_with(": app: needs a\\u{1b}[2J\\u{a}::error::b at start"), "{line}");
+        let line = rendered(EventLevel::Info, Phase::Provision, "several\nlines\u{7}");
+        assert!(line.ends_with("several\nlines\\u{7}"), "{line}");
+    }
 
     #[test]
     fn times_read_well() {

@@ -2,6 +2,7 @@
 //! error, with progress bars on a terminal, and as one JSON object a line for `--events`.
 
 pub mod advice;
+pub mod escape;
 mod human;
 mod json;
 pub mod schema;

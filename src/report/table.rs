@@ -8,7 +8,7 @@ use crate::container::ImagePlan;
 use crate::needs::SupplyKind;
 use crate::package::{FailedStatus, Manifest};
 use crate::plan::{Plan, ProvisionKind, Status};
-use crate::report::VerifiedFile;
+use crate::report::{VerifiedFile, escape};
 use crate::report::human::{Style, bold, seconds_text};
 use crate::verify::Level;
 
@@ -213,7 +213,7 @@ pub fn verified(row: &VerifiedFile, style: Style) -> String {
         (Some(target), false) => format!(" as {target}"),
         (None, _) => String::new(),
     };
-    let mut text = format!("{}: {verdict}{target}\n", row.file);
+    let mut text = format!("{}: {verdict}{target}\n", escape::line(&row.file));
     for finding in &row.findings {
         let (color, word) = match finding.level {
             Level::Ok => (AnsiColor::Green, "ok"),
@@ -222,7 +222,7 @@ pub fn verified(row: &VerifiedFile, style: Style) -> String {
         };
         let label = format!("{word}[{}]: ", finding.code);
         // Painted after wrapping, so that invisible characters do not count.
-        let paragraph = wrapped(&label, &finding.message);
+        let paragraph = wrapped(&label, &escape::line(&finding.message));
         text.push_str(&paragraph.replacen(word, &style.paint(bold(color), word), 1));
     }
     text
@@ -266,6 +266,26 @@ mod tests {
         let text = wrapped("because ", &"word ".repeat(60));
         assert!(text.lines().count() > 3);
         assert!(text.lines().all(|line| line.chars().count() <= 80));
+    }
+
+    #[test]
+    fn a_finding_shows_nothing_but_its_words() {
+        let row = VerifiedFile {
+            file: "a\u{1b}c".to_owned(),
+            target: None,
+            inferred: false,
+            verified: true,
+            inspection: None,
+            findings: vec![crate::verify::Finding {
+                level: Level::Warning,
+                code: "needs-libraries".to_owned(),
+                message: "needs \u{1b}]0;OWNED\u{7}\n::stop-commands::x".to_owned(),
+            }],
+        };
+        let text = verified(&row, Style::default());
+        assert!(text.starts_with("a\\u{1b}c: verified\n"), "{text}");
+        assert!(text.contains("needs \\u{1b}]0;OWNED\\u{7}\\u{a}::stop-commands::x\n"), "{text}");
+        assert_eq!(text.lines().count(), 2);
     }
 
     #[test]

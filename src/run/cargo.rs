@@ -11,6 +11,7 @@ use cargo_metadata::Message;
 use crate::diagnose::cargo::complaints;
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
+use crate::report::escape;
 use crate::shell;
 
 /// cargo's words and variables for a lane, wherever it is started.
@@ -104,7 +105,7 @@ pub(super) fn run(
     let status = child.wait()?;
     drop(watched);
     for log in logs.iter_mut() {
-        log.write_all(anstream::adapter::strip_str(&stderr).to_string().as_bytes())?;
+        log.write_all(escape::log(&stderr).as_bytes())?;
     }
     if verbose {
         echo(stderr.trim_end());
@@ -202,7 +203,7 @@ fn take(
         Ok(Message::CompilerMessage(message)) => {
             let Some(rendered) = message.message.rendered else { return Ok(()) };
             for log in logs.iter_mut() {
-                log.write_all(anstream::adapter::strip_str(&rendered).to_string().as_bytes())?;
+                log.write_all(escape::log(&rendered).as_bytes())?;
             }
             let is_error = matches!(
                 message.message.level,
@@ -216,7 +217,7 @@ fn take(
         Ok(_) => {}
         Err(_) => {
             for log in logs.iter_mut() {
-                writeln!(log, "{line}")?;
+                writeln!(log, "{}", escape::log(line))?;
             }
         }
     }
