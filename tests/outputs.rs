@@ -31,7 +31,7 @@ fn every_json_output_is_valid_by_its_schema_and_alone_on_standard_output() {
     let build = project.build(&targets).arg("--json").arg("--events").arg(&events).ends(3);
     fits(&schema(&project, "manifest"), &build.json());
     assert_eq!(build.json(), project.manifest_json());
-    build.says("Finished 3 verified binaries in dist, 1 missing");
+    build.says("Failed 1 of 4 targets; 3 verified binaries in dist");
     let event = schema(&project, "event");
     let text = fs_err::read_to_string(&events).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -18,7 +18,7 @@ use crate::error::{Error, Exit, Result};
 use crate::host::{CacheDir, HostFacts};
 use crate::interrupt::Interrupt;
 use crate::package::{
-    self, ArtifactRow, Checked, Checker, FailedRow, FailedStatus, GlibcRow, Manifest, Place, SysrootRow, Tool,
+    self, ArtifactRow, Checked, Checker, FailedRow, FailedStatus, GlibcRow, Manifest, Owner, Place, SysrootRow, Tool,
     Toolchain,
 };
 use crate::plan::{CellPlan, Provision, ProvisionKind, Status};
@@ -231,7 +231,7 @@ impl Build<'_> {
             // What the previous run left in dist stays as it was.
             return Err(Error::interrupted(signal));
         }
-        let placed = package::place(&prepared.dist_dir, &places, manifest, self.options.keep)?;
+        let placed = package::place(&prepared.dist_dir, &places, manifest, &owner(prepared), self.options.keep)?;
         for path in &placed.removed {
             let path = shorten(path, &prepared.cwd);
             self.reporter.debug(Phase::Package, format!("removed {path}, of an earlier run")).send();
@@ -249,6 +249,12 @@ impl Build<'_> {
         fs_err::create_dir_all(&convoy_dir)?;
         let lock = self.lock(&convoy_dir)?;
         self.writable_dist(&project.dist_dir)?;
+        let cells = project.plan.cells.iter().map(|cell| &cell.cell);
+        let paths = cells.flat_map(|cell| {
+            let bins = project.bins.iter().filter(|bin| bin.is_of(&cell.id));
+            bins.map(|bin| file_name(&bin.name, &cell.target)).map(|file| format!("{}/{file}", cell.id))
+        });
+        package::refuse_others(&project.dist_dir, &owner(project), self.options.keep, &paths.collect())?;
         Ok(lock)
     }
 
@@ -433,7 +439,7 @@ impl Build<'_> {
         };
         let dirs = || prepared.packages.get(id).cloned().unwrap_or_default();
         let Checked { sha256, size, inspection, mut findings, runtime_packages, sonames } =
-            checker.check(&artifact.path, expectation, &dirs)?;
+            checker.check(artifact, expectation, &dirs)?;
         if self.options.smoke {
             let target = catalog.target(&cell.cell.target);
             let host = &prepared.host.rustc.host;
@@ -477,12 +483,12 @@ impl Build<'_> {
             return Ok(Exit::Rejected);
         };
         self.reporter.debug(Phase::Verify, artifact.bin.name.clone()).target(id).send();
-        let suffix = if cell.cell.target.contains("-windows-") { ".exe" } else { "" };
-        let path = camino::Utf8PathBuf::from(id).join(format!("{}{suffix}", artifact.bin.name));
+        let path = camino::Utf8PathBuf::from(id).join(file_name(&artifact.bin.name, &cell.cell.target));
         let dist = &prepared.dist_dir;
         places.push(Place {
             up_to_date: checker.placed(&dist.join(&path), &sha256),
-            source: artifact.path.clone(),
+            source: artifact.clone(),
+            sha256: sha256.clone(),
             path: path.clone(),
         });
         manifest.artifacts.push(ArtifactRow {
@@ -548,17 +554,34 @@ impl Build<'_> {
         let good = manifest.artifacts.len();
         let binaries = if good == 1 { "binary" } else { "binaries" };
         let dist = shorten(&prepared.dist_dir, &prepared.cwd);
-        let missing = match manifest.failed.len() {
-            0 => String::new(),
-            bad => format!(", {bad} missing"),
-        };
-        let message = format!("{good} verified {binaries} in {dist}{missing}");
-        self.reporter.info(Phase::Finish, message).took(self.started.elapsed()).send();
+        let failed: BTreeSet<&str> = manifest.failed.iter().map(|row| row.id.as_str()).collect();
+        let took = self.started.elapsed();
+        match failed.len() {
+            0 => self.reporter.info(Phase::Finish, format!("{good} verified {binaries} in {dist}")).took(took).send(),
+            bad => {
+                let all = prepared.plan.cells.len();
+                let targets = if all == 1 { "target" } else { "targets" };
+                let message = format!("{bad} of {all} {targets}; {good} verified {binaries} in {dist}");
+                self.reporter.error(Phase::Finish, message).code("failed").took(took).send();
+            }
+        }
     }
 }
 
 fn shorten(path: &Utf8Path, cwd: &Utf8Path) -> String {
-    path.strip_prefix(cwd).unwrap_or(path).to_string()
+    match path.strip_prefix(cwd) {
+        Ok(rest) if rest.as_str().is_empty() => ".".to_owned(),
+        rest => rest.unwrap_or(path).to_string(),
+    }
+}
+
+/// A bin's file in dist.
+fn file_name(bin: &str, target: &str) -> String {
+    format!("{bin}{}", if target.contains("-windows-") { ".exe" } else { "" })
+}
+
+fn owner(project: &Project) -> Owner<'_> {
+    Owner { workspace_root: &project.workspace_root, packages: project.names.clone() }
 }
 
 fn failed(

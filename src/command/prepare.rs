@@ -51,6 +51,8 @@ pub(super) struct Project {
     pub plan: Plan,
     /// The folders of each cell's packages: their count is about the crates to compile, their sources declare symbols.
     pub packages: BTreeMap<String, Vec<Utf8PathBuf>>,
+    /// The names of the project's own packages.
+    pub names: BTreeSet<String>,
     /// What is to be said at every run.
     pub warnings: Vec<Warning>,
     /// The files whose change changes any of this.
@@ -246,6 +248,7 @@ pub(super) fn prepare(
             host_linker: None,
         },
         packages,
+        names: graph.local_names(),
         cwd,
         host,
         flags,

@@ -206,6 +206,12 @@ impl Graph {
             .collect()
     }
 
+    /// The names of the workspace's packages and of its path dependencies.
+    pub fn local_names(&self) -> BTreeSet<String> {
+        let local = self.packages.packages().filter(|package| package.source().is_local());
+        local.map(|package| package.name().to_owned()).collect()
+    }
+
     /// The names of all packages, for whatever target.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.packages.packages().map(|package| package.name())

@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::darwin;
 use crate::error::Result;
-use crate::files;
+use crate::files::{self, UntrustedDir};
 use crate::host::{Stamp, this_program};
 use crate::link;
 use crate::package::Place;
+use crate::run::Artifact;
 use crate::sysroot::{Libraries, RuntimePackage, Soname, read_control, runtime_packages, sonames};
 use crate::verify::{self, Expectation, Facts, Finding, Inspection, Linkage, inspect, judge};
 
@@ -66,59 +67,39 @@ impl Checker {
         Self { file, memory: memory.unwrap_or(Memory { version, ..Memory::default() }), changed: false }
     }
 
-    /// Checks one file. `package_dirs` gives the sources whose declarations account for darwin's symbols.
+    /// Checks one build product. `package_dirs` gives the sources whose declarations account for darwin's symbols.
+    ///
+    /// # Errors
+    /// The sysroot that it was linked against cannot be read. What cannot be opened as a plain file is a violation.
     pub fn check(
         &mut self,
-        path: &Utf8Path,
+        artifact: &Artifact,
         mut expectation: Expectation,
         package_dirs: &dyn Fn() -> Vec<Utf8PathBuf>,
     ) -> Result<Checked> {
-        expectation.link = link::record_for(path);
+        let path = &artifact.path;
+        let file = match artifact.open() {
+            Ok(file) => file,
+            Err(error) => return Ok(Checked::unreadable(Finding::unreadable(error.to_string()))),
+        };
+        expectation.link = UntrustedDir::open(&artifact.root).ok().and_then(|root| link::record_beneath(&root, path));
         // A digest, because the link record may name thousands of symbols and every run reads the memory. The sysroot is in
         // it by its own digest: its libraries are read below.
         let key = files::sha256(format!("{expectation:?}"));
-        let stamp = Stamp::of(path);
         if let Some(known) = self.memory.checked.get(path)
-            && Some(&known.stamp) == stamp.as_ref()
+            && known.stamp == *file.stamp()
             && known.expectation == key
         {
             return Ok(known.checked.clone());
         }
-        let bytes = fs_err::read(path)?;
-        let sha256 = files::sha256(&bytes);
-        let size = bytes.len() as u64;
-        let checked = match inspect(&bytes) {
-            Ok(mut inspection) => {
-                // The objects tell more than the file, of which lld writes the first one's level only.
-                let objects = expectation.link.as_ref().and_then(verify::cpu_of_objects);
-                inspection.cpu = objects.or(inspection.cpu);
-                let runtime_packages = against_sysroot(&inspection, &mut expectation)?;
-                let mut findings = judge(&inspection, &expectation);
-                if findings.iter().any(|finding| finding.code == "darwin-symbol-unaccounted") {
-                    // Reading the sources costs, so only where something is unaccounted for without them.
-                    expectation.declared_symbols =
-                        package_dirs().iter().flat_map(|dir| darwin::declared_in_package(dir)).collect();
-                    findings = judge(&inspection, &expectation);
-                }
-                let sysroot = expectation.sysroot.as_ref().map(|sysroot| sysroot.key.architecture.as_str());
-                let debian = expectation.target.as_ref().and_then(|target| target.debian_arch.as_deref());
-                let sonames = sonames::known(&inspection.needed, sysroot.or(debian));
-                Checked { sha256, size, inspection: Some(inspection), findings, runtime_packages, sonames }
-            }
-            Err(unreadable) => Checked {
-                sha256,
-                size,
-                inspection: None,
-                findings: vec![unreadable.finding()],
-                runtime_packages: Vec::new(),
-                sonames: Vec::new(),
-            },
+        let bytes = match file.read() {
+            Ok(bytes) => bytes,
+            Err(error) => return Ok(Checked::unreadable(Finding::unreadable(format!("cannot read `{path}`: {error}")))),
         };
-        if let Some(stamp) = stamp {
-            let known = Remembered { stamp, expectation: key, checked: checked.clone() };
-            self.memory.checked.insert(path.to_owned(), known);
-            self.changed = true;
-        }
+        let checked = examine(&bytes, expectation, package_dirs)?;
+        let known = Remembered { stamp: file.stamp().clone(), expectation: key, checked: checked.clone() };
+        self.memory.checked.insert(path.to_owned(), known);
+        self.changed = true;
         Ok(checked)
     }
 
@@ -134,9 +115,8 @@ impl Checker {
     pub fn remember(&mut self, places: &[Place], dist: &Utf8Path) {
         for place in places.iter().filter(|place| !place.up_to_date) {
             let path = dist.join(&place.path);
-            let sha256 = self.memory.checked.get(&place.source).map(|known| known.checked.sha256.clone());
-            if let (Some(stamp), Some(sha256)) = (Stamp::of(&path), sha256) {
-                self.memory.placed.insert(path, (stamp, sha256));
+            if let Some(stamp) = Stamp::of(&path) {
+                self.memory.placed.insert(path, (stamp, place.sha256.clone()));
                 self.changed = true;
             }
         }
@@ -154,6 +134,45 @@ impl Checker {
             let _ = files::replace(&self.file, text);
         }
     }
+}
+
+impl Checked {
+    fn unreadable(finding: Finding) -> Self {
+        Self {
+            sha256: String::new(),
+            size: 0,
+            inspection: None,
+            findings: vec![finding],
+            runtime_packages: Vec::new(),
+            sonames: Vec::new(),
+        }
+    }
+}
+
+fn examine(
+    bytes: &[u8],
+    mut expectation: Expectation,
+    package_dirs: &dyn Fn() -> Vec<Utf8PathBuf>,
+) -> Result<Checked> {
+    let (sha256, size) = (files::sha256(bytes), bytes.len() as u64);
+    let mut inspection = match inspect(bytes) {
+        Ok(inspection) => inspection,
+        Err(unreadable) => return Ok(Checked { sha256, size, ..Checked::unreadable(unreadable.finding()) }),
+    };
+    // The objects tell more than the file, of which lld writes the first one's level only.
+    let objects = expectation.link.as_ref().and_then(verify::cpu_of_objects);
+    inspection.cpu = objects.or(inspection.cpu);
+    let runtime_packages = against_sysroot(&inspection, &mut expectation)?;
+    let mut findings = judge(&inspection, &expectation);
+    if findings.iter().any(|finding| finding.code == "darwin-symbol-unaccounted") {
+        // Reading the sources costs, so only where something is unaccounted for without them.
+        expectation.declared_symbols = darwin::declared_in_packages(&package_dirs());
+        findings = judge(&inspection, &expectation);
+    }
+    let sysroot = expectation.sysroot.as_ref().map(|sysroot| sysroot.key.architecture.as_str());
+    let debian = expectation.target.as_ref().and_then(|target| target.debian_arch.as_deref());
+    let sonames = sonames::known(&inspection.needed, sysroot.or(debian));
+    Ok(Checked { sha256, size, inspection: Some(inspection), findings, runtime_packages, sonames })
 }
 
 /// Reads what the sysroot has for a binary that was linked against it: its libraries, to be judged, and the packages that

@@ -5,5 +5,5 @@ mod dist;
 mod manifest;
 
 pub use checker::{Checked, Checker};
-pub use dist::{Place, Placed, foreign, place};
+pub use dist::{Owner, Place, Placed, foreign, place, refuse_others};
 pub use manifest::{ArtifactRow, FailedRow, FailedStatus, GlibcRow, Manifest, SysrootRow, Tool, Toolchain};
