@@ -1,13 +1,17 @@
 //! Signals: the children end, nothing half-written stays.
 
 use std::collections::BTreeSet;
-use std::io::{self, Read as _};
+use std::fs::TryLockError;
+use std::io;
 use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use camino::{Utf8Path, Utf8PathBuf};
+
 use crate::error::{Error, Exit, Result};
+use crate::pipe;
 
 /// How long children may take to end by themselves.
 #[cfg(unix)]
@@ -22,7 +26,11 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub struct Interrupt {
     listens: bool,
     signal: Arc<AtomicI32>,
+    /// How many signals came.
+    count: Arc<AtomicU32>,
     groups: Arc<Mutex<BTreeSet<u32>>>,
+    /// Folders whose file system has no locks.
+    without_locks: Arc<Mutex<BTreeSet<Utf8PathBuf>>>,
 }
 
 impl Interrupt {
@@ -31,14 +39,16 @@ impl Interrupt {
         let interrupt = Self { listens: true, ..Self::default() };
         #[cfg(unix)]
         {
-            use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-            let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+            use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+            let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT])?;
             let heard = interrupt.clone();
             std::thread::spawn(move || {
                 for signal in signals.forever() {
-                    heard.signal.store(signal, Ordering::SeqCst);
+                    // The first one tells how convoy ends; who sends another does not want to wait.
+                    let _ = heard.signal.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
+                    heard.count.fetch_add(1, Ordering::SeqCst);
                     let groups = heard.groups().clone();
-                    groups.into_iter().for_each(end_group);
+                    groups.into_iter().for_each(|group| heard.end_group(group));
                 }
             });
         }
@@ -77,10 +87,15 @@ impl Interrupt {
             self.groups().insert(child);
             // One that came before the child was there is handed on.
             if self.came().is_some() {
-                end_group(child);
+                self.end_group(child);
             }
         }
         Watched { interrupt: self, child }
+    }
+
+    /// Ends a child's group: with patience at the first signal, at once at another.
+    fn end_group(&self, group: u32) {
+        if self.count.load(Ordering::SeqCst) > 1 { kill_group(group) } else { end_group(group) }
     }
 
     /// Ends a child that took too long, and what it started, as a signal would; then it can be waited for.
@@ -88,6 +103,17 @@ impl Interrupt {
         #[cfg(unix)]
         if self.listens {
             end_group(child.id());
+            return;
+        }
+        // It may have ended in this very moment.
+        let _ = child.kill();
+    }
+
+    /// The same with force, at once.
+    pub fn kill(&self, child: &mut std::process::Child) {
+        #[cfg(unix)]
+        if self.listens {
+            kill_group(child.id());
             return;
         }
         // It may have ended in this very moment.
@@ -123,7 +149,7 @@ impl Interrupt {
             Err(error) => return Ok(Err(error)),
         };
         let watched = self.watch(child.id());
-        let (Some(stdin), Some(stdout), Some(mut stderr)) =
+        let (Some(stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
             return Err(Error::work("a child without its pipes"));
@@ -131,12 +157,7 @@ impl Interrupt {
         // All at once: a full pipe would stop the child.
         let (output, input, stderr) = std::thread::scope(|scope| {
             let input = scope.spawn(move || input(stdin));
-            let stderr = scope.spawn(move || {
-                let mut bytes = Vec::new();
-                // What came before a broken pipe is still worth showing.
-                let _ = stderr.read_to_end(&mut bytes);
-                String::from_utf8_lossy(&bytes).into_owned()
-            });
+            let stderr = scope.spawn(move || pipe::read_tail(stderr, pipe::TAIL).text);
             let output = output(stdout);
             let died = |_| Err(io::Error::other("writing ended abnormally"));
             (output, input.join().unwrap_or_else(died), stderr.join().unwrap_or_default())
@@ -147,14 +168,35 @@ impl Interrupt {
         Ok(status.map(|status| Talk { status, output, input, stderr }))
     }
 
-    /// Waits for a file's lock; `waiting` is called once, when another process holds it.
-    pub fn lock(&self, file: &std::fs::File, waiting: impl FnOnce()) -> Result<()> {
+    /// Waits for a file's lock; `waiting` is called once, when another process holds it. Where the file system has no locks
+    /// it goes on without, as cargo does, and [`Interrupt::take_without_locks`] tells the folder.
+    ///
+    /// # Errors
+    /// A signal came, or the lock failed in another way.
+    pub fn lock(&self, file: &fs_err::File, waiting: impl FnOnce()) -> Result<()> {
+        self.lock_by(file.path(), || file.file().try_lock(), waiting)
+    }
+
+    fn lock_by(
+        &self,
+        path: &std::path::Path,
+        mut try_lock: impl FnMut() -> std::result::Result<(), TryLockError>,
+        waiting: impl FnOnce(),
+    ) -> Result<()> {
         let mut waiting = Some(waiting);
         loop {
-            match file.try_lock() {
+            match try_lock() {
                 Ok(()) => return Ok(()),
-                Err(std::fs::TryLockError::WouldBlock) => {}
-                Err(std::fs::TryLockError::Error(error)) => return Err(error.into()),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(TryLockError::Error(error)) if has_no_locks(&error) => {
+                    let folder = path.parent().and_then(|folder| Utf8Path::from_path(folder));
+                    self.without_locks().extend(folder.map(Utf8Path::to_owned));
+                    return Ok(());
+                }
+                Err(TryLockError::Error(error)) => {
+                    return Err(Error::work(format!("could not lock `{}`", path.display())).because(error));
+                }
             }
             self.check()?;
             if let Some(waiting) = waiting.take() {
@@ -164,9 +206,32 @@ impl Interrupt {
         }
     }
 
+    /// The folders, since this was last asked, in which files could not be locked because their file system
+    /// has no locks.
+    pub fn take_without_locks(&self) -> BTreeSet<Utf8PathBuf> {
+        std::mem::take(&mut *self.without_locks())
+    }
+
+    fn without_locks(&self) -> MutexGuard<'_, BTreeSet<Utf8PathBuf>> {
+        self.without_locks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn groups(&self) -> MutexGuard<'_, BTreeSet<u32>> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a file could not be locked because its file system, or the server of it, has no locks.
+pub fn has_no_locks(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        let none = [Errno::NOLCK, Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOTSUP];
+        if none.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) {
+            return true;
+        }
+    }
+    error.kind() == io::ErrorKind::Unsupported
 }
 
 /// How a talk with a command went.
@@ -221,6 +286,13 @@ fn end_group(group: u32) {
     });
 }
 
+#[cfg(unix)]
+fn kill_group(group: u32) {
+    let Some(pid) = pid(group) else { return };
+    // A group that already ended is no error.
+    let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+}
+
 /// Waits until nothing of a group is left, with force after the grace period.
 #[cfg(unix)]
 fn bury(group: u32) {
@@ -237,4 +309,29 @@ fn bury(group: u32) {
 fn end_group(_: u32) {}
 
 #[cfg(not(unix))]
+fn kill_group(_: u32) {}
+
+#[cfg(not(unix))]
 fn bury(_: u32) {}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_without_locks_is_worked_on_and_told() {
+        let interrupt = Interrupt::default();
+        let path = std::path::Path::new("/srv/nfs/convoy/.lock");
+        let no_locks = [rustix::io::Errno::NOLCK, rustix::io::Errno::NOSYS, rustix::io::Errno::OPNOTSUPP];
+        for errno in no_locks {
+            let mut tries = [rustix::io::Errno::INTR, errno].into_iter();
+            let try_lock = || Err(TryLockError::Error(tries.next().unwrap().into()));
+            interrupt.lock_by(path, try_lock, || panic!("nobody holds it")).unwrap();
+        }
+        assert_eq!(interrupt.take_without_locks(), ["/srv/nfs/convoy".into()].into());
+        assert!(interrupt.take_without_locks().is_empty(), "it is told once");
+        let broken = || Err(TryLockError::Error(rustix::io::Errno::IO.into()));
+        let error = interrupt.lock_by(path, broken, || {}).unwrap_err();
+        assert_eq!(error.to_string(), "could not lock `/srv/nfs/convoy/.lock`");
+    }
+}

@@ -49,6 +49,7 @@ pub mod link;
 pub mod lock;
 pub mod needs;
 pub mod package;
+pub mod pipe;
 pub mod plan;
 pub mod provision;
 pub mod remedy;

@@ -15,7 +15,8 @@ use crate::command::sysroots::Bringer;
 use crate::command::{current_dir, kept, print, print_json};
 use crate::container::Recipe;
 use crate::error::{Error, Exit, Result};
-use crate::host::{CacheDir, HostFacts};
+use crate::files;
+use crate::host::{CacheDir, HostFacts, has_build_dir};
 use crate::interrupt::Interrupt;
 use crate::package::{
     self, ArtifactRow, Checked, Checker, FailedRow, FailedStatus, GlibcRow, Manifest, Owner, Place, SysrootRow, Tool,
@@ -106,6 +107,7 @@ pub(super) fn build(selection: &Selection, options: &BuildOptions, json: bool, s
         mark: OnceCell::new(),
     };
     let result = build.run();
+    build.warn_without_locks();
     reporter.clear();
     match result {
         Ok((manifest, exit)) => {
@@ -266,12 +268,21 @@ impl Build<'_> {
 
     /// One run at a time in a project; the second waits and says so.
     fn lock(&self, convoy_dir: &Utf8Path) -> Result<fs_err::File> {
-        let file = fs_err::File::create(convoy_dir.join(".lock"))?;
-        self.interrupt.lock(file.file(), || {
+        let file = files::lock_file(&convoy_dir.join(".lock"))?;
+        self.interrupt.lock(&file, || {
             let message = "another `cargo convoy build` runs in this project: waiting for it";
             self.reporter.info(Phase::Plan, message).code("waiting").send();
         })?;
+        self.warn_without_locks();
         Ok(file)
+    }
+
+    /// Where files cannot be locked, two runs at once would disturb each other.
+    fn warn_without_locks(&self) {
+        for folder in self.interrupt.take_without_locks() {
+            let message = format!("the file system of `{folder}` has no locks: do not start two builds there at once");
+            self.reporter.warning(Phase::Build, message).code("no-locks").send();
+        }
     }
 
     /// Found out before minutes of compiling, not after.
@@ -388,7 +399,14 @@ impl Build<'_> {
         let exe = std::env::current_exe()?;
         let exe = camino::Utf8PathBuf::from_path_buf(exe)
             .map_err(|exe| Error::work(format!("convoy's own path `{}` is not UTF-8", exe.display())))?;
+        let build_dir = has_build_dir(&prepared.cwd, &prepared.host.rustc.host);
+        if build_dir && convoy_dir.as_str().contains(['{', '}']) {
+            let message = format!("cargo takes `{{…}}` in the path `{convoy_dir}` for a variable of its build folder");
+            let hint = "remove `build.build-dir` from cargo's configuration, or choose another --target-dir";
+            return Err(Error::work(message).hint(hint));
+        }
         Ok(Job {
+            build_dir,
             plan: &prepared.plan,
             selection: self.selection,
             profile: &prepared.profile,

@@ -43,6 +43,8 @@ pub struct Places {
     pub read: Vec<Utf8PathBuf>,
     /// What stands in for files of the sources that hold secrets: the file, and what is seen of it.
     pub masks: Vec<(Utf8PathBuf, Utf8PathBuf)>,
+    /// A folder of the sources of which only mounts are seen, and the empty folder that stands in for it.
+    pub hidden: Option<(Utf8PathBuf, Utf8PathBuf)>,
     /// What the user asked for besides.
     pub more: Vec<Mount>,
 }
@@ -73,7 +75,14 @@ pub fn mounts(places: &Places) -> Vec<Mount> {
     }));
     all.extend(places.toolchain.iter().map(|dir| Mount::read(dir)));
     all.extend(places.read.iter().map(|path| Mount::read(path)));
-    all.extend(places.masks.iter().map(|(file, seen)| Mount {
+    all.extend(places.hidden.iter().map(|(dir, stand_in)| Mount {
+        inside: dir.clone(),
+        outside: stand_in.clone(),
+        writable: false,
+    }));
+    // A file that the user asks for is seen.
+    let asked = |file: &Utf8Path| places.more.iter().any(|mount| mount.inside == file);
+    all.extend(places.masks.iter().filter(|(file, _)| !asked(file)).map(|(file, seen)| Mount {
         inside: file.clone(),
         outside: seen.clone(),
         writable: false,
@@ -117,6 +126,7 @@ mod tests {
             toolchain: Some("/rust".into()),
             lane: "/p/target/convoy/container-1".into(),
             read: vec!["/p/target/convoy/tools/cell".into(), "/cache/sysroots/a/root".into()],
+            hidden: Some(("/p/target".into(), "/p/target/convoy/tools/lane/hidden".into())),
             masks: vec![("/p/.cargo/config.toml".into(), "/p/target/convoy/tools/lane/project.toml".into())],
             more: vec![Mount::read(Utf8Path::new("/data"))],
         }
@@ -141,6 +151,17 @@ mod tests {
         for wanted in ["/p/.cargo", "/p/.cargo/git", "/p/.cargo/registry"] {
             assert!(inside.contains(&wanted.into()), "{inside:?}");
         }
+    }
+
+    #[test]
+    fn a_file_that_the_user_names_is_no_longer_masked() {
+        let mut places = places();
+        places.masks.push(("/p/.env".into(), "/empty".into()));
+        let env = |places: &Places| mounts(places).into_iter().find(|mount| mount.inside == "/p/.env");
+        assert_eq!(env(&places).unwrap().outside, "/empty");
+        // It is seen through the project's folder.
+        places.more = vec![Mount::read(Utf8Path::new("/p/.env"))];
+        assert_eq!(env(&places), None);
     }
 
     #[test]

@@ -28,6 +28,10 @@ pub const PROXIES: [&str; 10] = [
     "ALL_PROXY",
 ];
 
+/// How many processes and threads a container may have: many times what compilers use on a machine of a hundred cores, and
+/// less than this machine has.
+const PROCESSES: u32 = 16_384;
+
 /// What a container may do besides reading and writing its mounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Confinement {
@@ -130,6 +134,7 @@ impl Start<'_> {
             (EngineKind::Docker, true) => args.extend(PROXIES.iter().map(|name| format!("--env={name}"))),
             (EngineKind::Podman, network) => args.push(format!("--http-proxy={network}")),
         }
+        args.push(format!("--pids-limit={PROCESSES}"));
         args.extend(confinement.memory.iter().map(|limit| format!("--memory={limit}")));
         args.extend(confinement.cpus.iter().map(|limit| format!("--cpus={limit}")));
         for mount in self.mounts {
@@ -192,9 +197,11 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The script. Values stand in it, and not on the engine's command line, which every user of this machine may see.
+    /// The script, for the standard input of a shell. Values stand in it, and not on the engine's command line, which every
+    /// user of this machine may see.
     pub fn text(&self) -> String {
-        let mut text = String::from("#!/bin/sh\n# Written by cargo-convoy: what runs in a lane's container.\n");
+        // Read as a whole before anything of it runs: what it starts must not find the rest of it on its standard input.
+        let mut text = String::from("{\n");
         for (name, value) in self.env.iter().filter(|(name, _)| is_variable(name)) {
             // Writing to a String does not fail.
             let _ = writeln!(text, "export {name}={}", quote(value));
@@ -225,7 +232,7 @@ impl Entry {
             // What was stopped from outside did not come to its end.
             let _ = writeln!(text, "[ -n \"$stopped\" ] || echo $status >{ended}");
         }
-        text.push_str("exit $status\n");
+        text.push_str("exit $status\n} </dev/null\n");
         text
     }
 }
@@ -345,6 +352,33 @@ mod tests {
         assert_eq!(cpu_used(""), None);
     }
 
+    /// A shell that reads the script as that of a container does.
+    fn through_shell(entry: &Entry) -> std::process::Child {
+        use std::io::Write as _;
+        use std::process::Stdio;
+        let mut shell = std::process::Command::new("/bin/sh");
+        let mut child = shell.arg("-s").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(entry.text().as_bytes()).unwrap();
+        child
+    }
+
+    #[test]
+    fn what_the_script_starts_does_not_read_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(dir.path()).unwrap();
+        let entry = Entry {
+            workdir: dir.to_owned(),
+            env: [("HOME", dir.as_str()), ("TMPDIR", dir.as_str())].map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
+            before: vec!["cat".to_owned()],
+            command: ["cat".to_owned()].into(),
+            ended: Some(dir.join("ended")),
+            ..Entry::default()
+        };
+        let done = through_shell(&entry).wait_with_output().unwrap();
+        assert_eq!((String::from_utf8(done.stdout).unwrap().as_str(), done.status.code()), ("", Some(0)));
+        assert_eq!(fs_err::read_to_string(dir.join("ended")).unwrap(), "0\n");
+    }
+
     #[test]
     fn the_script_hands_on_what_it_is_given() {
         let dir = tempfile::tempdir().unwrap();
@@ -368,9 +402,7 @@ mod tests {
             ended: Some(dir.join("ended")),
         };
         fs_err::create_dir_all(&entry.workdir).unwrap();
-        let script = dir.join("enter");
-        fs_err::write(&script, entry.text()).unwrap();
-        let done = std::process::Command::new("/bin/sh").arg(&script).output().unwrap();
+        let done = through_shell(&entry).wait_with_output().unwrap();
         assert_eq!(done.status.code(), Some(7), "{done:?}");
         let told = String::from_utf8(done.stdout).unwrap();
         assert_eq!(told, format!("it's \"$HOME\"\nand more|b|{}|{}|", entry.workdir, dir.join("bin")));
@@ -392,11 +424,7 @@ mod tests {
             ended: Some(dir.join("ended")),
             ..Entry::default()
         };
-        let mut child = std::process::Command::new("/bin/sh")
-            .args(["-c", &entry.text()])
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = through_shell(&entry);
         let mut told = child.stdout.take().unwrap();
         let mut ready = [0; 6];
         told.read_exact(&mut ready).unwrap();

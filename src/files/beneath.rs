@@ -165,6 +165,11 @@ impl PlainFile {
         &self.path
     }
 
+    /// The open file alone, to be locked.
+    pub fn into_file(self) -> fs_err::File {
+        fs_err::File::from_parts(self.file, self.path)
+    }
+
     /// Its size in bytes when it was opened.
     pub fn size(&self) -> u64 {
         self.size

@@ -26,6 +26,44 @@ pub fn replace(path: &Utf8Path, contents: impl AsRef<[u8]>) -> Result<()> {
     Ok(())
 }
 
+/// Opens a file to be locked, which is made where there is none. Its contents stay as they are, and a link in its place is
+/// not followed but replaced.
+///
+/// # Errors
+/// It cannot be made or opened.
+pub fn lock_file(path: &Utf8Path) -> Result<fs_err::File> {
+    remove_link(path)?;
+    let mut options = fs_err::OpenOptions::new();
+    options.create(true).write(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use fs_err::os::unix::fs::OpenOptionsExt as _;
+        use rustix::fs::OFlags;
+        // Nor is a pipe waited for.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        options.custom_flags(i32::try_from(flags.bits()).unwrap_or_default());
+    }
+    Ok(options.open(path)?)
+}
+
+/// Makes a file anew. What was at its place is removed, not written to: it may have been a link.
+///
+/// # Errors
+/// What is there cannot be removed, or the file cannot be made.
+pub fn new_file(path: &Utf8Path) -> Result<fs_err::File> {
+    match fs_err::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(fs_err::OpenOptions::new().write(true).create_new(true).open(path)?),
+    }
+}
+
+fn remove_link(path: &Utf8Path) -> Result<()> {
+    if path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink()) {
+        fs_err::remove_file(path)?;
+    }
+    Ok(())
+}
+
 /// The SHA-256 of some bytes, in hexadecimal.
 pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
     hex(&Sha256::digest(bytes.as_ref()))
@@ -47,6 +85,24 @@ mod tests {
         replace(&path, "new").unwrap();
         assert_eq!(fs_err::read_to_string(&path).unwrap(), "new");
         assert_eq!(fs_err::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_in_the_place_of_a_file_loses_nothing_that_it_leads_to() {
+        let held = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(held.path()).unwrap();
+        let [precious, lock, log] = ["precious", ".lock", "log"].map(|name| dir.join(name));
+        fs_err::write(&precious, "data").unwrap();
+        for link in [&lock, &log] {
+            std::os::unix::fs::symlink(&precious, link).unwrap();
+        }
+        drop((lock_file(&lock).unwrap(), new_file(&log).unwrap()));
+        assert_eq!(fs_err::read_to_string(&precious).unwrap(), "data");
+        assert!([&lock, &log].iter().all(|path| path.symlink_metadata().unwrap().is_file()));
+        fs_err::write(&lock, "kept").unwrap();
+        drop((lock_file(&lock).unwrap(), new_file(&log).unwrap()));
+        assert_eq!(fs_err::read_to_string(&lock).unwrap(), "kept");
     }
 
     #[test]

@@ -84,6 +84,12 @@ pub fn build_jobs(dir: &Utf8Path, host: &str) -> Option<i32> {
     cargo_config(dir, host).ok()?.build.jobs
 }
 
+/// Whether cargo's configuration for builds in a folder names a build folder; not where it cannot be read, which cargo
+/// will say.
+pub fn has_build_dir(dir: &Utf8Path, host: &str) -> bool {
+    cargo_config(dir, host).is_ok_and(|config| config.build.build_dir.is_some())
+}
+
 /// rustc flags of the user that cargo would drop once convoy sets `target.<triple>.rustflags`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct UserFlags {

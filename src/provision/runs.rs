@@ -13,7 +13,7 @@ use crate::container::{EngineFacts, EngineKind, LABEL_MACHINE, LABEL_RUN, own_fi
 use crate::error::Result;
 use crate::files;
 use crate::host::CacheDir;
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Interrupt, has_no_locks};
 
 const ROOM: &str = "runs";
 
@@ -36,7 +36,7 @@ impl RunMark {
         let file = room.join(run);
         let mut lock = loop {
             let lock = fs_err::File::create(&file)?;
-            lock.lock()?;
+            lock_mark(lock.file())?;
             // Before it was locked, another run may have taken it for one that was left.
             if file.exists() {
                 break lock;
@@ -149,6 +149,17 @@ fn marks(room: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
 fn engine_of(mark: &Utf8Path) -> Option<EngineKind> {
     let name = fs_err::read_to_string(mark).ok()?;
     [EngineKind::Docker, EngineKind::Podman].into_iter().find(|kind| kind.name() == name)
+}
+
+/// Locks a mark. Where there are no locks it is taken for one of a run that goes on, for ever: its containers stay.
+fn lock_mark(file: &std::fs::File) -> std::io::Result<()> {
+    loop {
+        match file.lock() {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) if has_no_locks(&error) => return Ok(()),
+            ended => return ended,
+        }
+    }
 }
 
 /// Whether a mark is there and its run does not go on.

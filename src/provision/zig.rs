@@ -86,7 +86,7 @@ pub fn unavailable() -> Option<String> {
 pub fn bring(cache: &CacheDir, interrupt: &Interrupt) -> Result<ZigFacts> {
     let room = cache.room("zig")?;
     let lock = fs_err::File::create(room.join(".lock"))?;
-    interrupt.lock(lock.file(), || {})?;
+    interrupt.lock(&lock, || {})?;
     let facts = |path| ZigFacts { path, version: version().to_owned() };
     if let Some(path) = in_cache(cache) {
         return Ok(facts(path));

@@ -1,7 +1,7 @@
 //! One cargo process: its command line, its JSON messages, its end.
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -10,8 +10,11 @@ use cargo_metadata::Message;
 
 use crate::diagnose::cargo::complaints;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::interrupt::Interrupt;
+use crate::pipe;
 use crate::report::escape;
+use crate::report::table::size_text;
 use crate::shell;
 
 /// cargo's words and variables for a lane, wherever it is started.
@@ -22,6 +25,18 @@ pub(super) struct Invocation {
     /// Variables to set.
     pub set: BTreeMap<String, String>,
 }
+
+/// A process to start.
+#[derive(Debug)]
+pub(super) struct Start {
+    /// Its command line and environment.
+    pub command: Command,
+    /// What it gets on standard input.
+    pub input: Option<String>,
+}
+
+/// Bytes of diagnostics, and of executables' names, that are kept of one cargo: no project has as many.
+const KEPT: usize = 16 << 20;
 
 /// What one cargo process said.
 #[derive(Debug, Default)]
@@ -34,12 +49,41 @@ pub(super) struct Outcome {
     pub executables: Vec<(String, String, Utf8PathBuf)>,
     /// Rendered errors and warnings of failed crates.
     pub diagnostics: String,
+    /// The digests of what is in `diagnostics`.
+    pub(super) seen: BTreeSet<String>,
+    /// The bytes of what is in `executables`.
+    pub(super) named: usize,
     /// What cargo itself wrote, without its progress lines.
     pub complaints: String,
     /// Why it did not come to its end, where it ran in a container.
     pub fault: Option<Fault>,
     /// CPU time of cargo and of all that it started and waited for; none where the system does not tell.
     pub cpu: Option<Duration>,
+}
+
+impl Outcome {
+    /// Adds an error's text, each once: several targets of a lane have the same.
+    fn add_diagnostic(&mut self, rendered: &str) {
+        if self.diagnostics.len() + rendered.len() <= KEPT && self.seen.insert(files::sha256(rendered)) {
+            self.diagnostics.push_str(rendered);
+        }
+    }
+
+    fn add_executable(&mut self, executable: (String, String, Utf8PathBuf)) {
+        let size = executable.0.len() + executable.1.len() + executable.2.as_str().len();
+        if self.named + size <= KEPT {
+            self.named += size;
+            self.executables.push(executable);
+        }
+    }
+}
+
+/// The end of standard error, and a word where that is not all.
+fn with_note(tail: pipe::Tail) -> String {
+    match tail.left_out {
+        0 => tail.text,
+        bytes => format!("(the first {} are left out)\n{}", size_text(bytes), tail.text),
+    }
 }
 
 /// A container that ended before cargo did.
@@ -83,7 +127,7 @@ pub(super) enum Progress<'a> {
 
 /// Runs cargo to its end. Everything it says also goes to the logs. `moved`: where it sees a folder, and where that is.
 pub(super) fn run(
-    mut command: Command,
+    start: Start,
     interrupt: &Interrupt,
     logs: &mut [fs_err::File],
     mut progress: impl FnMut(Progress<'_>),
@@ -91,7 +135,9 @@ pub(super) fn run(
     moved: Option<(&Utf8Path, &Utf8Path)>,
     mut echo: impl FnMut(&str),
 ) -> Result<Outcome> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let Start { mut command, input } = start;
+    let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
+    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     interrupt.own_group(&mut command);
     for log in logs.iter_mut() {
         writeln!(log, "$ {}", shown(&command))?;
@@ -100,7 +146,7 @@ pub(super) fn run(
         Error::work("could not start `cargo`").because(error).hint("is Rust installed and on PATH?")
     })?;
     let watched = interrupt.watch(child.id());
-    let (outcome, stderr) = read(&mut child, logs, moved, &mut progress)?;
+    let (outcome, stderr) = read(&mut child, input, logs, moved, &mut progress)?;
     let cpu = cpu(&child);
     let status = child.wait()?;
     drop(watched);
@@ -146,32 +192,39 @@ fn ticks(stat: &str) -> Option<u64> {
 
 fn read(
     child: &mut Child,
+    input: Option<String>,
     logs: &mut [fs_err::File],
     moved: Option<(&Utf8Path, &Utf8Path)>,
     progress: &mut impl FnMut(Progress<'_>),
 ) -> Result<(Outcome, String)> {
-    let stderr = child.stderr.take();
-    let stdout = child.stdout.take();
+    let (stdin, stderr, stdout) = (child.stdin.take(), child.stderr.take(), child.stdout.take());
     std::thread::scope(|scope| {
         // Both pipes are emptied at once: a full one would stop cargo.
-        let stderr = scope.spawn(move || {
-            let mut bytes = Vec::new();
-            if let Some(mut pipe) = stderr {
-                // What came before a broken pipe is still worth showing.
-                let _ = pipe.read_to_end(&mut bytes);
+        let stderr = scope.spawn(move || match stderr {
+            Some(pipe) => with_note(pipe::read_tail(pipe, pipe::TAIL)),
+            None => String::new(),
+        });
+        scope.spawn(move || {
+            if let (Some(mut pipe), Some(input)) = (stdin, input) {
+                // One that ends before it read all of it says why.
+                let _ = pipe.write_all(input.as_bytes());
             }
-            String::from_utf8_lossy(&bytes).into_owned()
         });
         let mut outcome = Outcome::default();
         let mut stdout = stdout.map(BufReader::new);
         let mut bytes = Vec::new();
         while let Some(pipe) = &mut stdout
             // What came before a broken pipe still counts.
-            && pipe.read_until(b'\n', &mut bytes).is_ok_and(|count| count > 0)
+            && let Ok(Some(left_out)) = pipe::read_line(pipe, &mut bytes, pipe::LINE)
         {
+            if left_out > 0 {
+                for log in logs.iter_mut() {
+                    writeln!(log, "(a line of {} is left out)", size_text(left_out))?;
+                }
+                continue;
+            }
             // A wrapper of rustc may print anything.
             take(String::from_utf8_lossy(&bytes).trim_end(), &mut outcome, logs, moved, progress)?;
-            bytes.clear();
         }
         Ok((outcome, stderr.join().unwrap_or_default()))
     })
@@ -197,7 +250,7 @@ fn take(
             }
             let is_bin = artifact.target.is_bin();
             if let Some(file) = artifact.executable.filter(|_| is_bin) {
-                outcome.executables.push((artifact.package_id.repr, artifact.target.name, here(&file)));
+                outcome.add_executable((artifact.package_id.repr, artifact.target.name, here(&file)));
             }
         }
         Ok(Message::CompilerMessage(message)) => {
@@ -209,8 +262,8 @@ fn take(
                 message.message.level,
                 cargo_metadata::diagnostic::DiagnosticLevel::Error | cargo_metadata::diagnostic::DiagnosticLevel::Ice
             );
-            if is_error && !outcome.diagnostics.contains(&rendered) {
-                outcome.diagnostics.push_str(&rendered);
+            if is_error {
+                outcome.add_diagnostic(&rendered);
             }
         }
         // Build scripts' results and cargo's closing line tell nothing more; rustc wrappers may print their own text.

@@ -13,15 +13,17 @@ use crate::container::{
     masked, mounts,
 };
 use crate::error::{Error, Result};
-use crate::files::{self, UntrustedDir};
+use crate::files;
 use crate::host::{cargo_command, process_environment};
 use crate::needs;
 use crate::plan::{CellPlan, Lane};
 use crate::provision::engine::caller;
 use crate::report::Phase;
 use crate::run::Job;
-use crate::run::cargo::{Fault, Invocation, Outcome};
+use crate::run::cargo::{self, Fault, Invocation, Outcome};
+use crate::run::hidden::{hidden_folder, secret_files};
 use crate::run::jobserver::{Seat, Share};
+use crate::run::lane_files::text_of_lane;
 use crate::run::setup::LaneEnvironment;
 use crate::run::streaming::{self, Streaming, uses_zig};
 
@@ -30,9 +32,6 @@ const ENDED: &str = "ended";
 
 /// The file of a lane that its container writes the CPU time to that it used.
 pub(super) const USAGE: &str = "cpu-usage";
-
-/// More bytes than these two hold.
-const WORDS: u64 = 64 << 10;
 
 /// How long an engine may take to remove a container.
 const REMOVAL: Duration = Duration::from_secs(20);
@@ -61,8 +60,9 @@ impl<'a> Container<'a> {
         Ok(Some(Self { job, engine, image, settings, name }))
     }
 
-    /// The command that starts cargo inside.
-    pub fn command(
+    /// What starts cargo inside: the engine's command line, and the script for the container's shell. That one has variables
+    /// with values that may be secrets, and so is no file that would stay.
+    pub fn start(
         &self,
         lane: &Lane,
         cells: &[&CellPlan],
@@ -70,7 +70,7 @@ impl<'a> Container<'a> {
         invocation: &Invocation,
         share: &Share,
         dir: &Utf8Path,
-    ) -> Result<Command> {
+    ) -> Result<cargo::Start> {
         let own = self.job.convoy_dir.join("tools").join(&lane.id);
         fs_err::create_dir_all(&own)?;
         let mut places = self.places(cells, environment, dir)?;
@@ -80,14 +80,17 @@ impl<'a> Container<'a> {
             fs_err::create_dir_all(cargo_home.join(part))?;
         }
         self.configure_cargo(&own, &cargo_home, &mut places)?;
+        if self.engine.mounts() {
+            // Where files are sent, this folder is not among them.
+            let hidden = hidden_folder(&self.job.convoy_dir, &places.sources);
+            places.hidden = hidden.map(|dir| (dir.to_owned(), own.join("hidden")));
+        }
         places.cargo_home = cargo_home.clone();
         let entry = Entry {
             before: Some(share.lines.trim_end().to_owned()).filter(|line| !line.is_empty()).into_iter().collect(),
             ..self.entry(environment, invocation, &cargo_home, dir)
         };
         places.more.extend(share.fifo.iter().map(|fifo| Mount::write(fifo)));
-        let script = own.join("enter");
-        write_private(&script, &entry.text())?;
         // Of an earlier run.
         remove_if_there(&dir.join(ENDED))?;
         places.read.push(own);
@@ -99,6 +102,10 @@ impl<'a> Container<'a> {
         let mut mounts = mounts(&places);
         if let Some(stand_in) = &places.cargo_stand_in {
             make_places(stand_in, &cargo_home, &mounts)?;
+        }
+        if let Some((dir, stand_in)) = &places.hidden {
+            fs_err::create_dir_all(stand_in)?;
+            make_places(stand_in, dir, &mounts)?;
         }
         let mut volumes = Vec::new();
         if let Some(streaming) = self.streaming() {
@@ -125,8 +132,8 @@ impl<'a> Container<'a> {
             confinement: &confinement,
         };
         let mut command = Command::new(&self.engine.program);
-        command.current_dir(&self.job.cwd).args(start.args("/bin/sh")).arg(&script);
-        Ok(command)
+        command.current_dir(&self.job.cwd).args(start.args_with_input("/bin/sh")).arg("-s");
+        Ok(cargo::Start { command, input: Some(entry.text()) })
     }
 
     /// How files come and go where the engine does not see those of this machine.
@@ -226,8 +233,14 @@ impl<'a> Container<'a> {
                     masks.entry(file).or_insert(seen);
                 }
             }
-            let credentials = ["credentials", "credentials.toml"].map(|name| dir.join(name)).into_iter();
-            masks.extend(credentials.filter(|file| file.is_file()).map(|file| (file, String::new())));
+        }
+        let skip = [job.convoy_dir.parent().unwrap_or(&job.convoy_dir), &job.dist_dir];
+        let skip: Vec<&Utf8Path> = skip.into_iter().filter(|dir| !places.sources.iter().any(|it| it == dir)).collect();
+        for (file, seen) in secret_files(&places.sources, &skip) {
+            // cargo's own folder is not seen as it is.
+            if !file.starts_with(cargo_home) {
+                masks.entry(file).or_insert(seen);
+            }
         }
 
         for (number, (file, seen)) in masks.into_iter().enumerate() {
@@ -450,9 +463,9 @@ fn linked(dir: &Utf8Path) -> Vec<Utf8PathBuf> {
 }
 
 /// An engine makes no place for a mount in a folder that is mounted itself, and may not be written to.
-fn make_places(stand_in: &Utf8Path, cargo_home: &Utf8Path, mounts: &[Mount]) -> Result<()> {
+fn make_places(stand_in: &Utf8Path, inside: &Utf8Path, mounts: &[Mount]) -> Result<()> {
     for mount in mounts {
-        let Ok(rest) = mount.inside.strip_prefix(cargo_home) else { continue };
+        let Ok(rest) = mount.inside.strip_prefix(inside) else { continue };
         let place = stand_in.join(rest);
         if rest.as_str().is_empty() || place.exists() {
             continue;
@@ -474,15 +487,3 @@ fn remove_if_there(file: &Utf8Path) -> Result<()> {
     }
 }
 
-/// A small file that a lane's container wrote; none where there is none. What is a link, a pipe or large is an error.
-pub(super) fn text_of_lane(dir: &Utf8Path, name: &str) -> std::io::Result<Option<String>> {
-    UntrustedDir::open(dir)?.read_text(Utf8Path::new(name), WORDS)
-}
-
-/// A script whose variables may be secrets: its owner's alone, as temporary files are.
-fn write_private(path: &Utf8Path, text: &str) -> Result<()> {
-    let file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Utf8Path::new(".")))?;
-    fs_err::write(file.path(), text)?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
-}

@@ -14,9 +14,10 @@ use crate::files::{self, LARGE, SMALL, UntrustedDir};
 use crate::host::{CrossFacts, cargo_command, rust_command};
 use crate::plan::{CellPlan, Lane, RouteKind};
 use crate::report::{Phase, Reporter};
-use crate::run::cargo::{self, Invocation, Outcome, Progress};
-use crate::run::container::{Container, USAGE, text_of_lane};
+use crate::run::cargo::{self, Invocation, Outcome, Progress, Start};
+use crate::run::container::{Container, USAGE};
 use crate::run::jobserver::{self, Seat, Share};
+use crate::run::lane_files;
 use crate::run::setup::{self, LaneEnvironment};
 use crate::run::{Artifact, CellOutcome, CellResult, Failure, Job};
 
@@ -73,6 +74,12 @@ fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan], seat: &Seat, shared
         (Some(host), Some(container)) => Job { host, exe: container.program(), ..job.clone() },
         _ => job.clone(),
     };
+    if dir.read_dir_utf8()?.next().is_some() {
+        lane_files::wait_for_cargo(&dir, job.interrupt, || {
+            let message = "a cargo of an earlier run still builds in this project: waiting for it";
+            job.reporter.info(Phase::Build, message).code("waiting").send();
+        })?;
+    }
     let (mut environment, broken) = {
         let _alone = shared.setup.lock().unwrap_or_else(PoisonError::into_inner);
         setup::prepare(job, cells)?
@@ -166,10 +173,10 @@ fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan], seat: &Seat, shared
 
 /// The crates could not be fetched ahead of a container, which has no network.
 fn not_fetched(complaint: &str) -> Failure {
-    let line = complaint.lines().find(|line| line.contains("error")).unwrap_or(complaint);
+    let error = diagnose::cargo::error(complaint);
     Failure {
         code: "fetch-failed",
-        message: format!("the crates could not be fetched: {}", line.trim().trim_start_matches("error: ")),
+        message: format!("the crates could not be fetched: {}", error.lines().next().unwrap_or_default()),
         diagnostics: complaint.to_owned(),
         hint: Some("is the network there? With everything fetched once, `--offline` works without it".to_owned()),
         cause: None,
@@ -318,7 +325,8 @@ fn failure(outcome: &Outcome, dir: &Utf8Path) -> Failure {
     } else if let Some(line) = first("error: could not compile") {
         ("compile-failed", line.trim_start_matches("error: ").to_owned())
     } else {
-        let line = first("error").unwrap_or_else(|| "cargo failed without a reason".to_owned());
+        let begins = |line: &&str| line.starts_with("error: ") || line.starts_with("error[");
+        let line = plain.lines().map(str::trim).find(begins).unwrap_or("cargo failed without a reason");
         ("cargo-failed", line.trim_start_matches("error: ").to_owned())
     };
     match diagnose::cause(code, &plain) {
@@ -344,16 +352,16 @@ fn invoke(
         None => environment.seat.on_host(),
     };
     let invocation = invocation(job, lane, cells, environment, &share, dir);
-    let command = match container {
-        Some(container) => container.command(lane, cells, environment, &invocation, &share, dir)?,
-        None if is_cross(cells) => cross(job, &invocation, dir)?,
-        None => command(job, environment, &invocation)?,
+    let start = match container {
+        Some(container) => container.start(lane, cells, environment, &invocation, &share, dir)?,
+        None if is_cross(cells) => Start { command: cross(job, &invocation, dir)?, input: None },
+        None => Start { command: command(job, environment, &invocation)?, input: None },
     };
     let logs_dir = job.convoy_dir.join("logs");
     fs_err::create_dir_all(&logs_dir)?;
     let mut logs = cells
         .iter()
-        .map(|cell| Ok(fs_err::File::create(logs_dir.join(format!("{}.log", cell.cell.id)))?))
+        .map(|cell| files::new_file(&logs_dir.join(format!("{}.log", cell.cell.id))))
         .collect::<Result<Vec<_>>>()?;
     let homes: Vec<(Utf8PathBuf, &CellPlan)> = cells.iter().map(|cell| (dir.join(&cell.cell.target), *cell)).collect();
     let mut counts = vec![0; cells.len()];
@@ -384,7 +392,7 @@ fn invoke(
     // cross mounts the folder at a place of its own.
     let moved = is_cross(cells).then_some((Utf8Path::new("/target"), dir));
     let echo = |text: &str| job.reporter.text(text);
-    let mut outcome = cargo::run(command, job.interrupt, &mut logs, progress, verbose, moved, echo);
+    let mut outcome = cargo::run(start, job.interrupt, &mut logs, progress, verbose, moved, echo);
     if let (Some(container), Ok(told)) = (container, &mut outcome) {
         let fetched = match job.interrupt.came() {
             None => container.fetch_built(dir, told),
@@ -404,10 +412,13 @@ fn invoke(
     {
         container.remove();
     }
+    if container.is_some() {
+        lane_files::clear_set_id(dir)?;
+    }
     let mut outcome = outcome?;
     if container.is_some() {
         // The engine's client used nothing to speak of.
-        outcome.cpu = container::cpu_used(&text_of_lane(dir, USAGE).ok().flatten().unwrap_or_default());
+        outcome.cpu = container::cpu_used(&lane_files::text_of_lane(dir, USAGE).ok().flatten().unwrap_or_default());
     }
     environment.seat.count(&outcome);
     Ok(outcome)
@@ -475,8 +486,10 @@ fn invocation(
         }
     }
     add(&selection.cargo_args.iter().map(String::as_str).collect::<Vec<_>>());
-    // Where cargo's configuration names a build folder of its own, the lane's must win: keys and records live there.
-    set.insert("CARGO_BUILD_BUILD_DIR".to_owned(), dir.to_string());
+    if job.build_dir {
+        // The lane's must win: keys and records live there. Not in all projects, as cargo takes `{…}` in it for a variable.
+        set.insert("CARGO_BUILD_BUILD_DIR".to_owned(), dir.to_string());
+    }
     set.extend(lane.env.clone());
     Invocation { args, set }
 }
@@ -568,16 +581,15 @@ mod tests {
     }
 
     #[test]
-    fn what_a_container_wrote_is_read_only_where_it_is_a_small_plain_file() {
-        let held = tempfile::tempdir().unwrap();
-        let dir = Utf8Path::from_path(held.path()).unwrap();
-        assert_eq!(text_of_lane(dir, USAGE).unwrap(), None);
-        std::os::unix::fs::symlink("/proc/version", dir.join(USAGE)).unwrap();
-        assert!(text_of_lane(dir, USAGE).is_err());
-        fs_err::remove_file(dir.join(USAGE)).unwrap();
-        fs_err::write(dir.join(USAGE), vec![b'1'; 1 << 20]).unwrap();
-        assert!(text_of_lane(dir, USAGE).is_err());
-        fs_err::write(dir.join(USAGE), "17").unwrap();
-        assert_eq!(text_of_lane(dir, USAGE).unwrap().as_deref(), Some("17"));
+    fn the_line_that_is_quoted_is_an_error_and_not_a_line_that_names_one() {
+        let quoted = |complaints: &str| {
+            let outcome = Outcome { complaints: complaints.to_owned(), ..Outcome::default() };
+            failure(&outcome, Utf8Path::new("/")).message
+        };
+        let complaints = "   Compiling thiserror v2.0.0\nwarning: unused variable: `error`\nerror: no space in the registry\n";
+        assert_eq!(quoted(complaints), "no space in the registry");
+        assert_eq!(quoted("warning: unused variable: `error`\n"), "cargo failed without a reason");
+        let complaint = "warning: `a_error` is unused\nerror: failed to get `b`\n\nCaused by:\n  x";
+        assert_eq!(not_fetched(complaint).message, "the crates could not be fetched: failed to get `b`");
     }
 }

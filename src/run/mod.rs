@@ -3,7 +3,9 @@
 mod cargo;
 mod container;
 mod jobserver;
+mod hidden;
 mod lane;
+mod lane_files;
 mod setup;
 pub mod smoke;
 mod streaming;
@@ -46,6 +48,8 @@ pub struct Job<'a> {
     pub dist_dir: Utf8PathBuf,
     /// Where the command was started.
     pub cwd: Utf8PathBuf,
+    /// Whether cargo's configuration names a build folder.
+    pub build_dir: bool,
     /// This program.
     pub exe: Utf8PathBuf,
     /// The workspace, and what lies outside of it: what a container must see of the sources.

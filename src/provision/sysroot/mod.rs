@@ -276,7 +276,7 @@ impl Sysroots<'_> {
     /// One run at a time in a room of the cache; the others wait and then find what it made.
     fn lock(&self, room: &Utf8Path) -> std::result::Result<fs_err::File, Stop> {
         let lock = fs_err::File::create(room.join(".lock"))?;
-        self.interrupt.lock(lock.file(), || (self.progress)(Progress::Waiting))?;
+        self.interrupt.lock(&lock, || (self.progress)(Progress::Waiting))?;
         Ok(lock)
     }
 }

@@ -115,7 +115,7 @@ pub fn unpack(file: &Utf8Path, cache: &CacheDir, interrupt: &Interrupt) -> Resul
 
     let debs = Debs::room(cache).map_err(plain)?;
     let room = fs_err::File::create(debs.dir().join(".lock"))?;
-    interrupt.lock(room.file(), || {})?;
+    interrupt.lock(&room, || {})?;
     let (_guard, dir) = remove_begun(debs.dir()).and_then(|()| begin(debs.dir())).map_err(plain)?;
     let mut found = BTreeSet::new();
     for entry in entries {

@@ -257,7 +257,8 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
         // An array keeps spaces inside a flag; the user's come last, so that theirs win.
         let all: Vec<&str> = rustflags.iter().chain(handed_on).map(String::as_str).collect();
         let list = toml::Value::from(all).to_string();
-        lane.config.push(format!("target.{triple}.rustflags={list}"));
+        // In quotes, as there are triples with a dot (`thumbv8m.main-none-eabi`), which cargo would take for another key.
+        lane.config.push(format!("target.\"{triple}\".rustflags={list}"));
     }
     lane.keys.insert(triple.clone(), key.join("\n"));
     Ok(())
