@@ -1,5 +1,5 @@
 //! Reads `targets/needs.toml` with the types that convoy itself reads it with, so that a mistake in the table ends the
-//! build of convoy, with line and column, and never a user's run.
+//! build of convoy, with line and column or the row's name, and never a user's run.
 
 #![allow(dead_code, reason = "the types are shared with the library, which uses their fields")]
 
@@ -10,8 +10,7 @@ fn main() {
     println!("cargo::rerun-if-changed=targets/needs.toml");
     println!("cargo::rerun-if-changed=src/needs/rows.rs");
     let read = std::fs::read_to_string("targets/needs.toml").map_err(|error| error.to_string());
-    let rows = read.and_then(|text| toml::from_str::<rows::Rows>(&text).map_err(|error| error.to_string()));
-    if let Err(error) = rows {
+    if let Err(error) = read.and_then(|text| rows::Rows::parse(&text)) {
         println!("cargo::error=targets/needs.toml: {}", error.replace('\n', " "));
     }
 }

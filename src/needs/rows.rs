@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use cfg_expr::Expression;
+use semver::VersionReq;
 use serde::Deserialize;
 
 /// The whole file.
@@ -18,6 +20,65 @@ pub struct Rows {
     /// System libraries.
     #[serde(default)]
     pub library: BTreeMap<String, Library>,
+}
+
+impl Rows {
+    /// Reads the file, with the conditions of every rule.
+    ///
+    /// # Errors
+    /// The text is no such table, or a condition cannot be read; with the row's name.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let rows: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        for row in &rows.crates {
+            for rule in &row.needs {
+                rule.conditions().map_err(|error| format!("row `{}`: {error}", row.name))?;
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// The conditions of a rule that are more than names.
+#[derive(Debug)]
+pub struct Conditions {
+    /// The targets that it is true of.
+    pub target: Target,
+    /// The versions of the crate that it is true of; none for all.
+    pub versions: Option<VersionReq>,
+}
+
+/// For which targets a rule is.
+#[derive(Debug)]
+pub enum Target {
+    /// Any.
+    All,
+    /// One triple.
+    Triple(String),
+    /// Those for which an expression holds.
+    Cfg(Box<Expression>),
+}
+
+impl Rule {
+    /// Its conditions on target and version.
+    ///
+    /// # Errors
+    /// One of them cannot be read.
+    pub fn conditions(&self) -> Result<Conditions, String> {
+        let cfg = |text: &str| Expression::parse(text).map_err(|error| format!("target `{text}`: {}", error.reason));
+        let target = match self.target.as_deref() {
+            None => Target::All,
+            Some(text) if text.starts_with("cfg(") => Target::Cfg(Box::new(cfg(text)?)),
+            Some(text) if is_triple(text) => Target::Triple(text.to_owned()),
+            Some(text) => return Err(format!("target `{text}`: it is neither a triple nor `cfg(…)`")),
+        };
+        let range = |text: &String| VersionReq::parse(text).map_err(|error| format!("versions `{text}`: {error}"));
+        Ok(Conditions { target, versions: self.versions.as_ref().map(range).transpose()? })
+    }
+}
+
+fn is_triple(text: &str) -> bool {
+    let plain = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
+    text.contains('-') && text.split('-').all(plain)
 }
 
 /// A helper crate of build scripts.

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::LazyLock;
 
-use cfg_expr::Expression;
+use semver::VersionReq;
 
 use super::circumstances::Circumstances;
-use super::rows::{BuildDependency, Library, Row, Rows, Rule};
+use super::rows::{BuildDependency, Conditions, Library, Row, Rows, Rule, Target};
 use crate::graph::Package;
 
 /// What is known of crates and libraries.
@@ -25,28 +25,8 @@ pub struct Table {
 #[derive(Debug)]
 struct Entry {
     row: Row,
-    /// The rules' own target conditions, in their order.
-    targets: Vec<Target>,
-}
-
-/// For which targets a rule is.
-#[derive(Debug)]
-enum Target {
-    All,
-    Triple(String),
-    Cfg(Box<Expression>),
-}
-
-impl Target {
-    fn parse(text: Option<&str>) -> Result<Target, String> {
-        match text {
-            None => Ok(Target::All),
-            Some(text) if text.starts_with("cfg(") => Expression::parse(text)
-                .map(|cfg| Target::Cfg(Box::new(cfg)))
-                .map_err(|error| format!("`{text}`: {error}")),
-            Some(triple) => Ok(Target::Triple(triple.to_owned())),
-        }
-    }
+    /// The rules' own conditions on target and version, in their order.
+    conditions: Vec<Conditions>,
 }
 
 impl Table {
@@ -61,19 +41,18 @@ impl Table {
     }
 
     fn parse(text: &str) -> Result<Table, String> {
-        let rows: Rows = toml::from_str(text).map_err(|error| error.to_string())?;
+        let rows = Rows::parse(text)?;
         let mut crates = HashMap::new();
         let mut variables = BTreeSet::new();
         for row in rows.crates {
-            let mut targets = Vec::new();
+            let mut conditions = Vec::new();
             for rule in &row.needs {
-                let target = Target::parse(rule.target.as_deref());
-                targets.push(target.map_err(|error| format!("row `{}`: {error}", row.name))?);
+                conditions.push(rule.conditions().map_err(|error| format!("row `{}`: {error}", row.name))?);
                 let names = rule.env.iter().chain(&rule.unless_env);
                 variables.extend(names.map(|text| text.split('=').next().unwrap_or(text).to_owned()));
             }
             let name = row.name.clone();
-            if crates.insert(name.clone(), Entry { row, targets }).is_some() {
+            if crates.insert(name.clone(), Entry { row, conditions }).is_some() {
                 return Err(format!("two rows for `{name}`"));
             }
         }
@@ -101,8 +80,8 @@ impl Table {
     /// The row of a package and those of its rules that hold.
     pub fn asks(&self, package: &Package, circumstances: Circumstances<'_>) -> Option<(&Row, Vec<&Rule>)> {
         let entry = self.crates.get(&package.name)?;
-        let rules = entry.row.needs.iter().zip(&entry.targets);
-        let held = rules.filter(|(rule, target)| holds(rule, target, package, circumstances));
+        let rules = entry.row.needs.iter().zip(&entry.conditions);
+        let held = rules.filter(|(rule, conditions)| holds(rule, conditions, package, circumstances));
         Some((&entry.row, held.map(|(rule, _)| rule).collect()))
     }
 
@@ -119,7 +98,7 @@ impl Table {
     }
 }
 
-fn holds(rule: &Rule, target: &Target, package: &Package, circumstances: Circumstances<'_>) -> bool {
+fn holds(rule: &Rule, conditions: &Conditions, package: &Package, circumstances: Circumstances<'_>) -> bool {
     let any = |wanted: &[String], there: &BTreeSet<String>| wanted.iter().any(|name| there.contains(name));
     let yes = |wanted: &[String], there: &BTreeSet<String>| wanted.is_empty() || any(wanted, there);
     let set = |text: &String| circumstances.is_set(text);
@@ -132,19 +111,19 @@ fn holds(rule: &Rule, target: &Target, package: &Package, circumstances: Circums
         && (rule.env.is_empty() || rule.env.iter().any(set))
         && !rule.unless_env.iter().any(set)
         && (!rule.cross || circumstances.cross())
-        && match target {
+        && match &conditions.target {
             Target::All => true,
             Target::Triple(triple) => circumstances.triple == triple,
             // What is unknown before the compiler runs stands.
             Target::Cfg(expression) => circumstances.holds(expression, &package.features).unwrap_or(true),
         }
-        && rule.versions.as_ref().is_none_or(|range| version_in(&package.version, range))
+        && conditions.versions.as_ref().is_none_or(|range| version_in(&package.version, range))
 }
 
 /// Build metadata and pre-releases count as the version that they belong to.
-fn version_in(version: &str, range: &str) -> bool {
-    let Ok(range) = semver::VersionReq::parse(range) else { return false };
-    let Ok(mut version) = semver::Version::parse(version) else { return false };
+fn version_in(version: &str, range: &VersionReq) -> bool {
+    // cargo takes no other versions. What cannot be compared stands, as what is unknown of a target does.
+    let Ok(mut version) = semver::Version::parse(version) else { return true };
     version.pre = semver::Prerelease::EMPTY;
     range.matches(&version)
 }
@@ -173,9 +152,6 @@ mod tests {
                 assert!(rule.unsupported.is_none() || somewhere, "row `{}`: unsupported where?", row.name);
                 let looked_for = !rule.by_pkg_config || !rule.libraries.is_empty();
                 assert!(looked_for, "row `{}`: which library does pkg-config find?", row.name);
-                if let Some(range) = &rule.versions {
-                    semver::VersionReq::parse(range).unwrap();
-                }
             }
             for (name, value) in &row.sysroot_env {
                 assert!(name.contains("{TARGET}") || name.contains("{target}"), "row `{}`: {name}", row.name);
@@ -227,6 +203,23 @@ mod tests {
         assert_eq!(ask(linux, "1.2.0", &[], &["a-src"], &[]), ["cc", "perl"]);
         assert_eq!(ask(linux, "1.2.0", &[], &["a-src"], &[("A_DIR", "")]), ["cc"]);
         assert_eq!(table.variables.iter().collect::<Vec<_>>(), ["A_BINDGEN", "A_DIR"]);
+    }
+
+    /// `build.rs` calls the same function: such a table ends the build of convoy.
+    #[test]
+    fn a_condition_that_cannot_be_read_is_told_with_its_row() {
+        for (condition, says) in [
+            ("versions = \">=1.x.y\"", "row `a-sys`: versions `>=1.x.y`"),
+            ("target = \"cfg(all(unix)\"", "row `a-sys`: target `cfg(all(unix)`"),
+            ("target = \"cfg(unix) \"", "row `a-sys`: target `cfg(unix) `"),
+            ("target = \"linux\"", "row `a-sys`: target `linux`: it is neither a triple nor `cfg(…)`"),
+        ] {
+            let row = format!("[[crate]]\nname = \"a-sys\"\nread = \"1\"\nneeds = [{{ tools = [\"cc\"], {condition} }}]\n");
+            let error = Rows::parse(&row).unwrap_err();
+            assert!(error.starts_with(says), "{condition}: {error}");
+        }
+        assert!(version_in("1.2.0-rc.1+x", &VersionReq::parse(">=1.2").unwrap()));
+        assert!(!version_in("1.1.9", &VersionReq::parse(">=1.2").unwrap()));
     }
 
     #[test]
