@@ -4,6 +4,7 @@
 
 pub mod tools;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;
@@ -32,6 +33,8 @@ const TARGETS: &[(&str, &str)] = embed![
 
 const DEVICES: &str = include_str!("../../targets/devices.toml");
 
+const SPELLINGS: &str = include_str!("../../targets/spellings.toml");
+
 /// All that is known of targets and devices.
 #[derive(Debug)]
 pub struct Catalog {
@@ -41,6 +44,8 @@ pub struct Catalog {
     pub devices: Vec<Device>,
     /// The devices' CPUs, weakest first.
     cpu_order: Vec<String>,
+    /// Words that people type, by the word that convoy has for each.
+    spellings: BTreeMap<String, Vec<String>>,
 }
 
 /// A target of the catalog: one `targets/<triple>.toml`.
@@ -252,7 +257,9 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
         .collect();
     let devices: DeviceFile =
         toml::from_str(DEVICES).unwrap_or_else(|error| panic!("embedded targets/devices.toml: {error}"));
-    Catalog { targets, devices: devices.device, cpu_order: devices.cpu_order }
+    let spellings =
+        toml::from_str(SPELLINGS).unwrap_or_else(|error| panic!("embedded targets/spellings.toml: {error}"));
+    Catalog { targets, devices: devices.device, cpu_order: devices.cpu_order, spellings }
 });
 
 /// The platforms built when nothing else is asked.
@@ -273,6 +280,12 @@ impl Catalog {
     /// The target that a platform means.
     pub fn platform(&self, platform: &str) -> Option<&Target> {
         self.targets.iter().find(|target| target.platform.as_deref() == Some(platform))
+    }
+
+    /// Convoy's word for what people elsewhere call otherwise, such as `linux/arm64` for `aarch64`.
+    pub fn spelling(&self, word: &str) -> Option<&str> {
+        let word = word.to_lowercase();
+        self.spellings.iter().find(|(_, others)| others.contains(&word)).map(|(own, _)| own.as_str())
     }
 
     /// How strong a CPU is among the devices' ones; no CPU, a target's own baseline, is the weakest.
@@ -387,6 +400,23 @@ mod tests {
         for platform in DEFAULT_MATRIX {
             assert!(catalog.platform(platform).is_some(), "{platform}");
         }
+    }
+
+    #[test]
+    fn spellings_lead_to_known_words_and_are_none_themselves() {
+        let catalog = Catalog::embedded();
+        let known = |word: &str| {
+            catalog.target(word).is_some() || catalog.platform(word).is_some() || catalog.device(word).is_some()
+        };
+        for (own, others) in &catalog.spellings {
+            assert!(known(own) || ["darwin", "windows", "pi"].contains(&own.as_str()), "{own}");
+            for other in others {
+                assert!(!known(other) && other.to_lowercase() == *other, "{other}");
+                assert_eq!(catalog.spelling(other), Some(own.as_str()), "{other} stands twice");
+            }
+        }
+        assert_eq!(catalog.spelling("ARM64"), Some("linux/arm64"));
+        assert_eq!(catalog.spelling("linux/arm64"), None);
     }
 
     #[test]

@@ -148,16 +148,15 @@ fn expand(word: &str, catalog: &Catalog, rustc_targets: &[String]) -> Result<Vec
 }
 
 fn unknown(name: &str, catalog: &Catalog, rustc_targets: &[String]) -> Error {
-    let known: Vec<&str> = catalog
+    let known = catalog
         .targets
         .iter()
         .flat_map(|t| t.platform.as_deref().into_iter().chain([t.triple.as_str()]))
         .chain(catalog.devices.iter().map(|d| d.name.as_str()))
         .chain(GROUPS.iter().copied())
-        .chain(rustc_targets.iter().map(String::as_str))
-        .collect();
+        .chain(rustc_targets.iter().map(String::as_str));
     let error = Error::usage(format!("unknown target or device `{name}`"));
-    match nearest(name, known) {
+    match catalog.spelling(name).or_else(|| nearest(name, known)) {
         Some(near) => error.hint(format!("did you mean `{near}`? `cargo convoy targets` lists what is known")),
         None => error.hint("`cargo convoy targets` lists what is known"),
     }
