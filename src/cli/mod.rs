@@ -1,5 +1,7 @@
 //! The command line: clap definitions → [`crate::request`]; validates, does nothing.
 
+mod cargo_args;
+
 use camino::Utf8PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
@@ -133,6 +135,9 @@ pub struct SelectionArgs {
     /// Run without the network
     #[arg(long, help_heading = "How")]
     offline: bool,
+    /// Equivalent to --locked and --offline
+    #[arg(long, help_heading = "How")]
+    frozen: bool,
     /// Folder for what is built on the way
     #[arg(long, value_name = "DIR", help_heading = "How")]
     target_dir: Option<Utf8PathBuf>,
@@ -362,49 +367,14 @@ pub struct LinkArgs {
     pub args: Vec<std::ffi::OsString>,
 }
 
-/// cargo's own arguments that convoy decides, or plans by, each with convoy's flag for it.
-const DECIDED: &[(&str, &str)] = &[
-    ("--target", "give `-t/--target` to convoy, before the `--`"),
-    ("--target-dir", "give `--target-dir` to convoy, before the `--`"),
-    ("--profile", "give `--profile` to convoy, before the `--`"),
-    ("--release", "release is convoy's default; give `--profile` to convoy, before the `--`"),
-    ("-r", "release is convoy's default; give `--profile` to convoy, before the `--`"),
-    ("--jobs", "give `-j/--jobs` to convoy, before the `--`"),
-    ("-j", "give `-j/--jobs` to convoy, before the `--`"),
-    ("--features", "give `-F/--features` to convoy, before the `--`"),
-    ("-F", "give `-F/--features` to convoy, before the `--`"),
-    ("--all-features", "give it to convoy, before the `--`"),
-    ("--no-default-features", "give it to convoy, before the `--`"),
-    ("--package", "give `-p/--package` to convoy, before the `--`"),
-    ("-p", "give `-p/--package` to convoy, before the `--`"),
-    ("--workspace", "give it to convoy, before the `--`"),
-    ("--all", "give `--workspace` to convoy, before the `--`"),
-    ("--exclude", "give it to convoy, before the `--`"),
-    ("--bin", "give it to convoy, before the `--`"),
-    ("--bins", "convoy builds all bins that it is not told to leave out"),
-    ("--manifest-path", "give it to convoy, before the `--`"),
-    ("-Zbuild-std", "say `build-std = true` in Convoy.toml"),
-    ("--message-format", "use convoy's `--json` or `--events`, before the `--`"),
-];
-
 impl SelectionArgs {
     fn validate(self) -> Result<Selection, clap::Error> {
-        let mut before = "";
-        for arg in &self.cargo_args {
-            let name = arg.split('=').next().unwrap_or(arg);
-            let name = match name.get(..2) {
-                Some(short @ ("-j" | "-F" | "-p")) => short,
-                _ => name,
-            };
-            let name = if before == "-Z" && name == "build-std" { "-Zbuild-std" } else { name };
-            before = arg;
-            if let Some((_, remedy)) = DECIDED.iter().find(|(decided, _)| *decided == name) {
-                return Err(Cli::command().error(
-                    clap::error::ErrorKind::ArgumentConflict,
-                    format!("`{name}` cannot be handed on to cargo, as convoy decides it: {remedy}"),
-                ));
-            }
-        }
+        let cargo = cargo_args::sort(self.cargo_args).map_err(|refused| {
+            Cli::command().error(
+                clap::error::ErrorKind::ArgumentConflict,
+                format!("`{}` cannot be handed on to cargo: {}", refused.flag, refused.reason),
+            )
+        })?;
         let split = |list: &[String]| {
             list.iter()
                 .flat_map(|item| item.split([',', ' ']))
@@ -425,8 +395,8 @@ impl SelectionArgs {
                 all: self.all_features,
                 no_default: self.no_default_features,
             },
-            locked: self.locked,
-            offline: self.offline,
+            locked: self.locked || self.frozen || cargo.locked,
+            offline: self.offline || self.frozen || cargo.offline,
             target_dir: self.target_dir,
             dist_dir: self.dist_dir,
             routes: self.routes,
@@ -434,7 +404,7 @@ impl SelectionArgs {
             ignore_needs: self.ignore_needs,
             engine: self.engine,
             jobs: self.jobs,
-            cargo_args: self.cargo_args,
+            cargo_args: cargo.rest,
         })
     }
 }
@@ -561,6 +531,14 @@ mod tests {
             let error = selection(&["--", arg]).unwrap_err();
             assert_eq!(error.exit_code(), 2);
             assert!(error.to_string().contains("before the `--`"), "{error}");
+        }
+    }
+
+    #[test]
+    fn frozen_is_locked_and_offline_on_both_sides() {
+        for args in [&["--frozen"][..], &["--", "--frozen"], &["--locked", "--", "--offline"]] {
+            let selection = selection(args).unwrap();
+            assert!(selection.locked && selection.offline && selection.cargo_args.is_empty(), "{args:?}");
         }
     }
 
