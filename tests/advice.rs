@@ -62,6 +62,9 @@ fn a_word_that_means_nothing_is_refused_with_the_nearest() {
     project.convoy(["why", "opensssl-sys", "-t", TARGETS]).ends(2).says("did you mean `openssl-sys`?");
     // A crate of the graph that asks for nothing is no error.
     project.convoy(["why", "libc", "-t", TARGETS]).ends(0).says("asks nothing of the C world");
+    project.convoy(["why", "native-tls@0.2", "-t", TARGETS]).ends(0).says("asks nothing of the C world");
+    let done = project.convoy(["why", "native-tls@9", "-t", TARGETS]).ends(2);
+    done.says("`native-tls@9` is no crate of this graph, which has `native-tls` 0.2.14").says("use `native-tls@0.2.14`");
 }
 
 #[test]

@@ -91,6 +91,27 @@ fn two_bins_of_one_name() {
 }
 
 #[test]
+fn packages_are_named_as_cargo_names_them() {
+    let project = workspace("specs", "first", "second");
+    let bins = |spec: &str| -> Vec<String> {
+        let manifest = project.build(MUSL).args(["--json", "-p", spec]).ends(0).json();
+        manifest["artifacts"].as_array().unwrap().iter().map(|row| row["bin"].as_str().unwrap().to_owned()).collect()
+    };
+    let url = format!("path+file://{}/two#0.1.0", project.dir);
+    for spec in ["two", "two@0.1.0", "two@0.1", "tw?", &url] {
+        assert_eq!(bins(spec), ["second"], "{spec}");
+    }
+    assert_eq!(bins("[ot]*"), ["first", "second"]);
+    let done = project.convoy(["plan", "-t", MUSL, "-p", "two@9.9.9"]).ends(2);
+    done.says("package `two@9.9.9` is not a member of the workspace: `two` has version 0.1.0");
+    done.says("hint: use `two` or `two@0.1.0`");
+    project.build(MUSL).arg("-ptwo@latest").ends(2).says("`latest` is neither a version nor its first numbers");
+    project.build(MUSL).arg("-p./two").ends(2).says("is a path");
+    project.build(MUSL).args(["--workspace", "--exclude", "o*"]).ends(0);
+    assert_eq!(project.manifest_json()["artifacts"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn a_workspace_is_selected_as_cargo_selects() {
     let project = workspace("selected", "first", "second");
     project.build(MUSL).arg("--workspace").ends(0);
@@ -117,6 +138,10 @@ fn what_is_not_known_suggests_the_nearest() {
     for (args, says) in [
         (&["build", "-t", "linux/amr64"][..], "did you mean `linux/arm64`?"),
         (&["build", "-t", "pi4"], "did you mean `pi-4`?"),
+        (&["build", "-t", "linux/arm"], "did you mean `linux/arm/v7`?"),
+        (&["build", "-t", "arm64"], "did you mean `linux/arm64`?"),
+        (&["build", "-t", "AArch64.2.28"], "did you mean `linux/arm64`?"),
+        (&["build", "-t", "macos"], "did you mean `darwin`?"),
         (&["build", "-t", "x86_64-unknown-linux-gnuu"], "did you mean `x86_64-unknown-linux-gnu`?"),
         (&["build", "-t", "linux/arm64.2.x"], "linux/arm64.2.x"),
         (&["build", "-t", "darwin/arm64.2.31"], "means nothing for aarch64-apple-darwin"),
@@ -156,6 +181,9 @@ fn what_convoy_decides_is_not_handed_on_to_cargo() {
     }
     for (args, name) in [(&["-Fx"][..], "-F"), (&["-px"], "-p"), (&["-Z", "build-std"], "-Zbuild-std")] {
         project.build(MUSL).arg("--").args(args).ends(2).says(&format!("`{name}` cannot be handed on to cargo"));
+    }
+    for args in [&["-vr"][..], &["--config", "build.target-dir='x'"], &["--examples"], &["--locked=yes"]] {
+        project.build(MUSL).arg("--").args(args).ends(2).says("cannot be handed on to cargo");
     }
     // All else goes to cargo.
     project.build(MUSL).arg("--").args(["--config", "profile.release.opt-level=0"]).ends(0);
@@ -287,6 +315,20 @@ fn init_never_overwrites() {
     fs_err::write(&path, "profile = \"dev\"\n").unwrap();
     project.convoy(["init"]).ends(2).says("never overwritten");
     assert_eq!(fs_err::read_to_string(&path).unwrap(), "profile = \"dev\"\n");
+}
+
+#[test]
+fn init_in_a_member_writes_the_file_that_is_read() {
+    let project = workspace("init-member", "first", "second");
+    let done = project.convoy(["init"]).dir(&project.dir.join("one")).ends(0);
+    done.says(&format!("wrote {}", project.dir.join("Convoy.toml"))).says("for all members of the workspace");
+    assert!(!project.dir.join("one/Convoy.toml").exists());
+    project.convoy(["init", "--manifest-path", "two/Cargo.toml"]).ends(2).says("never overwritten");
+    project.convoy(["plan", "-t", MUSL]).ends(0).says_not("warning");
+    // One that somebody wrote there by hand.
+    project.write("two/Convoy.toml", "profile = \"dev\"\n");
+    let done = project.convoy(["plan", "-t", MUSL]).ends(0);
+    done.says("`two/Convoy.toml` is not read: settings for all members are in the workspace's `Convoy.toml`");
 }
 
 // dist.
@@ -519,7 +561,9 @@ fn a_lock_file_that_does_not_match() {
     project.build(MUSL).ends(0);
     let project = project.manifest("renamed", "");
     let before = fs_err::read_to_string(project.dir.join("Cargo.lock")).unwrap();
-    project.build(MUSL).arg("--locked").ends(2).says("Cargo.lock does not match the manifests");
+    for args in [&["--locked"][..], &["--frozen"], &["--", "--locked"], &["--", "--frozen"], &["--", "-v", "--locked"]] {
+        project.build(MUSL).args(args).ends(2).says("Cargo.lock does not match the manifests");
+    }
     assert_eq!(fs_err::read_to_string(project.dir.join("Cargo.lock")).unwrap(), before);
 }
 

@@ -162,6 +162,39 @@ fn a_kept_plan_is_forgotten_when_something_changes() {
 }
 
 #[test]
+fn a_kept_plan_is_forgotten_when_a_package_shows_another_need() {
+    let near = "[package]\nname = \"near\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[lib]\npath = \"code/lib.rs\"\n";
+    let project = Project::empty("kept-evidence")
+        .manifest("hello", "[dependencies]\nnear = { path = \"near\" }\n")
+        .file("src/main.rs", HELLO)
+        .file("near/Cargo.toml", near)
+        .file("near/code/lib.rs", "");
+    let build = |code: i32| project.build(MUSL).ends(code);
+    build(0);
+    build(0);
+    let links = "fn main() { println!(\"cargo::rustc-link-lib=asound\"); }\n";
+    for place in ["build.rs", "near/build.rs"] {
+        project.write(place, links);
+        build(3).says("alsa");
+        project.write(place, "fn main() {}\n");
+        build(0);
+        project.write(place, links);
+        build(3).says("alsa");
+        fs_err::remove_file(project.dir.join(place)).unwrap();
+        build(0);
+    }
+    project.write("build.rs", "mod shared { include!(\"near/shared.rs\"); }\nfn main() { shared::go() }\n");
+    project.write("near/shared.rs", "pub fn go() {}\n");
+    build(0);
+    project.write("near/shared.rs", &links.replace("fn main", "pub fn go"));
+    build(3).says("alsa");
+    fs_err::remove_file(project.dir.join("build.rs")).unwrap();
+    build(0);
+    project.write("near/code/lib.rs", "#[link(name = \"asound\")]\nunsafe extern \"C\" {}\n");
+    build(3).says("alsa");
+}
+
+#[test]
 fn completions_and_man_pages() {
     let project = Project::hello("docs");
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {

@@ -10,7 +10,7 @@ use camino::Utf8Path;
 
 use crate::catalog::Catalog;
 use crate::command::images::ImageBringer;
-use crate::command::prepare::{Network, Prepared, Project, Warning, look, prepare, run_id};
+use crate::command::prepare::{Network, Prepared, Project, Warning, drop_aside, look, prepare, run_id};
 use crate::command::sysroots::Bringer;
 use crate::command::{current_dir, kept, print, print_json};
 use crate::container::Recipe;
@@ -48,8 +48,7 @@ pub(super) fn plan(selection: &Selection, json: bool, style: Style) -> Result<Ex
         reporter.text(&text);
     }
     let exit = if plan.has_blocked() { Exit::Blocked } else { Exit::Success };
-    // The process ends here: nothing of it is worth taking apart.
-    std::mem::forget(prepared);
+    drop_aside(prepared);
     Ok(exit)
 }
 
@@ -155,7 +154,7 @@ impl Build<'_> {
                 let lock = self.enter(&prepared.project)?;
                 self.images(&cache).clear(prepared.settings.engine.value)?;
                 self.provision(&mut prepared, &cache)?;
-                kept::remember(&cache, self.selection, &prepared.project);
+                kept::remember(&cache, self.selection, &prepared);
                 (prepared.project.clone(), Some(prepared), lock)
             }
         };

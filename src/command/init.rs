@@ -4,22 +4,19 @@ use std::io::Write;
 
 use camino::Utf8Path;
 
+use crate::command::prepare::{Members, find_manifest};
 use crate::command::{current_dir, say};
 use crate::error::{Error, Exit, Result};
+use crate::interrupt::Interrupt;
 
 const TEMPLATE: &str = include_str!("init.toml");
 
+/// Writes the file where it is read from: in the workspace's directory, whatever member one is in.
 pub(super) fn init(manifest_path: Option<&Utf8Path>) -> Result<Exit> {
     let cwd = current_dir()?;
-    let manifest = match manifest_path {
-        Some(path) => Some(cwd.join(path)).filter(|path| path.is_file()),
-        None => cwd.ancestors().map(|dir| dir.join("Cargo.toml")).find(|path| path.is_file()),
-    };
-    let Some(dir) = manifest.as_deref().and_then(Utf8Path::parent) else {
-        return Err(Error::usage("no Cargo.toml to write a Convoy.toml beside")
-            .hint("go to a Cargo project, or name one with --manifest-path"));
-    };
-    let path = dir.join("Convoy.toml");
+    let manifest = find_manifest(manifest_path, &cwd)?;
+    let root = Members::find(&manifest, &cwd, &Interrupt::default())?.workspace_root;
+    let path = root.join("Convoy.toml");
     let created = fs_err::File::options().write(true).create_new(true).open(&path);
     match created {
         Ok(mut file) => file.write_all(TEMPLATE.as_bytes())?,
@@ -29,7 +26,8 @@ pub(super) fn init(manifest_path: Option<&Utf8Path>) -> Result<Exit> {
         }
         Err(error) => return Err(error.into()),
     }
-    say(&format!("wrote {path}\n"));
+    let of_member = manifest.parent() != Some(&*root);
+    say(&format!("wrote {path}{}\n", if of_member { ", which is for all members of the workspace" } else { "" }));
     Ok(Exit::Success)
 }
 

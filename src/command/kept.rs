@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
-use crate::command::prepare::Project;
-use crate::files;
+use crate::command::prepare::{Prepared, Project, helpers};
+use crate::container::included;
+use crate::evidence::{self, Evidence, Source};
+use crate::files::{self, PlainFile};
 use crate::host::{CacheDir, Stamp, this_program};
 use crate::learned;
 use crate::plan::{CellPlan, Setup, Status, ZigTool};
@@ -42,6 +44,8 @@ struct Kept {
     version: String,
     environment: String,
     files: Vec<(Utf8PathBuf, Option<Stamp>)>,
+    /// What local packages showed of themselves.
+    evidence: Vec<(Source, Evidence)>,
     project: Project,
     // The parts of the plan that its JSON leaves out.
     setups: Vec<Setup>,
@@ -54,7 +58,8 @@ pub(super) fn recall(cache: &CacheDir, selection: &Selection, cwd: &Utf8Path) ->
     let kept: Kept = cache.recall(ROOM, &key(selection, cwd))?;
     let same = kept.version == this_program()
         && kept.environment == environment()
-        && kept.files.iter().all(|(path, stamp)| Stamp::of(path) == *stamp);
+        && kept.files.iter().all(|(path, stamp)| Stamp::of(path) == *stamp)
+        && evidence::is_unchanged(&kept.evidence, helpers, cache);
     if !same {
         return None;
     }
@@ -70,7 +75,8 @@ pub(super) fn recall(cache: &CacheDir, selection: &Selection, cwd: &Utf8Path) ->
 }
 
 /// Keeps a project whose plan is settled: nothing is blocked and nothing is still to be brought.
-pub(super) fn remember(cache: &CacheDir, selection: &Selection, project: &Project) {
+pub(super) fn remember(cache: &CacheDir, selection: &Selection, prepared: &Prepared) {
+    let project = &prepared.project;
     let settled = |cell: &CellPlan| cell.status == Status::Buildable && cell.provision.is_empty();
     // No file tells that an engine's images are still there.
     let in_image = project.plan.cells.iter().any(|cell| cell.image.is_some());
@@ -83,6 +89,7 @@ pub(super) fn remember(cache: &CacheDir, selection: &Selection, project: &Projec
         version: this_program(),
         environment: environment(),
         files,
+        evidence: prepared.local_evidence(),
         setups: plan.cells.iter().map(|cell| cell.setup.clone()).collect(),
         lanes: plan.lanes.iter().map(|l| (l.features.clone(), l.env.clone(), l.build_std)).collect(),
         host_linker: plan.host_linker.clone(),
@@ -108,22 +115,29 @@ fn environment() -> String {
 /// workspace member, a new bin, a new tool on PATH, a new std.
 fn read_files(project: &Project) -> Vec<Utf8PathBuf> {
     let mut files = project.read.clone();
+    // Of the workspace, and of those that path dependencies outside of it belong to.
+    files.push(project.workspace_root.join("Cargo.toml"));
+    files.extend(project.sources().into_iter().filter(|source| source.is_file()));
     files.push(learned::file(&project.convoy_dir()));
     for manifest in &project.read {
         let Some(dir) = manifest.parent() else { continue };
-        files.extend([dir.join("src"), dir.join("src/bin")]);
+        // Their contents are the evidence's; here it is whether they are there.
+        files.extend([dir.join("build.rs"), dir.join("src"), dir.join("src/bin")]);
+        let bins = dir.join("src/bin").read_dir_utf8().into_iter().flatten().flatten();
+        files.extend(bins.filter(|bin| bin.path().is_dir()).map(|bin| bin.path().join("main.rs")));
         // A new member appears beside the others; what lies beside the workspace itself is none.
         files.extend(dir.parent().filter(|_| dir != project.workspace_root).map(Utf8Path::to_owned));
     }
     let cargo_home = std::env::var("CARGO_HOME").map(Utf8PathBuf::from).ok();
     let home = std::env::var("HOME").map(Utf8PathBuf::from).ok();
     let cargo_home = cargo_home.or_else(|| home.as_ref().map(|home| home.join(".cargo")));
+    let mut configs = Vec::new();
     for dir in project.cwd.ancestors().chain(project.workspace_root.ancestors()) {
-        for name in [".cargo/config.toml", ".cargo/config", "rust-toolchain", "rust-toolchain.toml"] {
-            files.push(dir.join(name));
-        }
+        configs.extend([dir.join(".cargo/config.toml"), dir.join(".cargo/config")]);
+        files.extend([dir.join("rust-toolchain"), dir.join("rust-toolchain.toml")]);
     }
-    files.extend(cargo_home.iter().flat_map(|dir| [dir.join("config.toml"), dir.join("config")]));
+    configs.extend(cargo_home.iter().flat_map(|dir| [dir.join("config.toml"), dir.join("config")]));
+    files.extend(with_included(configs));
     let rustup_home = std::env::var("RUSTUP_HOME").map(Utf8PathBuf::from).ok();
     let rustup_home = rustup_home.or_else(|| home.map(|home| home.join(".rustup")));
     files.extend(rustup_home.map(|dir| dir.join("settings.toml")));
@@ -139,10 +153,40 @@ fn read_files(project: &Project) -> Vec<Utf8PathBuf> {
     files.extend(host.zig.as_ref().map(|zig| zig.path.clone()));
     files.extend(host.gcc.values().flat_map(|gcc| [Some(gcc.cc.clone()), gcc.cxx.clone(), gcc.ar.clone()]).flatten());
     files.extend(host.tools.values().cloned());
+    files.extend(host.libraries.values().flat_map(BTreeMap::values).map(|library| library.file.clone()));
     files.extend(host.sysroots.values().map(|sysroot| sysroot.root.clone()));
     let path = std::env::var_os("PATH").unwrap_or_default();
     files.extend(std::env::split_paths(&path).filter_map(|dir| Utf8PathBuf::from_path_buf(dir).ok()));
     files.sort();
     files.dedup();
     files
+}
+
+/// cargo's configuration files with those that they include, also where these are missing.
+fn with_included(mut configs: Vec<Utf8PathBuf>) -> Vec<Utf8PathBuf> {
+    let mut at = 0;
+    while let Some(config) = configs.get(at).cloned() {
+        at += 1;
+        // One that cannot be read, or does not parse, includes nothing: cargo has said so by now.
+        let text = PlainFile::open(&config, files::SMALL).and_then(|file| file.read_text()).unwrap_or_default();
+        let dir = config.parent().unwrap_or(Utf8Path::new(""));
+        let more: Vec<_> = included(&text, dir).into_iter().filter(|path| !configs.contains(path)).collect();
+        configs.extend(more);
+    }
+    configs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn included_configuration_counts_also_where_it_includes_itself_or_is_missing() {
+        let held = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(held.path()).unwrap();
+        fs_err::write(dir.join("config.toml"), "include = ['a.toml', { path = 'deep/b.toml' }]").unwrap();
+        fs_err::write(dir.join("a.toml"), "include = 'config.toml'").unwrap();
+        let found = with_included(vec![dir.join("config.toml"), dir.join("config")]);
+        assert_eq!(found, ["config.toml", "config", "a.toml", "deep/b.toml"].map(|name| dir.join(name)));
+    }
 }

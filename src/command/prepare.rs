@@ -18,7 +18,7 @@ use crate::command::locked::Locked;
 use crate::config::{self, ConfigFile, Environment, Settings};
 use crate::container::Engine;
 use crate::error::{Error, Result};
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Source};
 use crate::graph::{Bin, Graph, Resolver, Slice};
 use crate::host::{self, CacheDir, HostFacts, UserFlags};
 use crate::interrupt::Interrupt;
@@ -28,9 +28,9 @@ use crate::report::{Phase, Reporter, Style};
 use crate::request::Selection;
 use crate::suggest::did_you_mean;
 
-pub(super) use demand::environment;
-pub(super) use locate::{engine_choice, find_workspace};
-use locate::{Members, find_manifest, is_workspace, only, settings_files};
+pub(super) use demand::{environment, helpers};
+pub(super) use locate::{Members, engine_choice, find_manifest, find_workspace};
+use locate::{is_workspace, only, settings_files};
 use metadata::MetadataQuery;
 pub(super) use metadata::Network;
 
@@ -110,6 +110,8 @@ pub(super) struct Prepared {
     pub failed: BTreeMap<String, BTreeMap<RouteKind, String>>,
     /// The active packages, by the cell's id.
     pub slices: BTreeMap<String, Arc<Slice>>,
+    /// The packages that show something of themselves.
+    sources: Vec<Source>,
     /// What packages show of themselves.
     pub evidence: BTreeMap<String, Evidence>,
     /// What `cargo metadata` printed.
@@ -148,7 +150,7 @@ pub(super) fn prepare(
 ) -> Result<Prepared> {
     let catalog = Catalog::embedded();
     let cwd = current_dir()?;
-    let manifest = find_manifest(selection, &cwd)?;
+    let manifest = find_manifest(selection.manifest_path.as_deref(), &cwd)?;
     let query = MetadataQuery { selection, network, manifest: &manifest, cwd: &cwd, interrupt };
     let [all, none] = [BTreeSet::new(), BTreeSet::new()];
     let (whole, facts) = std::thread::scope(|scope| {
@@ -177,6 +179,8 @@ pub(super) fn prepare(
     let mut warnings: Vec<Warning> = Vec::new();
     let unknown_key = |message: String| Warning { target: None, code: "unknown-key".to_owned(), message };
     warnings.extend(files.iter().flat_map(|file| file.warnings.iter().cloned()).map(unknown_key));
+    let strays: Vec<Utf8PathBuf> = graph.member_dirs().filter(|dir| *dir != root).map(|dir| dir.join("Convoy.toml")).collect();
+    warnings.extend(strays.iter().filter(|stray| stray.is_file()).map(|stray| unread_settings(stray, &root)));
     let settings = config::settle(selection, &Environment::of_process(), &files, &root, &cwd)?;
 
     let (cells, known) = settled_cells(&settings, &host, &cwd)?;
@@ -225,6 +229,7 @@ pub(super) fn prepare(
     let slices = slices(&graph, selection, &manifest, &cells, &settings, &host)?;
     let target_dir = selection.target_dir.as_ref().map_or_else(|| graph.target_directory(), |dir| cwd.join(dir));
     let mut read = graph.local_manifests();
+    read.extend(strays);
     read.extend([root.join("Cargo.lock"), root.join("Convoy.toml"), root.join("Convoy.lock")]);
     read.push(config::cross_file(&Environment::of_process(), &root, &cwd));
     read.extend(settings.container_files().map(Utf8Path::to_owned));
@@ -255,7 +260,7 @@ pub(super) fn prepare(
         warnings,
         read,
     };
-    let evidence = demand::shown(&graph, &slices, &settings, &project.workspace_root, cache, reporter, interrupt);
+    let (sources, evidence) = demand::shown(&graph, &slices, &settings, &project.workspace_root, cache, reporter, interrupt);
     interrupt.check()?;
     let names = needs::variables(evidence.values());
     project.host.env.extend(demand::set_variables(&names, &environment));
@@ -286,17 +291,30 @@ pub(super) fn prepare(
         forced,
         failed: BTreeMap::new(),
         slices,
+        sources,
         evidence,
         metadata,
     };
     prepared.recall();
     prepared.decide();
-    // Taking a graph of many hundred packages apart costs as much as judging it, and the process gives it back anyway.
-    std::mem::forget(graph);
+    drop_aside(graph);
     Ok(prepared)
 }
 
+/// Drops a value in a thread of its own, which the process does not wait for: to take a graph of many hundred packages apart
+/// takes as long as to judge it.
+pub(super) fn drop_aside(value: impl Send + 'static) {
+    // Where no thread can be had, the value is dropped with the closure, here.
+    let _ = std::thread::Builder::new().name("drop".to_owned()).spawn(move || drop(value));
+}
+
 impl Prepared {
+    /// The packages whose files may change, with what they show of themselves.
+    pub fn local_evidence(&self) -> Vec<(Source, Evidence)> {
+        let local = self.sources.iter().filter(|source| source.checksum.is_none());
+        local.filter_map(|source| Some((source.clone(), self.evidence.get(&source.id)?.clone()))).collect()
+    }
+
     /// Plans from what is known now; again after something was brought or refused. The container engine is asked when a
     /// cell has no other way.
     pub fn decide(&mut self) {
@@ -382,6 +400,16 @@ fn wanted_triples(
 
 fn triples_of(cells: &[Cell], host: &HostFacts) -> BTreeSet<String> {
     cells.iter().map(|cell| cell.target.clone()).chain([host.rustc.host.clone()]).collect()
+}
+
+/// A member's Convoy.toml says nothing to anybody.
+fn unread_settings(stray: &Utf8Path, root: &Utf8Path) -> Warning {
+    let shown = stray.strip_prefix(root).unwrap_or(stray);
+    Warning {
+        target: None,
+        code: "unread-settings".to_owned(),
+        message: format!("`{shown}` is not read: settings for all members are in the workspace's `Convoy.toml`"),
+    }
 }
 
 /// A `[target."…"]` table that no target can mean is a typing error.

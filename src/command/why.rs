@@ -1,10 +1,12 @@
 //! `cargo convoy why`: a need, the ways to it through the graph, and the ways out.
 
+use std::collections::BTreeSet;
+
 use crate::command::prepare::{Prepared, environment, look};
 use crate::command::print_json;
 use crate::container::Engine;
 use crate::error::{Error, Exit, Result};
-use crate::graph::{FeatureTables, Slice};
+use crate::graph::{FeatureTables, PartialVersion, Slice};
 use crate::needs::{self, Circumstances, Knowledge, Need, Side};
 use crate::plan::{self, CellPlan};
 use crate::remedy::{self, Chain, Remedy, RemedyKind};
@@ -27,7 +29,33 @@ pub(super) fn why(subject: &str, selection: &Selection, json: bool, style: Style
     Ok(if report.needs.iter().any(blocks) { Exit::Blocked } else { Exit::Success })
 }
 
+/// The word that `why` is asked about.
+struct Subject<'s> {
+    text: &'s str,
+    /// Of `CRATE@VERSION`.
+    version: Option<PartialVersion>,
+}
+
+impl<'s> Subject<'s> {
+    fn parse(text: &'s str) -> Result<Self> {
+        let version = text.split_once('@').map(|(_, version)| version.parse()).transpose();
+        let version = version.map_err(|why: String| Error::usage(format!("crate `{text}` {why}")))?;
+        Ok(Self { text, version })
+    }
+
+    /// Without a version.
+    fn name(&self) -> &'s str {
+        self.text.split('@').next().unwrap_or(self.text)
+    }
+
+    fn is_package(&self, name: &str, version: &str) -> bool {
+        let fits = |own: &PartialVersion| version.parse().is_ok_and(|version| own.matches(&version));
+        name == self.name() && self.version.as_ref().is_none_or(fits)
+    }
+}
+
 fn report(subject: &str, prepared: &Prepared) -> Result<WhyReport> {
+    let subject = &Subject::parse(subject)?;
     let plan = &prepared.project.plan;
     let mut found: Vec<Vec<(&Need, &CellPlan)>> = Vec::new();
     for cell in &plan.cells {
@@ -45,17 +73,14 @@ fn report(subject: &str, prepared: &Prepared) -> Result<WhyReport> {
     let path = if found.is_empty() { path_to(subject, prepared)? } else { Vec::new() };
     let ways = Ways::new(prepared)?;
     let needs = found.iter().filter_map(|group| ways.explain(group)).collect();
-    Ok(WhyReport { schema: 1, kind: "why".to_owned(), subject: subject.to_owned(), needs, path })
+    Ok(WhyReport { schema: 1, kind: "why".to_owned(), subject: subject.text.to_owned(), needs, path })
 }
 
 /// Whether a word means a need: the crate that asks, the thing asked for, or its kind.
-fn means(subject: &str, need: &Need) -> bool {
+fn means(subject: &Subject<'_>, need: &Need) -> bool {
     let library = needs::Table::embedded().libraries.get(&need.name);
-    let spec = subject.split_once('@');
-    let package = match spec {
-        Some((name, version)) => need.package == name && need.version.starts_with(version),
-        None => need.package == subject,
-    };
+    let package = subject.is_package(&need.package, &need.version);
+    let subject = subject.text;
     package
         || need.name == subject
         || need.kind.name() == subject
@@ -67,12 +92,22 @@ fn means(subject: &str, need: &Need) -> bool {
 }
 
 /// The way to a crate that asks for nothing; an error for a word that means nothing at all.
-fn path_to(subject: &str, prepared: &Prepared) -> Result<Vec<String>> {
-    let name = subject.split('@').next().unwrap_or(subject);
+fn path_to(subject: &Subject<'_>, prepared: &Prepared) -> Result<Vec<String>> {
+    let mut versions = BTreeSet::new();
     for slice in prepared.slices.values() {
-        if let Some(package) = slice.target.iter().chain(&slice.host).find(|package| package.name == name) {
+        let mut all = slice.target.iter().chain(&slice.host);
+        if let Some(package) = all.find(|package| subject.is_package(&package.name, &package.version)) {
             return Ok(slice.path_to(package));
         }
+        let all = slice.target.iter().chain(&slice.host).filter(|package| package.name == subject.name());
+        versions.extend(all.map(|package| package.version.as_str()));
+    }
+    let subject = subject.text;
+    if let Some(version) = versions.last() {
+        let name = subject.split('@').next().unwrap_or(subject);
+        let all = versions.iter().copied().collect::<Vec<_>>().join(", ");
+        return Err(Error::usage(format!("`{subject}` is no crate of this graph, which has `{name}` {all}"))
+            .hint(format!("use `{name}@{version}`")));
     }
     let needs = prepared.project.plan.cells.iter().flat_map(|cell| &cell.needs);
     let packages = prepared.slices.values().flat_map(|slice| slice.target.iter().chain(&slice.host));
@@ -192,4 +227,17 @@ fn id_of<'s>(slice: &'s Slice, need: &Need) -> Option<&'s str> {
     let all = slice.target.iter().chain(&slice.host);
     let mut own = all.filter(|package| package.name == need.package && package.version == need.version);
     own.next().map(|package| package.id.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_by_their_numbers() {
+        let is = |subject: &str, version: &str| Subject::parse(subject).unwrap().is_package("foo", version);
+        assert!(is("foo", "10.2.0") && is("foo@10", "10.2.0") && is("foo@1", "1.9.0") && is("foo@10.2.0", "10.2.0+x"));
+        assert!(!is("foo@1", "10.2.0") && !is("foo@10.2", "10.20.0") && !is("fo@10", "10.2.0"));
+        assert!(Subject::parse("foo@latest").is_err());
+    }
 }

@@ -10,21 +10,21 @@ use syn::visit::{self, Visit};
 use syn::{Attribute, Expr, ExprBlock, ExprLit, ImplItem, Item, ItemForeignMod, ItemMod, Lit, Macro, Meta};
 
 use super::LinkBlock;
-use super::rust::{LARGEST, attributes, cfg_text, cfgs, each_meta, items_of_macro, metas_of, parse, text_of};
+use super::package_files::PackageFiles;
+use super::rust::{attributes, cfg_text, cfgs, each_meta, items_of_macro, metas_of, parse, text_of};
 
 /// How many modules within each other are followed to the root.
 const DEEPEST: usize = 16;
 
-/// The blocks in some files of the package in `dir`. `roots` are those of its library and binaries, where its module
-/// tree begins. Files that cannot be read, or hold more than 5 MB, have none.
-pub(super) fn read(dir: &Utf8Path, roots: &[Utf8PathBuf], files: &[Utf8PathBuf]) -> Vec<LinkBlock> {
-    let mut declarations = Declarations { roots, files: HashMap::new() };
+/// The blocks in some files of a package. `roots` are those of its library and binaries, where its module tree begins. Files
+/// that cannot be read, or hold more than 5 MB, have none.
+pub(super) fn read(package: &PackageFiles, roots: &[Utf8PathBuf], files: &[Utf8PathBuf]) -> Vec<LinkBlock> {
+    let mut declarations = Declarations { package, roots, files: HashMap::new() };
     let mut found: Vec<LinkBlock> = Vec::new();
     for path in files {
-        let Some(text) = text(path).filter(|text| may_link(text)).and_then(|text| String::from_utf8(text).ok()) else {
-            continue;
-        };
-        let mut blocks = in_source(&text, path.strip_prefix(dir).unwrap_or(path).as_str());
+        let text = package.read(path).ok().filter(|text| may_link(text));
+        let Some(text) = text.and_then(|text| String::from_utf8(text).ok()) else { continue };
+        let mut blocks = in_source(&text, package.shown(path).as_str());
         if !blocks.is_empty() {
             let outer = declarations.cfgs_of(path);
             blocks.iter_mut().for_each(|block| add(&mut block.cfgs, &outer));
@@ -38,12 +38,6 @@ pub(super) fn read(dir: &Utf8Path, roots: &[Utf8PathBuf], files: &[Utf8PathBuf])
         }
     }
     found
-}
-
-fn text(path: &Utf8Path) -> Option<Vec<u8>> {
-    let metadata = path.metadata().ok().filter(|metadata| metadata.is_file() && metadata.len() <= LARGEST)?;
-    let text = fs_err::read(path).ok()?;
-    (metadata.len() > 0).then_some(text)
 }
 
 /// Whether a source may hold such a block. Parsing costs; few do.
@@ -152,6 +146,7 @@ const UNDECLARED: &str = "cfg(undeclared)";
 
 /// Where the modules of a package are declared.
 struct Declarations<'r> {
+    package: &'r PackageFiles,
     roots: &'r [Utf8PathBuf],
     /// For each file read so far, its own conditions and the modules that it declares.
     files: HashMap<Utf8PathBuf, Option<Declared>>,
@@ -195,7 +190,7 @@ impl Declarations<'_> {
         parents.push(folder.join("mod.rs"));
         parents.push(folder.with_extension("rs"));
         for parent in parents.into_iter().filter(|parent| parent != path) {
-            let declared = self.files.entry(parent.clone()).or_insert_with(|| declared(&parent)).clone();
+            let declared = self.files.entry(parent.clone()).or_insert_with(|| declared(self.package, &parent)).clone();
             let Some(declared) = declared else { continue };
             let Some((_, cfgs)) = declared.modules.iter().find(|(module, _)| module == name) else { continue };
             let mut all = declared.cfgs.clone();
@@ -207,8 +202,8 @@ impl Declarations<'_> {
 }
 
 /// The modules that a file declares, each with its conditions; declared twice, either will do.
-fn declared(path: &Utf8Path) -> Option<Declared> {
-    let file = parse(&String::from_utf8(text(path)?).ok()?).ok()?;
+fn declared(package: &PackageFiles, path: &Utf8Path) -> Option<Declared> {
+    let file = parse(&package.read_text(path).ok()?).ok()?;
     let mut found: Vec<(String, Vec<Vec<String>>)> = Vec::new();
     let mut open: Vec<(Vec<String>, Item)> = file.items.into_iter().rev().map(|item| (Vec::new(), item)).collect();
     while let Some((mut outer, item)) = open.pop() {
@@ -271,6 +266,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::evidence::Source;
 
     fn package(files: &[(&str, &str)], roots: &[&str]) -> Vec<LinkBlock> {
         let dir = tempfile::tempdir().unwrap();
@@ -283,7 +279,8 @@ mod tests {
             paths.push(path);
         }
         let roots: Vec<Utf8PathBuf> = roots.iter().map(|root| dir.join(root)).collect();
-        read(dir, &roots, &paths)
+        let files = PackageFiles::of(&Source { dir: dir.to_owned(), ..Source::default() });
+        read(&files, &roots, &paths)
     }
 
     fn shown(blocks: &[LinkBlock]) -> Vec<String> {

@@ -2,6 +2,7 @@
 
 mod guard;
 mod links;
+mod package_files;
 mod rust;
 mod script;
 mod store;
@@ -13,7 +14,7 @@ pub use guard::same_feature;
 pub(crate) use rust::{
     LARGEST, each_meta, items_of_macro, metas_of, on_deep_stack, parse, rust_files, text_of,
 };
-pub use store::{Source, gather};
+pub use store::{Source, gather, is_unchanged};
 
 /// What a package's own files show. Facts alone; [`crate::needs`] judges them for a target and its features.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]

@@ -96,9 +96,19 @@ fn too_deep(tokens: TokenStream) -> bool {
 /// The Rust files below a folder, sorted, hidden folders left out; of a package's own folder also tests, examples,
 /// benches and `target`. What cannot be listed holds none; links are not followed.
 pub(crate) fn rust_files(dir: &Utf8Path, package: &Utf8Path) -> Vec<Utf8PathBuf> {
+    rust_files_in(dir, package, &mut |_| {})
+}
+
+/// [`rust_files`]; `listed` hears of each directory before it is listed.
+pub(super) fn rust_files_in(
+    dir: &Utf8Path,
+    package: &Utf8Path,
+    listed: &mut dyn FnMut(&Utf8Path),
+) -> Vec<Utf8PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {
+        listed(&folder);
         let top = folder == package;
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             let (Ok(kind), Ok(path)) = (entry.file_type(), Utf8PathBuf::from_path_buf(entry.path())) else { continue };

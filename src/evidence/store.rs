@@ -7,18 +7,19 @@ use std::sync::{Mutex, PoisonError};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
+use super::package_files::{PackageFiles, Stamps};
 use super::{Evidence, links, rust, script};
 use crate::files;
 use crate::host::{CacheDir, Stamp};
 
 /// Grows whenever the same files are read otherwise than before.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// The room of the cache.
 const ROOM: &str = "evidence";
 
 /// A package whose evidence is wanted.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Source {
     /// cargo's id.
     pub id: String,
@@ -28,6 +29,9 @@ pub struct Source {
     pub version: String,
     /// Its folder.
     pub dir: Utf8PathBuf,
+    /// The folder that its files are in once all links are followed: its own, also where none is given; of a member the
+    /// workspace, of a package from git the checkout. Nothing outside is read.
+    pub bounds: Utf8PathBuf,
     /// Its build script.
     pub build_script: Option<Utf8PathBuf>,
     /// The root files of its library and its binaries.
@@ -42,9 +46,52 @@ struct Kept {
     format: u32,
     /// The helpers that the build script was searched for.
     helpers: String,
-    /// The files that it was read from, where these may change; none at the path where one is missing.
-    stamps: Option<BTreeMap<Utf8PathBuf, Option<Stamp>>>,
+    /// What it was read from, where that may change.
+    local: Option<Local>,
     evidence: Evidence,
+}
+
+/// What evidence was read from.
+#[derive(Debug, Deserialize, Serialize)]
+struct Local {
+    build_script: Option<Utf8PathBuf>,
+    roots: Vec<Utf8PathBuf>,
+    bounds: Utf8PathBuf,
+    stamps: Stamps,
+}
+
+impl Local {
+    fn is_current(&self, source: &Source) -> bool {
+        self.build_script == source.build_script
+            && self.roots == source.roots
+            && self.bounds == source.bounds
+            && self.stamps.iter().all(|(path, stamp)| Stamp::of(path) == *stamp)
+    }
+}
+
+impl Kept {
+    fn recall(cache: &CacheDir, source: &Source) -> Option<Self> {
+        let kept: Self = cache.recall(ROOM, &key(source))?;
+        let same = match &kept.local {
+            None => source.checksum.is_some(),
+            Some(local) => source.checksum.is_none() && local.is_current(source),
+        };
+        (kept.format == FORMAT && same).then_some(kept)
+    }
+}
+
+/// Whether packages still show what they did. Only those are read again that have changed since.
+pub fn is_unchanged(known: &[(Source, Evidence)], helpers: impl FnOnce() -> BTreeSet<String>, cache: &CacheDir) -> bool {
+    let same = |(source, evidence): &&(Source, Evidence)| {
+        Kept::recall(cache, source).is_some_and(|kept| kept.evidence == *evidence)
+    };
+    let changed: Vec<&(Source, Evidence)> = known.iter().filter(|known| !same(known)).collect();
+    if changed.is_empty() {
+        return true;
+    }
+    let sources: Vec<Source> = changed.iter().map(|(source, _)| source.clone()).collect();
+    let now = gather(&sources, &helpers(), cache, sources.len().min(4), &|_, _| {}, &|| false);
+    changed.iter().all(|(source, evidence)| now.get(&source.id) == Some(evidence))
 }
 
 /// The evidence of packages, by id. `helpers` names the crates whose use by a build script is of interest. Nothing is
@@ -90,33 +137,20 @@ struct Keeper<'a> {
 
 impl Keeper<'_> {
     fn recall(&self, source: &Source) -> Option<Evidence> {
-        let kept: Kept = self.cache.recall(ROOM, &key(source))?;
-        let current = kept.format == FORMAT && kept.helpers == self.digest;
-        let same = match &kept.stamps {
-            None => source.checksum.is_some(),
-            // New files count as well as changed ones.
-            Some(stamps) => {
-                source.checksum.is_none()
-                    && sources_of(source).iter().all(|path| stamps.contains_key(path))
-                    && stamps.iter().all(|(path, stamp)| Stamp::of(path) == *stamp)
-            }
-        };
-        (current && same).then_some(kept.evidence)
+        let kept = Kept::recall(self.cache, source).filter(|kept| kept.helpers == self.digest)?;
+        Some(kept.evidence)
     }
 
     fn read(&self, source: &Source) -> Evidence {
-        let sources = sources_of(source);
-        // Before they are read, so that a change in the meantime is noticed the next time.
-        let mut stamps = source.checksum.is_none().then(|| stamps(&sources));
+        let files = PackageFiles::of(source);
         let reading = match &source.build_script {
-            Some(script) => script::read(&source.dir, script, self.helpers),
+            Some(script) => script::read(&files, script, self.helpers),
             None => script::Reading::default(),
         };
-        if let Some(stamps) = &mut stamps {
-            stamps.extend(self::stamps(&reading.files));
-        }
-        let own: Vec<Utf8PathBuf> = sources.into_iter().filter(|path| !reading.files.contains(path)).collect();
-        let links = links::read(&source.dir, &source.roots, &own);
+        let mut own = sources_of(source, &files);
+        own.retain(|path| !reading.files.contains(path));
+        let own: Vec<Utf8PathBuf> = own.into_iter().collect();
+        let links = links::read(&files, &source.roots, &own);
         // What the parser keeps of each source for its spans.
         proc_macro2::extra::invalidate_current_thread_spans();
         let evidence = Evidence { script: reading.script, calls: reading.calls, links };
@@ -124,7 +158,13 @@ impl Keeper<'_> {
         let there =
             source.dir.is_dir() && source.build_script.as_ref().is_none_or(|script| source.dir.join(script).is_file());
         if there {
-            let kept = Kept { format: FORMAT, helpers: self.digest.clone(), stamps, evidence };
+            let local = source.checksum.is_none().then(|| Local {
+                build_script: source.build_script.clone(),
+                roots: source.roots.clone(),
+                bounds: source.bounds.clone(),
+                stamps: files.into_stamps(),
+            });
+            let kept = Kept { format: FORMAT, helpers: self.digest.clone(), local, evidence };
             let _ = self.cache.remember(ROOM, &key(source), &kept);
             return kept.evidence;
         }
@@ -151,15 +191,11 @@ fn short(digest: &str) -> &str {
 }
 
 /// The Rust files in the folders of a package's library and binaries.
-fn sources_of(source: &Source) -> BTreeSet<Utf8PathBuf> {
+fn sources_of(source: &Source, files: &PackageFiles) -> BTreeSet<Utf8PathBuf> {
     let folders: BTreeSet<&Utf8Path> = source.roots.iter().filter_map(|root| root.parent()).collect();
     let outer =
         folders.iter().filter(|folder| !folders.iter().any(|other| other != *folder && folder.starts_with(other)));
-    outer.flat_map(|folder| rust::rust_files(folder, &source.dir)).collect()
-}
-
-fn stamps<'a>(paths: impl IntoIterator<Item = &'a Utf8PathBuf>) -> BTreeMap<Utf8PathBuf, Option<Stamp>> {
-    paths.into_iter().map(|path| (path.clone(), Stamp::of(path))).collect()
+    outer.flat_map(|folder| files.rust_files(folder)).collect()
 }
 
 #[cfg(test)]
@@ -183,6 +219,7 @@ mod tests {
             name: "a".to_owned(),
             version: "1.0.0+b".to_owned(),
             dir: dir.to_owned(),
+            bounds: dir.to_owned(),
             build_script: Some("build.rs".into()),
             roots: vec![dir.join("src/lib.rs")],
             checksum: checksum.map(str::to_owned),
@@ -246,6 +283,50 @@ mod tests {
         let script = "fn main() { if std::path::Path::new(\"vendor\").exists() { cc::Build::new(); } }";
         assert_eq!(changed("build.rs", script).calls, []);
         assert_eq!(changed("vendor", "").calls, cc().calls);
+        // What `system-deps` looks for is in the manifest.
+        changed("build.rs", "fn main() { system_deps::Config::new().probe(); }");
+        let names = |evidence: Evidence| -> Vec<Option<String>> {
+            let library = |call: Call| match call.what {
+                What::PkgConfig { name, .. } => Some(name),
+                _ => None,
+            };
+            evidence.calls.into_iter().filter_map(library).collect()
+        };
+        let asks = |name: &str| format!("[package.metadata.system-deps]\n{name} = \"1\"\n");
+        assert_eq!(names(changed("Cargo.toml", &asks("zlib"))), [Some("zlib".to_owned())]);
+        assert_eq!(names(changed("Cargo.toml", &asks("libpng"))), [Some("libpng".to_owned())]);
+    }
+
+    #[test]
+    fn a_build_script_that_comes_or_goes_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(dir.path()).unwrap();
+        let cache = CacheDir::at(&dir.join("cache"));
+        let with = package(&dir.join("package"), None);
+        let without = Source { build_script: None, ..with.clone() };
+        assert_eq!(gathered(&without, &cache, &helpers()).script, Script::None);
+        assert_eq!(gathered(&with, &cache, &helpers()), cc());
+        assert_eq!(gathered(&without, &cache, &helpers()).script, Script::None);
+    }
+
+    #[test]
+    fn what_is_known_stands_until_a_file_shows_something_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(dir.path()).unwrap();
+        let cache = CacheDir::at(&dir.join("cache"));
+        let source = package(&dir.join("package"), None);
+        let known = [(source.clone(), gathered(&source, &cache, &helpers()))];
+        let stands = || is_unchanged(&known, helpers, &cache);
+        assert!(is_unchanged(&known, || panic!("nothing is read again"), &cache));
+        // Another file with the same in it.
+        fs_err::write(source.dir.join("build.rs"), "fn main() { cc::Build::new(); } // The same.").unwrap();
+        assert!(stands());
+        fs_err::write(source.dir.join("build.rs"), "fn main() { cmake::build(\".\"); }").unwrap();
+        assert!(!stands() && !stands());
+        fs_err::write(source.dir.join("build.rs"), "fn main() { cc::Build::new(); }").unwrap();
+        assert!(stands());
+        fs_err::write(source.dir.join("src/more.rs"), "#[link(name = \"y\")] extern \"C\" {}").unwrap();
+        assert!(!stands());
     }
 
     #[test]
@@ -395,6 +476,7 @@ mod tests {
             name: text("name")?.to_owned(),
             version: text("version")?.to_owned(),
             dir: dir.to_owned(),
+            bounds: dir.to_owned(),
             build_script,
             roots,
             checksum: Some(files::sha256(dir.as_str())),

@@ -1,15 +1,15 @@
 //! What a build script asks the `system-deps` crate for: written in the manifest, not in the script.
 
-use camino::Utf8Path;
 use toml::{Table, Value};
 
+use super::package_files::PackageFiles;
 use super::{Call, Guard, What};
 
 /// The libraries in the manifest's `[package.metadata.system-deps]`, if one of the script's calls is about that crate.
-pub(super) fn calls(dir: &Utf8Path, calls: &[Call]) -> Vec<Call> {
+pub(super) fn calls(files: &PackageFiles, calls: &[Call]) -> Vec<Call> {
     let crate_used = |call: &&Call| call.what == What::Helper("system-deps".to_owned());
     let Some(user) = calls.iter().find(crate_used) else { return Vec::new() };
-    let text = fs_err::read_to_string(dir.join("Cargo.toml")).unwrap_or_default();
+    let text = files.read_text(&files.dir().join("Cargo.toml")).unwrap_or_default();
     libraries(&text)
         .into_iter()
         .map(|(what, own)| {

@@ -1,13 +1,14 @@
 //! `cargo metadata` → the packages and features that are active for a target, host side and target side apart.
 
 mod read;
+mod spec;
 mod tables;
 mod walk;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use guppy::PackageId;
 use guppy::graph::cargo::{CargoOptions, CargoResolverVersion, CargoSet, InitialsPlatform};
 use guppy::graph::feature::{FeatureId, FeatureLabel};
@@ -19,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::evidence::Source;
 use crate::request::{Features, Selection};
 use crate::suggest::nearest;
+pub use spec::{PackageSpec, PartialVersion};
 pub use tables::{Closure, FeatureTable, FeatureTables};
 use walk::{Compiled, Side, Walk};
 
@@ -212,6 +214,11 @@ impl Graph {
         local.map(|package| package.name().to_owned()).collect()
     }
 
+    /// The folders of the workspace's members.
+    pub fn member_dirs(&self) -> impl Iterator<Item = &Utf8Path> {
+        self.packages.workspace().iter().filter_map(|member| member.manifest_path().parent())
+    }
+
     /// The names of all packages, for whatever target.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.packages.packages().map(|package| package.name())
@@ -220,24 +227,13 @@ impl Graph {
     /// The packages that the command line selects, as cargo would.
     fn selected(&self, selection: &Selection, manifest: Option<&Utf8PathBuf>) -> Result<Vec<PackageMetadata<'_>>> {
         let workspace = self.packages.workspace();
-        let member = |spec: &String| {
-            let name = spec.split('@').next().unwrap_or(spec);
-            workspace.member_by_name(name).map_err(|_| {
-                let near = nearest(name, workspace.iter().map(|member| member.name()));
-                let error = Error::usage(format!("package `{spec}` is not a member of the workspace"));
-                match near {
-                    Some(near) => error.hint(format!("did you mean `{near}`?")),
-                    None => error,
-                }
-            })
-        };
         if selection.workspace {
-            let excluded = selection.exclude.iter().map(member).collect::<Result<Vec<_>>>()?;
+            let excluded = self.members(&selection.exclude)?;
             let excluded: BTreeSet<&PackageId> = excluded.iter().map(PackageMetadata::id).collect();
             return Ok(workspace.iter().filter(|member| !excluded.contains(member.id())).collect());
         }
         if !selection.packages.is_empty() {
-            return selection.packages.iter().map(member).collect();
+            return self.members(&selection.packages);
         }
         // cargo takes the member whose manifest it was pointed to; at the root, the workspace's default members.
         let at_root = manifest.is_none_or(|manifest| manifest.parent() == Some(workspace.root()));
@@ -246,6 +242,45 @@ impl Graph {
             return Ok(vec![member]);
         }
         Ok(workspace.default_members().collect())
+    }
+
+    /// The members that some specifications name, each once. Every one must name a member.
+    fn members(&self, specs: &[String]) -> Result<Vec<PackageMetadata<'_>>> {
+        let workspace = self.packages.workspace();
+        let mut found: Vec<PackageMetadata<'_>> = Vec::new();
+        for text in specs {
+            let spec = PackageSpec::parse(text).map_err(|why| Error::usage(format!("package `{text}` {why}")))?;
+            let means =
+                |member: &PackageMetadata<'_>| spec.matches(member.name(), member.version(), member.id().repr());
+            let before = found.len();
+            let mut any = false;
+            for member in workspace.iter().filter(means) {
+                any = true;
+                if !found[..before].iter().any(|other| other.id() == member.id()) {
+                    found.push(member);
+                }
+            }
+            if !any {
+                return Err(self.no_member(text, &spec));
+            }
+        }
+        Ok(found)
+    }
+
+    fn no_member(&self, text: &str, spec: &PackageSpec) -> Error {
+        let workspace = self.packages.workspace();
+        let other = workspace.iter().find(|member| spec.means_another_version_of(member.name(), member.id().repr()));
+        if let Some(other) = other {
+            let (name, version) = (other.name(), other.version());
+            return Error::usage(format!("package `{text}` is not a member of the workspace: `{name}` has version {version}"))
+                .hint(format!("use `{name}` or `{name}@{version}`"));
+        }
+        let error = Error::usage(format!("package `{text}` is not a member of the workspace"));
+        let near = spec.name().and_then(|name| nearest(name, workspace.iter().map(|member| member.name())));
+        match near {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => error,
+        }
     }
 
     /// The manifests of the packages that the command line selects.
@@ -433,7 +468,10 @@ impl Graph {
             let registry = package.source().is_crates_io() || package.source().external_source().is_some();
             let checksum = checksums.get(&(name.clone(), version.clone())).filter(|_| registry).cloned();
             let dir = package.manifest_path().parent().map(Utf8PathBuf::from).unwrap_or_default();
-            Some(Source { id: (*id).to_owned(), name, version, dir, build_script, roots, checksum })
+            let root = self.packages.workspace().root();
+            let bounds = if package.source().is_local() && dir.starts_with(root) { root } else { checkout(&dir) };
+            let bounds = bounds.to_owned();
+            Some(Source { id: (*id).to_owned(), name, version, dir, bounds, build_script, roots, checksum })
         };
         ids.iter().filter_map(source).collect()
     }
@@ -522,6 +560,15 @@ impl Graph {
         slice.steps = slice.steps_from(&roots);
         Ok(slice)
     }
+}
+
+/// The folder that cargo checked the repository of a package out into; the package's own where it is of no repository. cargo's
+/// own folder has such as `git/checkouts/NAME-HASH/REVISION`.
+fn checkout(dir: &Utf8Path) -> &Utf8Path {
+    let is_checkout = |dir: &&Utf8Path| {
+        dir.parent().and_then(Utf8Path::parent).is_some_and(|checkouts| checkouts.ends_with("git/checkouts"))
+    };
+    dir.ancestors().find(is_checkout).unwrap_or(dir)
 }
 
 /// The registry's checksums in a `Cargo.lock`, by name and version; a name and version that two registries have is left

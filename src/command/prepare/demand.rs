@@ -8,7 +8,7 @@ use camino::Utf8Path;
 
 use crate::config::{ContainerSettings, Settings};
 use crate::container;
-use crate::evidence::{self, Evidence};
+use crate::evidence::{self, Evidence, Source};
 use crate::graph::{Graph, Slice, checksums};
 use crate::host::{self, CacheDir, HostFacts};
 use crate::interrupt::Interrupt;
@@ -16,7 +16,7 @@ use crate::needs::{self, Knowledge, Need, NeedKind, Side, Table};
 use crate::plan::{Cell, matrix};
 use crate::report::{Phase, Reporter};
 
-/// What those packages show of themselves of which nothing else is known.
+/// What those packages show of themselves of which nothing else is known, by id; and where they are.
 pub(super) fn shown(
     graph: &Graph,
     slices: &BTreeMap<String, Arc<Slice>>,
@@ -25,12 +25,11 @@ pub(super) fn shown(
     cache: &CacheDir,
     reporter: &Reporter,
     interrupt: &Interrupt,
-) -> BTreeMap<String, Evidence> {
+) -> (Vec<Source>, BTreeMap<String, Evidence>) {
     let packages = needs::unread(slices.values().map(|slice| &**slice), &settings.needs);
     let ids: Vec<&str> = packages.iter().map(|package| package.id.as_str()).collect();
     let lock = fs_err::read_to_string(root.join("Cargo.lock")).unwrap_or_default();
     let sources = graph.sources(&ids, &checksums(&lock));
-    let helpers = Table::embedded().helpers.keys().cloned().collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let started = Instant::now();
     let progress = |done: usize, total: usize| {
@@ -40,7 +39,14 @@ pub(super) fn shown(
             reporter.info(Phase::Plan, message).target("crates").progress(done, total).send();
         }
     };
-    evidence::gather(&sources, &helpers, cache, threads, &progress, &|| interrupt.came().is_some())
+    let evidence =
+        evidence::gather(&sources, &helpers(), cache, threads, &progress, &|| interrupt.came().is_some());
+    (sources, evidence)
+}
+
+/// The crates whose use by a build script is of interest.
+pub(in crate::command) fn helpers() -> BTreeSet<String> {
+    Table::embedded().helpers.keys().cloned().collect()
 }
 
 /// Those of the variables that are set. Only that counts, and their values may be secrets. `*_NAME` is set when any

@@ -7,6 +7,7 @@ use super::metadata::{Network, unreadable};
 use crate::command::current_dir;
 use crate::config::{self, ConfigFile, Environment, Settings};
 use crate::error::{Error, Result};
+use crate::graph::PackageSpec;
 use crate::host;
 use crate::interrupt::Interrupt;
 use crate::request::{EngineChoice, Selection};
@@ -18,8 +19,8 @@ pub(super) fn is_workspace(manifest: &Utf8Path) -> bool {
 }
 
 /// The manifest that cargo would take, so that its absence is said before anything starts.
-pub(super) fn find_manifest(selection: &Selection, cwd: &Utf8Path) -> Result<Utf8PathBuf> {
-    if let Some(path) = &selection.manifest_path {
+pub(in crate::command) fn find_manifest(manifest_path: Option<&Utf8Path>, cwd: &Utf8Path) -> Result<Utf8PathBuf> {
+    if let Some(path) = manifest_path {
         let path = cwd.join(path);
         if path.is_dir() {
             return Err(Error::usage(format!("--manifest-path `{path}` is a folder"))
@@ -59,7 +60,7 @@ pub(super) fn only<T>(all: impl IntoIterator<Item = T>) -> Option<T> {
 
 /// The packages of a workspace, known without its dependencies.
 #[derive(Debug, Deserialize)]
-pub(super) struct Members {
+pub(in crate::command) struct Members {
     pub workspace_root: Utf8PathBuf,
     packages: Vec<Member>,
     /// Cargo before 1.71 does not say it.
@@ -71,7 +72,14 @@ pub(super) struct Members {
 struct Member {
     id: String,
     name: String,
+    version: semver::Version,
     manifest_path: Utf8PathBuf,
+}
+
+impl Member {
+    fn is_meant_by(&self, spec: &PackageSpec) -> bool {
+        spec.matches(&self.name, &self.version, &self.id)
+    }
 }
 
 impl Members {
@@ -91,12 +99,11 @@ impl Members {
     pub fn selected(&self, selection: &Selection, manifest: &Utf8Path) -> Option<&Utf8Path> {
         let is_default = |member: &&Member| self.workspace_default_members.contains(&member.id);
         let member = if selection.workspace {
-            let kept = |member: &&Member| !selection.exclude.contains(&member.name);
-            only(self.packages.iter().filter(kept))
+            let excluded: Vec<PackageSpec> = selection.exclude.iter().flat_map(|text| PackageSpec::parse(text)).collect();
+            only(self.packages.iter().filter(|member| !excluded.iter().any(|spec| member.is_meant_by(spec))))
         } else if !selection.packages.is_empty() {
-            let spec = only(&selection.packages)?;
-            let name = spec.split('@').next().unwrap_or(spec);
-            self.packages.iter().find(|member| member.name == name)
+            let specs: Vec<PackageSpec> = selection.packages.iter().flat_map(|text| PackageSpec::parse(text)).collect();
+            only(self.packages.iter().filter(|member| specs.iter().any(|spec| member.is_meant_by(spec))))
         } else {
             let own = self.packages.iter().find(|member| member.manifest_path == manifest);
             match manifest.parent() == Some(&*self.workspace_root) && !self.workspace_default_members.is_empty() {
@@ -112,7 +119,7 @@ impl Members {
 pub(in crate::command) fn find_workspace(manifest_path: Option<&Utf8Path>) -> Result<(Utf8PathBuf, Settings)> {
     let cwd = current_dir()?;
     let selection = Selection { manifest_path: manifest_path.map(Utf8Path::to_owned), ..Selection::default() };
-    let manifest = find_manifest(&selection, &cwd)?;
+    let manifest = find_manifest(manifest_path, &cwd)?;
     let members = Members::find(&manifest, &cwd, &Interrupt::default())?;
     let root = members.workspace_root.clone();
     let files = settings_files(members.selected(&selection, &manifest), &root, &cwd)?;

@@ -6,6 +6,7 @@ use camino::Utf8Path;
 
 use crate::diagnose::cargo::{self, CargoFault};
 use crate::error::{Error, Result};
+use crate::graph::PackageSpec;
 use crate::host;
 use crate::interrupt::Interrupt;
 use crate::request::Selection;
@@ -45,9 +46,11 @@ impl MetadataQuery<'_> {
         features.list.extend(more.iter().cloned());
         if let [package] = selection.packages.as_slice() {
             // `cargo metadata` knows no `-p`; a feature of one member is named with its owner.
-            let owner = package.split('@').next().unwrap_or(package);
-            for feature in features.list.iter_mut().filter(|feature| !feature.contains('/')) {
-                *feature = format!("{owner}/{feature}");
+            let spec = PackageSpec::parse(package).ok();
+            if let Some(owner) = spec.as_ref().and_then(PackageSpec::name) {
+                for feature in features.list.iter_mut().filter(|feature| !feature.contains('/')) {
+                    *feature = format!("{owner}/{feature}");
+                }
             }
         }
         command.args(features.to_args());

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::package_files::PackageFiles;
 use super::{Call, Guard, Script, What, system_deps};
 
 /// What a build script shows.
@@ -18,21 +19,21 @@ pub(super) struct Reading {
     pub script: Script,
     /// What is in it.
     pub calls: Vec<Call>,
-    /// The files it was read from, and what else decides, also where these are missing.
+    /// The files it was read from, also those that are missing.
     pub files: Vec<Utf8PathBuf>,
 }
 
-/// Reads the build script of the package in `dir`; its path is relative to that or absolute. `helpers` names the crates
-/// whose use is of interest.
-pub(super) fn read(dir: &Utf8Path, script: &Utf8Path, helpers: &BTreeSet<String>) -> Reading {
-    let tree = tree::Tree::load(dir, &dir.join(script));
-    let (mut calls, looked_up) = walk::calls(&tree, helpers);
-    calls.extend(system_deps::calls(dir, &calls));
+/// Reads the build script of a package; its path is relative to the package or absolute. `helpers` names the crates whose
+/// use is of interest.
+pub(super) fn read(files: &PackageFiles, script: &Utf8Path, helpers: &BTreeSet<String>) -> Reading {
+    let tree = tree::Tree::load(files, &files.dir().join(script));
+    let mut calls = walk::calls(&tree, helpers);
+    calls.extend(system_deps::calls(files, &calls));
     let script = match tree.failed.into_iter().next() {
         Some(reason) => Script::Unreadable(reason),
         None => Script::Read,
     };
-    Reading { script, calls: distinct(calls), files: tree.read.into_iter().chain(looked_up).collect() }
+    Reading { script, calls: distinct(calls), files: tree.read }
 }
 
 /// The calls without those that another one includes: the same thing under some of the conditions.

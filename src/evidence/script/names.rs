@@ -49,7 +49,7 @@ pub(super) struct Names<'a> {
 
 impl<'a> Names<'a> {
     /// Of a script.
-    pub fn of(tree: &'a Tree) -> Names<'a> {
+    pub fn of(tree: &'a Tree<'_>) -> Names<'a> {
         let mut names = Names { modules: vec![Module::default()], ..Names::default() };
         names.items(&tree.items, 0, &Guard::ALWAYS);
         for (index, function) in names.functions.iter().enumerate() {

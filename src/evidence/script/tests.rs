@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use proptest::prelude::*;
 
 use super::*;
+use crate::evidence::Source;
 use crate::evidence::rust::STACK;
 
 /// A package with a build script, and other files.
@@ -16,7 +17,11 @@ fn reading(files: &[(&str, &str)]) -> Reading {
         fs_err::write(dir.join(path), text).unwrap();
     }
     let helpers = ["cc", "cmake", "bindgen", "pkg_config", "vcpkg", "openssl_src", "prost_build", "nasm_rs"];
-    read(dir, Utf8Path::new(files[0].0), &helpers.map(str::to_owned).into())
+    read(&package(dir), Utf8Path::new(files[0].0), &helpers.map(str::to_owned).into())
+}
+
+fn package(dir: &Utf8Path) -> PackageFiles {
+    PackageFiles::of(&Source { dir: dir.to_owned(), ..Source::default() })
 }
 
 fn shown(guard: &Guard) -> String {
@@ -463,11 +468,17 @@ fn what_cannot_be_read_is_told() {
     assert_eq!(calls_in(&[("build.rs", "")]), "");
     let dir = tempfile::tempdir().unwrap();
     let dir = Utf8Path::from_path(dir.path()).unwrap();
-    let script = |script: &str| read(dir, Utf8Path::new(script), &BTreeSet::new()).script;
+    let script = |script: &str| read(&package(dir), Utf8Path::new(script), &BTreeSet::new()).script;
     assert!(matches!(script("missing/build.rs"), Script::Unreadable(_)));
     assert!(matches!(script("."), Script::Unreadable(_)));
     fs_err::write(dir.join("build.rs"), b"fn main() {} // \xff").unwrap();
     assert_eq!(script("build.rs"), Script::Unreadable("build.rs: it is not UTF-8".to_owned()));
+    // Nothing of this machine is read, neither where reading never ends nor where it tells something.
+    for outside in ["include!(\"/proc/kmsg\");", "#[path = \"/dev/zero\"] mod x;", "include!(\"../../../etc/hostname\");"] {
+        let script = format!("fn main() {{}} #[cfg(any())] mod y {{ {outside} }}");
+        let reason = reason(&[("build.rs", &script)]);
+        assert!(reason.contains("it is outside of the package") || reason.contains("No such file"), "{reason}");
+    }
     // The calls of the rest are found all the same.
     let half = reading(&[("build.rs", "mod b; fn main() { cc::Build::new(); }"), ("b.rs", "fn (")]);
     assert_eq!((half.calls.len(), half.script != Script::Read), (1, true));

@@ -8,14 +8,14 @@ use syn::ext::IdentExt;
 use syn::token::Brace;
 use syn::{Attribute, Item, ItemMod, LitStr, Meta};
 
+use crate::evidence::package_files::PackageFiles;
 use crate::evidence::rust::{self, LARGEST, cfg_attribute, each_meta, items_of_macro, text_of};
 
 /// Files beyond which a script is not followed.
 const MOST_FILES: usize = 200;
 
 /// A build script with its files.
-#[derive(Default)]
-pub(super) struct Tree {
+pub(super) struct Tree<'f> {
     /// Its items.
     pub items: Vec<Item>,
     /// The files that were read, also those that are missing, in order.
@@ -26,9 +26,9 @@ pub(super) struct Tree {
     pub mentions_pkg_config: bool,
     /// The path of each source, by the name that spans have for it.
     names: HashMap<String, Utf8PathBuf>,
-    /// The package's folder.
-    pub package: Utf8PathBuf,
-    bytes: u64,
+    /// The package's files.
+    pub files: &'f PackageFiles,
+    bytes: usize,
     /// The files that are being read: one that includes itself is read once.
     open: Vec<Utf8PathBuf>,
 }
@@ -44,11 +44,20 @@ struct Place<'a> {
     modules: &'a Utf8Path,
 }
 
-impl Tree {
+impl<'f> Tree<'f> {
     /// Reads a build script.
-    pub fn load(package: &Utf8Path, script: &Utf8Path) -> Tree {
-        let mut tree = Tree { package: package.to_owned(), ..Tree::default() };
-        let folder = script.parent().unwrap_or(package);
+    pub fn load(files: &'f PackageFiles, script: &Utf8Path) -> Self {
+        let mut tree = Self {
+            items: Vec::new(),
+            read: Vec::new(),
+            failed: Vec::new(),
+            mentions_pkg_config: false,
+            names: HashMap::new(),
+            files,
+            bytes: 0,
+            open: Vec::new(),
+        };
+        let folder = script.parent().unwrap_or(files.dir());
         let place = Place { file: folder, folder, modules: folder };
         tree.items = tree.file(script, place).unwrap_or_default();
         tree
@@ -58,10 +67,6 @@ impl Tree {
     pub fn place(&self, span: Span) -> String {
         let path = self.names.get(&span.file()).map_or("", |path| path.as_str());
         format!("{path}:{}", span.start().line)
-    }
-
-    fn relative<'a>(&self, path: &'a Utf8Path) -> &'a Utf8Path {
-        path.strip_prefix(&self.package).unwrap_or(path)
     }
 
     /// The items of a file; none where it cannot be read, which is noted.
@@ -74,14 +79,14 @@ impl Tree {
         self.mentions_pkg_config |= text.as_ref().is_ok_and(|text| text.contains("pkg_config"));
         match text.and_then(|text| rust::parse_named(&text)) {
             Ok((file, name)) => {
-                self.names.insert(name, self.relative(path).to_owned());
+                self.names.insert(name, self.files.shown(path).to_owned());
                 self.open.push(path.to_owned());
                 let items = self.resolved(file.items, place);
                 self.open.pop();
                 Some(items)
             }
             Err(reason) => {
-                self.failed.push(format!("{}: {reason}", self.relative(path)));
+                self.failed.push(format!("{}: {reason}", self.files.shown(path)));
                 None
             }
         }
@@ -91,16 +96,12 @@ impl Tree {
         if self.read.len() > MOST_FILES {
             return Err("with it the build script has too many files".to_owned());
         }
-        let metadata = path.metadata().map_err(|error| error.to_string())?;
-        if !metadata.is_file() {
-            return Err("it is not a file".to_owned());
-        }
-        self.bytes = self.bytes.saturating_add(metadata.len());
-        if self.bytes > LARGEST {
+        let text = self.files.read_text(path)?;
+        self.bytes = self.bytes.saturating_add(text.len());
+        if self.bytes as u64 > LARGEST {
             return Err("with it the build script is larger than 5 MB".to_owned());
         }
-        let bytes = fs_err::read(path).map_err(|error| error.to_string())?;
-        String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+        Ok(text)
     }
 
     fn resolved(&mut self, items: Vec<Item>, place: Place<'_>) -> Vec<Item> {
@@ -151,14 +152,14 @@ impl Tree {
         if named.iter().all(|(condition, _)| condition.is_some()) {
             let folder = place.modules.join(&name);
             let (file, inside) = (place.modules.join(format!("{name}.rs")), folder.join("mod.rs"));
-            let path = if !file.is_file() && inside.is_file() { inside } else { file };
+            let path = if !self.files.is_file(&file) && self.files.is_file(&inside) { inside } else { file };
             files.push((None, path, folder));
         }
         // Under a condition a file may have been left out of the package.
         let gated = !named.is_empty() || module.attrs.iter().any(|attribute| attribute.path().is_ident("cfg"));
         let mut found = Vec::new();
         for (condition, path, modules) in files {
-            if gated && !path.exists() {
+            if gated && !self.files.exists(&path) {
                 self.read.push(path);
                 continue;
             }

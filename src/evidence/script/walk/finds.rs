@@ -57,10 +57,8 @@ impl Walk<'_> {
         if !path.components().all(inside) {
             return Guard::Unknown;
         }
-        let path = self.tree.package.join(path);
-        let exists = path.exists();
-        self.looked_up.push(path);
-        if exists { Guard::ALWAYS } else { Guard::NEVER }
+        let files = self.tree.files;
+        if files.exists(&files.dir().join(path)) { Guard::ALWAYS } else { Guard::NEVER }
     }
 
     /// What a printed line tells cargo to link.

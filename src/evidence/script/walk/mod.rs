@@ -8,7 +8,6 @@ mod statements;
 
 use std::collections::{BTreeSet, HashMap};
 
-use camino::Utf8PathBuf;
 use proc_macro2::Span;
 use syn::{Attribute, Expr, ExprClosure};
 
@@ -30,8 +29,8 @@ const MOST_CALLS: usize = 2_000;
 /// Members of a list that are looked at one by one.
 const MOST_MEMBERS: usize = 32;
 
-/// What a script does, in order, and the paths that this depends on.
-pub(super) fn calls(tree: &Tree, helpers: &BTreeSet<String>) -> (Vec<Call>, Vec<Utf8PathBuf>) {
+/// What a script does, in order.
+pub(super) fn calls(tree: &Tree<'_>, helpers: &BTreeSet<String>) -> Vec<Call> {
     let names = Names::of(tree);
     let helpers = helpers.iter().map(|name| name.replace('-', "_")).collect();
     let mut walk = Walk {
@@ -46,7 +45,6 @@ pub(super) fn calls(tree: &Tree, helpers: &BTreeSet<String>) -> (Vec<Call>, Vec<
         known: HashMap::new(),
         uses: HashMap::new(),
         parts: HashMap::new(),
-        looked_up: Vec::new(),
         steps: 0,
         depth: 0,
         cut: false,
@@ -77,7 +75,7 @@ pub(super) fn calls(tree: &Tree, helpers: &BTreeSet<String>) -> (Vec<Call>, Vec<
         }
     }
     walk.calls.retain(|call| !call.guards.contains(&Guard::NEVER));
-    (walk.calls, walk.looked_up)
+    walk.calls
 }
 
 /// What became of the run: under what conditions it does not come by the next statement.
@@ -152,7 +150,7 @@ struct Known {
 }
 
 struct Walk<'t> {
-    tree: &'t Tree,
+    tree: &'t Tree<'t>,
     names: &'t Names<'t>,
     helpers: BTreeSet<String>,
     calls: Vec<Call>,
@@ -166,8 +164,6 @@ struct Walk<'t> {
     uses: HashMap<usize, Vec<Guard>>,
     /// Calls that are part of such.
     parts: HashMap<usize, usize>,
-    /// Paths whose being there decided something.
-    looked_up: Vec<Utf8PathBuf>,
     steps: usize,
     depth: usize,
     /// Whether it ended somewhere for being too long or too deep.
