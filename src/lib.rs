@@ -41,6 +41,9 @@ pub mod diagnose;
 pub mod error;
 pub mod evidence;
 pub mod files;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod graph;
 pub mod host;
 pub mod interrupt;

@@ -337,12 +337,12 @@ fn init_in_a_member_writes_the_file_that_is_read() {
 fn a_dist_that_cannot_be_written_is_told_before_compiling() {
     let project = Project::hello("dist");
     project.write("dist", "a file");
-    project.build(MUSL).ends(5).says("is in the way: it is a file, not a folder").says("hint: choose another folder");
+    project.build(MUSL).ends(5).says("is in the way: it is a file, not a directory").says("hint: choose another directory");
     assert_eq!(fs_err::read_to_string(project.dir.join("dist")).unwrap(), "a file");
     // Not even root writes there.
     for nowhere in ["/proc/convoy/dist", "/dev/null/dist"] {
         let done = project.build(MUSL).arg("--dist-dir").arg(nowhere).ends(5);
-        done.says(&format!("`{nowhere}` cannot be written to")).says("hint: choose another folder with --dist-dir");
+        done.says(&format!("`{nowhere}` cannot be written to")).says("hint: choose another directory with --dist-dir");
     }
     assert!(!project.dir.join("target/convoy/main").exists(), "nothing was compiled");
     for nowhere in ["/proc/convoy/target", "/dev/null/target"] {
@@ -443,6 +443,27 @@ fn a_dist_folder_of_somebody_elses_keeps_its_files() {
     fs_err::remove_file(&sums).unwrap();
     build().ends(0);
     build().ends(0);
+}
+
+#[test]
+fn a_dist_of_two_projects_loses_nothing_of_either() {
+    let (first, second) = (Project::hello("dist-first"), Project::empty("dist-second").manifest("other", ""));
+    second.write("src/main.rs", HELLO);
+    let build = |project: &Project| project.build(MUSL).args(["--dist-dir", first.dist("").as_str().trim_end_matches('/')]);
+    build(&first).ends(0);
+    let done = build(&second).ends(5);
+    done.says(&format!("`{MUSL}/hello` of package `hello`")).says("hint: choose another directory").says_not("Compiling");
+    assert!(!second.dir.join("target/convoy/main").exists(), "nothing was compiled");
+    build(&second).arg("--keep").ends(0);
+    build(&first).ends(5).says(&format!("`{MUSL}/other` of package `other`"));
+    build(&first).arg("--keep").ends(0);
+    for bin in ["hello", "other"] {
+        assert!(first.dist(&format!("{MUSL}/{bin}")).is_file(), "{bin}");
+    }
+    run("sh", &["-c", &format!("cd '{}' && sha256sum --quiet -c SHA256SUMS", first.dist(""))]);
+    // Its own directory is a dist as any other, and has a name.
+    let done = second.build(MUSL).args(["--dist-dir", "."]).ends(0);
+    done.says("Finished 1 verified binary in . in ");
 }
 
 #[test]
@@ -616,6 +637,13 @@ fn verify_says_of_anything_what_it_is_not() {
         let done = project.convoy(["verify", file.as_str()]).ends(code);
         assert_eq!(done.stdout, "");
         done.says(&format!("{file}: refused"));
+    }
+    // Nothing is read that has no end, or that no memory holds.
+    let (pipe, sparse) = (project.dir.join("pipe"), project.dir.join("sparse"));
+    run("mkfifo", &[pipe.as_str()]);
+    fs_err::File::create(&sparse).unwrap().set_len(5 << 30).unwrap();
+    for (file, why) in [(pipe.as_str(), "not a regular file"), ("/dev/zero", "not a regular file"), (sparse.as_str(), "4 GiB")] {
+        project.convoy(["verify", file]).ends(5).says("violation[unreadable]").says(why);
     }
     // With several, each is told, and the worst is the exit code.
     let all = [good.as_str(), "missing", text.as_str()];

@@ -286,15 +286,15 @@ impl Build<'_> {
 
     /// Found out before minutes of compiling, not after.
     fn writable_dist(&self, dist: &Utf8Path) -> Result<()> {
-        let hint = "choose another folder with --dist-dir, or make this one writable";
+        let hint = "choose another directory with --dist-dir, or make this one writable";
         if dist.exists() && !dist.is_dir() {
-            return Err(Error::work(format!("`{dist}` is in the way: it is a file, not a folder")).hint(hint));
+            return Err(Error::work(format!("`{dist}` is in the way: it is a file, not a directory")).hint(hint));
         }
         if let Some(file) = package::foreign(dist) {
             return Err(Error::work(format!(
                 "`{file}` is in the way: cargo convoy did not write it, and would replace it"
             ))
-            .hint("choose another folder with --dist-dir (`dist-dir` in Convoy.toml), or move that file away"));
+            .hint("choose another directory with --dist-dir (`dist-dir` in Convoy.toml), or move that file away"));
         }
         let existed = dist.is_dir();
         let tried = fs_err::create_dir_all(dist).and_then(|()| tempfile::tempfile_in(dist).map(drop));

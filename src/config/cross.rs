@@ -276,7 +276,7 @@ pub fn load_cross(environment: &Environment, workspace_root: &Utf8Path, cwd: &Ut
     }
 }
 
-fn parse(text: &str, name: &str) -> Result<ConfigFile> {
+pub(crate) fn parse(text: &str, name: &str) -> Result<ConfigFile> {
     let (Cross { build, target }, unknown) = parse_with_unknown(text, name)?;
     let mut warnings: Vec<String> = unknown.iter().map(|path| unknown_key(name, path)).collect();
     warnings.extend(build.not_followed(&format!("{name}: key `build")));

@@ -20,6 +20,8 @@ use crate::request::{EngineChoice, RouteKind, Selection};
 use crate::suggest::did_you_mean;
 use crate::sysroot::Archive;
 pub use container::{ContainerSettings, ImageSource, PreBuild, ToolchainSource};
+#[cfg(any(fuzzing, test))]
+pub(crate) use cross::parse as parse_cross;
 pub use cross::{cross_deb_arch, cross_file, cross_variables, load_cross};
 pub use file::{ConfigFile, load, metadata_files};
 pub use supply::{SupplySettings, SupplySource};

@@ -16,6 +16,16 @@ pub(crate) use rust::{
 };
 pub use store::{Source, gather, is_unchanged};
 
+/// Interprets one build script: for the fuzz target.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn read_script(
+    dir: &camino::Utf8Path,
+    script: &camino::Utf8Path,
+    helpers: &std::collections::BTreeSet<String>,
+) {
+    on_deep_stack(|| script::read(dir, script, helpers));
+}
+
 /// What a package's own files show. Facts alone; [`crate::needs`] judges them for a target and its features.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 pub struct Evidence {

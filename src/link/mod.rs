@@ -101,6 +101,29 @@ fn read_record(root: &UntrustedDir, path: &Utf8Path) -> std::io::Result<Option<L
     Ok(record.filter(|record| record.schema == SCHEMA))
 }
 
+/// What the fuzz targets start.
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing {
+    use camino::Utf8Path;
+
+    use super::line::{self, Input};
+    use super::scan::Scan;
+
+    pub(crate) fn scan(bytes: &[u8]) {
+        let mut scan = Scan::default();
+        // Members of a thin archive are the archive itself, which goes no deeper.
+        scan.add("libx.a".into(), bytes, &|_| Some(bytes.to_vec()));
+        scan.finish();
+    }
+
+    pub(crate) fn line(args: &[String], read: &dyn Fn(&Utf8Path) -> Option<String>) {
+        let args = line::expand(args, read).unwrap_or_else(|| args.to_vec());
+        let line = line::parse(&args);
+        let dirs = &line.dirs[..line.dirs.len().min(8)];
+        line.inputs.iter().map(|input: &Input| input.candidates(dirs)).for_each(drop);
+    }
+}
+
 #[cfg(unix)]
 fn is_same_file(a: &std::fs::Metadata, b: &std::fs::Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;

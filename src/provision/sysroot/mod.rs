@@ -37,6 +37,19 @@ const USED: &str = "used";
 /// Work that a run began; the rename at its end takes the name away.
 const BEGUN: &str = ".bringing-";
 
+/// Reads all of a package file, and writes its files' contents one after another: for the fuzz target.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn read_package(deb: &[u8], to: &mut dyn io::Write) -> std::result::Result<(), String> {
+    let to = std::cell::RefCell::new(to);
+    let take = |_: &Utf8Path, member: deb::Member<'_>| {
+        if let deb::Member::File(file) = member {
+            io::copy(file.contents, &mut *to.borrow_mut())?;
+        }
+        Ok(())
+    };
+    deb::read(deb, take, take).map_err(|fault| fault.reason)
+}
+
 /// What goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
