@@ -5,8 +5,10 @@ use std::sync::{Arc, LazyLock};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_convoy::catalog::Catalog;
+use cargo_convoy::graph::Bin;
 use cargo_convoy::interrupt::Interrupt;
 use cargo_convoy::package::Checker;
+use cargo_convoy::run::Artifact;
 use cargo_convoy::run::smoke::smoke;
 use cargo_convoy::sysroot::{Libraries, Library, LinkedAgainst, SysrootKey, read_control, runtime_packages};
 use cargo_convoy::verify::{Expectation, Finding, Inspection, judge};
@@ -301,7 +303,10 @@ fn the_checker_judges_against_the_sysroot_and_remembers_its_digest() {
     let memory = made.dir.join("memory");
     fs_err::create_dir_all(&memory).unwrap();
     let mut checker = Checker::open(&memory);
-    let mut check = |made: &Made| checker.check(&file, made.expectation(), &Vec::new).unwrap();
+    let text = || "program".to_owned();
+    let bin = Bin { name: text(), package: text(), version: text(), package_id: text(), only: None };
+    let artifact = Artifact { bin, root: made.dir.clone(), path: file };
+    let mut check = |made: &Made| checker.check(&artifact, made.expectation(), &Vec::new).unwrap();
 
     let checked = check(&made);
     assert_eq!(violations(&checked.findings), [""; 0], "{:#?}", checked.findings);
