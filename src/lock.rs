@@ -107,7 +107,7 @@ impl ConvoyLock {
         if fs_err::read(path).is_ok_and(|old| old == text.as_bytes()) {
             return Ok(false);
         }
-        files::replace(path, text).map_err(|error| {
+        files::replace_durably(path, text).map_err(|error| {
             Error::work(format!("{} could not be written", shown(path)))
                 .because(error)
                 .hint("make its folder writable, so that the next build uses the same packages")

@@ -537,6 +537,92 @@ fn of_two_builds_at_once_the_second_waits_and_says_so() {
 // The network.
 
 #[test]
+fn nothing_of_the_current_directory_is_run_as_python_code() {
+    let project = Project::hello("python-here");
+    let path = support::rustup_tools(&project.dir.join("path"));
+    for name in ["python3", "sh", "cc", "ld", "as"] {
+        fs_err::os::unix::fs::symlink(support::tool(name), path.join(name)).unwrap();
+    }
+    let marker = project.dir.join("ran");
+    let code = format!("open({:?}, 'a').write(__name__)\n", marker.as_str());
+    let zig = format!("#!/bin/sh\necho zig >>'{marker}'\necho 99.9.9\n");
+    for dir in ["", "vendor/"] {
+        project.write(&format!("{dir}ziglang/__init__.py"), &code.replace("__name__", "'ziglang'"));
+        project.script(&format!("{dir}ziglang/zig"), &zig);
+    }
+    for module in ["pip", "site", "importlib"] {
+        project.write(&format!("{module}/__init__.py"), &code);
+        project.write(&format!("{module}/__main__.py"), &code);
+    }
+    let cache = project.dir.join("cache");
+    let build = ["build", "-t", "linux/arm64", "--route", "zig", "--no-provision"];
+    for args in [&["targets"][..], &["plan", "-t", "linux/arm64"], &["doctor", "-t", "linux/arm64"], &build] {
+        for pythonpath in [None, Some(".:"), Some("")] {
+            let convoy = project.convoy(args).path_only(&path).env("CONVOY_CACHE_DIR", &cache);
+            let convoy = convoy.env_remove("PYTHONPATH").env_remove("PYTHONSAFEPATH");
+            let done = match pythonpath {
+                Some(pythonpath) => convoy.env("PYTHONPATH", pythonpath).output(),
+                None => convoy.output(),
+            };
+            assert!(!marker.exists(), "{args:?} {pythonpath:?}: {}\n{done}", fs_err::read_to_string(&marker).unwrap());
+            done.says_not("99.9.9");
+        }
+    }
+    // A package that PYTHONPATH really names is not the project's to give either, and nobody remembers it.
+    let vendor = project.dir.join("vendor");
+    let plan = |convoy: support::Convoy| {
+        convoy.path_only(&path).env("CONVOY_CACHE_DIR", &cache).env_remove("PYTHONSAFEPATH").output()
+    };
+    plan(project.convoy(["plan", "-t", "linux/arm64"]).env("PYTHONPATH", &vendor)).says_not("99.9.9");
+    let other = Project::hello("python-elsewhere");
+    plan(other.convoy(["plan", "-t", "linux/arm64"]).env("PYTHONPATH", &vendor)).says("zig 99.9.9");
+    plan(other.convoy(["plan", "-t", "linux/arm64"])).says_not("99.9.9");
+}
+
+#[test]
+fn a_cache_of_somebody_elses_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let project = Project::hello("foreign-cache");
+    let cache = project.dir.join("cache");
+    let plan = || project.convoy(["plan", "-t", "linux/arm64"]).env("CONVOY_CACHE_DIR", &cache);
+    plan().output().says_not("cache directory");
+    assert_eq!(cache.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    let mode = |dir: &str, mode| {
+        fs_err::set_permissions(cache.join(dir), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for dir in ["", "v1"] {
+        mode(dir, 0o1777);
+        plan().ends(5).says("other users can write to the cache directory").says("run `chmod go-w ");
+        mode(dir, 0o700);
+    }
+    if support::engine::is_root("no directory of another user") {
+        support::run("chown", &["-R", "65534", cache.as_str()]);
+        plan().ends(5).says("belongs to another user (user id 65534)").says("set CONVOY_CACHE_DIR");
+        // Who became root for this command keeps the cache.
+        plan().env("SUDO_UID", "65534").output().says_not("cache directory");
+    }
+}
+
+#[test]
+fn a_directory_with_files_of_somebody_elses_does_not_become_the_cache() {
+    let project = Project::hello("no-cache-dir");
+    let file = project.write("srv/v1/customers/db.sqlite", "data");
+    let convoy = |args: &[&str]| project.convoy(args).env("CONVOY_CACHE_DIR", project.dir.join("srv"));
+    convoy(&["build", "-t", "linux/amd64"]).ends(5).says("carries no CACHEDIR.TAG of convoy").says("hint: is CONVOY_CACHE_DIR right?");
+    convoy(&["cache", "clean", "--force"]).ends(5).says("carries no CACHEDIR.TAG of convoy");
+    assert_eq!(fs_err::read_to_string(&file).unwrap(), "data");
+    assert_eq!(project.dir.join("srv/v1").read_dir_utf8().unwrap().count(), 1);
+    // Nor does the tag of another tool make it convoy's, nor convoy's own a directory that it does not know.
+    let tag = project.write("srv/v1/CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n");
+    convoy(&["cache", "clean", "--force"]).ends(5);
+    let other = project.convoy(["plan", "-t", "linux/amd64"]).env("CONVOY_CACHE_DIR", project.dir.join("cache"));
+    other.output();
+    fs_err::copy(project.dir.join("cache/v1/CACHEDIR.TAG"), tag).unwrap();
+    convoy(&["cache", "clean", "--force"]).ends(0);
+    assert_eq!(fs_err::read_to_string(&file).unwrap(), "data");
+}
+
+#[test]
 fn no_network_and_nothing_fetched() {
     let project =
         Project::empty("offline").manifest("user", "[dependencies]\nitoa = \"1\"\n").file("src/main.rs", HELLO);

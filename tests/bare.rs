@@ -92,8 +92,10 @@ fn a_proc_macro_builds_with_zig_on_path_as_this_machines_linker() {
     let mut package = zig().canonicalize_utf8().unwrap();
     package.pop();
     fs_err::remove_file(path.join("zig")).unwrap();
-    let home = cache.join("v1/zig").join(cargo_convoy::provision::zig::version());
-    toolbox(&home, &[("ziglang", &package)]);
+    let version = cargo_convoy::provision::zig::version();
+    let home = cache.join("v1/zig").join(version);
+    let record = package.with_file_name(format!("ziglang-{version}.dist-info"));
+    toolbox(&home, &[("ziglang", &package), (record.file_name().unwrap(), &record)]);
     project
         .build("linux/amd64")
         .args(["--profile=dev", "--no-provision"])

@@ -53,6 +53,8 @@ fn every_json_output_is_valid_by_its_schema_and_alone_on_standard_output() {
     let verified = project.convoy(["verify", "--json", file.as_str(), "missing"]).ends(5);
     fits(&schema(&project, "verify"), &verified.json());
     fits(&schema(&project, "cache"), &project.convoy(["cache", "list", "--json"]).ends(0).json());
+    let checked = project.convoy(["cache", "verify", "--json"]).env("CONVOY_CACHE_DIR", project.dir.join("cache")).ends(0);
+    fits(&schema(&project, "cache-verify"), &checked.json());
     fits(&schema(&project, "why"), &project.convoy(["why", "hello", "-t", MUSL, "--json"]).ends(0).json());
     fits(&schema(&project, "doctor"), &project.convoy(["doctor", "-t", MUSL, "--json"]).ends(0).json());
     fits(&schema(&project, "supply"), &project.convoy(["supply", "list", "--json"]).ends(0).json());
@@ -61,7 +63,7 @@ fn every_json_output_is_valid_by_its_schema_and_alone_on_standard_output() {
         fits(&schema(&project, "images"), &images.json());
     }
     let all = project.convoy(["schema"]).ends(0).json();
-    assert_eq!(all.as_object().unwrap().len(), 10);
+    assert_eq!(all.as_object().unwrap().len(), 11);
 
     // The checker does find faults.
     let mut broken = build.json();
@@ -112,9 +114,50 @@ fn cache_clean_is_a_dry_run_unless_forced() {
     convoy(&["cache", "clean", "--force"]).ends(0).says("removed");
     let left = convoy(&["cache", "list", "--json"]).ends(0).json();
     assert_eq!(left["entries"].as_array().unwrap().len(), 0, "{left:#}");
+    // What a running convoy uses stays; what was remembered can go at any time.
+    convoy(&["build", "-t", "darwin/arm64", "--no-provision"]).ends(0);
+    let using = fs_err::File::open(cache.join("v1/.in-use")).unwrap();
+    using.file().lock_shared().unwrap();
+    convoy(&["cache", "clean", "--force"]).ends(5).says("darwin stays: a running `cargo convoy` uses it");
+    assert!(cache.join("v1/darwin").read_dir_utf8().unwrap().next().is_some());
+    drop(using);
+    // As does a mark by which the containers of a killed run are found, and a room that another run has locked.
+    project.write("cache/v1/runs/killed", "docker");
+    project.write("cache/v1/runs/.cache-id", "1");
+    project.write("cache/v1/apt/bookworm/.lock", "");
+    project.write("cache/v1/zig/.bringing-old/file", "");
+    let locked = fs_err::File::open(project.write("cache/v1/zig/.lock", "")).unwrap();
+    locked.file().lock().unwrap();
+    let done = convoy(&["cache", "clean", "--force"]).ends(5);
+    done.says("zig stays: a running").says("runs stays: containers are known by it, and the next build removes them");
+    drop(locked);
+    fs_err::remove_file(cache.join("v1/runs/killed")).unwrap();
+    convoy(&["cache", "clean", "--force"]).ends(0);
+    let left = |room: &str| {
+        let entries = cache.join("v1").join(room).read_dir_utf8().unwrap();
+        entries.map(|entry| entry.unwrap().file_name().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!([left("runs"), left("darwin"), left("zig"), left("apt")].concat(), [".lock"]);
+    // What nobody published and nobody unpacked is told, and never used.
+    let zig = format!("cache/v1/zig/{}/ziglang/zig", cargo_convoy::provision::zig::version());
+    project.script(&zig, "#!/bin/sh\necho 99.9.9\n");
+    project.write("cache/v1/debs/0123.deb", "");
+    let done = convoy(&["cache", "verify", "--json"]).ends(5);
+    done.says("2 of 2 entries in the cache are not what they ought to be").says("hint: run `cargo convoy cache clean");
+    let told = done.json();
+    let rooms: Vec<&str> =
+        told["entries"].as_array().unwrap().iter().map(|entry| entry["room"].as_str().unwrap()).collect();
+    assert_eq!(rooms, ["zig", "debs"]);
+    convoy(&["cache", "verify"]).ends(5).says("`0123.deb` has other contents").says("RECORD`) is missing");
+    convoy(&["plan", "-t", "linux/arm64"]).output().says_not("99.9.9");
+    convoy(&["cache", "clean", "--force"]).ends(0);
+    convoy(&["cache", "verify"]).ends(0);
+    // Nor does anything go that is in no room of convoy's.
+    project.write("cache/v1/mine/file", "mine");
+    convoy(&["cache", "clean", "--force"]).ends(0);
+    assert!(cache.join("v1/mine/file").exists());
     // A folder that is not convoy's is not emptied.
     fs_err::remove_file(cache.join("v1/CACHEDIR.TAG")).unwrap();
-    project.write("cache/v1/mine/file", "mine");
     convoy(&["cache", "clean", "--force"]).ends(5).says("carries no CACHEDIR.TAG");
     assert!(cache.join("v1/mine/file").exists());
     // All that is needed is made anew.

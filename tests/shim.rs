@@ -319,8 +319,10 @@ fn two_runs_at_once_bring_zig_once() {
          echo 'exec \"{zig}\" \"$@\"' >>\"$2/ziglang/zig\"\n",
         zig = support::zig(),
     );
-    // What a killed run may have left behind.
-    fs_err::create_dir_all(cache.join("v1/zig").join(cargo_convoy::provision::zig::version())).unwrap();
+    // What killed runs may have left behind.
+    let room = cargo_convoy::host::CacheDir::at(&cache.join("v1")).room("zig").unwrap();
+    fs_err::create_dir_all(room.join(cargo_convoy::provision::zig::version())).unwrap();
+    fs_err::create_dir_all(room.join(".bringing-old/unpacked/ziglang")).unwrap();
     let projects = ["zig-first", "zig-second"].map(Project::hello);
     let running = projects.each_ref().map(|project| {
         let path = rustup_tools(&project.dir.join("path"));
@@ -338,6 +340,7 @@ fn two_runs_at_once_bring_zig_once() {
         done.says("Bringing zig").says("Finished 1 verified binary");
     }
     assert_eq!(fs_err::read_to_string(home.join("asked")).unwrap().lines().count(), 1);
+    assert!(!room.join(".bringing-old").exists());
 }
 
 // Signals.

@@ -193,6 +193,21 @@ fn packages_are_resolved_brought_and_stay_inside() {
     assert_eq!(kept[0].locked, locked);
     assert!(kept[0].used.is_some() && kept[0].bytes > 0);
 
+    // Everything is as it was unpacked, until something changes it.
+    let faults = || {
+        let checked = sysroot::verify_sysroots(&machine.cache).unwrap();
+        assert_eq!(checked.len(), 1);
+        checked[0].1.faults.clone()
+    };
+    assert_eq!(faults(), Vec::<String>::new());
+    let packages = sysroot::verify_packages(&machine.cache).unwrap().unwrap();
+    assert_eq!((packages.files, packages.faults.len()), (3, 0));
+    let header = brought.root.join("usr/include/app.h");
+    fs_err::write(&header, "#define APP 2\n").unwrap();
+    assert_eq!(faults(), ["`root/usr/include/app.h` has other contents"]);
+    fs_err::write(&header, "#define APP 1\n").unwrap();
+    assert_eq!(faults(), Vec::<String>::new());
+
     // On another machine, with a cache elsewhere and the folder itself as mirror.
     let mirrors = vec![format!("file:{}", archive.root)];
     let other =

@@ -248,6 +248,8 @@ pub enum SchemaKind {
     Verify,
     /// `cache list --json`.
     Cache,
+    /// `cache verify --json`.
+    CacheVerify,
     /// `supply list --json`.
     Supply,
     /// `images list --json`.
@@ -270,6 +272,8 @@ pub enum CacheCommand {
         #[arg(long)]
         force: bool,
     },
+    /// Read zig, packages and sysroots, and compare them with what was published or unpacked
+    Verify(JsonArgs),
 }
 
 #[derive(Debug, Subcommand)]

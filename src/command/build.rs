@@ -373,8 +373,12 @@ impl Build<'_> {
                 let version = zig::version();
                 announce(format!("zig {version} (pip, into convoy's own cache{})", size.unwrap_or_default()));
                 match zig::bring(cache, self.interrupt) {
-                    Ok(facts) => {
-                        host.zig = Some(facts);
+                    Ok(brought) => {
+                        if let Some(fault) = brought.replaced {
+                            let message = format!("the zig in convoy's cache was not as published, and is replaced: {fault}");
+                            self.reporter.warning(Phase::Provision, message).code("zig-damaged").send();
+                        }
+                        host.zig = Some(brought.facts);
                         done(format!("zig {version} is here"));
                     }
                     Err(error) if self.interrupt.came().is_some() => return Err(error),

@@ -2,11 +2,16 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use std::fs::TryLockError;
 use std::process::Command;
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::interrupt::Interrupt;
 use crate::shell::quote;
+
+/// How the names of directories begin in which a run is at work.
+const BEGUN: &str = ".libcxx-";
 
 /// A program that uses libc++, so that zig builds its own copy.
 const USES_LIBCXX: &str = "#include <iostream>\nint main() { std::cout << 1; }\n";
@@ -78,7 +83,8 @@ pub fn provision_libcxx(zig: &Utf8Path, target: &str, dest: &Utf8Path, interrupt
     let failed = |what: String| Error::work(format!("zig did not build libc++ for {target}: {what}"));
     let parent = dest.parent().ok_or_else(|| failed(format!("{dest} has no parent folder")))?;
     fs::create_dir_all(parent)?;
-    let work = tempfile::Builder::new().prefix(".libcxx-").tempdir_in(parent)?;
+    let _building = remove_leftovers(parent)?;
+    let work = tempfile::Builder::new().prefix(BEGUN).tempdir_in(parent)?;
     let path = Utf8Path::from_path(work.path()).ok_or_else(|| failed("its folder's name is not UTF-8".to_owned()))?;
     let cache = path.join("cache");
     let run = |args: &[&str]| {
@@ -101,13 +107,29 @@ pub fn provision_libcxx(zig: &Utf8Path, target: &str, dest: &Utf8Path, interrupt
     let libcxx = only_archive(&cache, "libc++.a").ok_or_else(|| failed("no libc++.a in its cache".to_owned()))?;
     let libcxxabi =
         only_archive(&cache, "libc++abi.a").ok_or_else(|| failed("no libc++abi.a in its cache".to_owned()))?;
-    let out = tempfile::Builder::new().prefix(".libcxx-").tempdir_in(parent)?;
+    let out = tempfile::Builder::new().prefix(BEGUN).tempdir_in(parent)?;
     let both = out.path().join("libc++.a");
     let both = Utf8Path::from_path(&both).ok_or_else(|| failed("its folder's name is not UTF-8".to_owned()))?;
     // `L` adds the members of an archive, not the archive.
     run(&["ar", "qLcs", both.as_str(), libcxx.as_str(), libcxxabi.as_str()])?;
     fs::copy(&libcxxabi, out.path().join("libc++abi.a"))?;
     super::publish(out, dest)
+}
+
+/// Removes what runs that were killed left in a directory, unless another run builds there; the lock that is handed on keeps
+/// others from removing what is built now. Several may build at once. None where the file system has no locks.
+fn remove_leftovers(dir: &Utf8Path) -> Result<Option<fs::File>> {
+    let lock = fs::File::create(dir.join(".lock"))?;
+    match lock.file().try_lock() {
+        Ok(()) => {
+            files::remove_begun(dir, BEGUN)?;
+            lock.file().unlock()?;
+        }
+        Err(TryLockError::WouldBlock) => {}
+        Err(TryLockError::Error(_)) => return Ok(None),
+    }
+    // Only ever taken by others for as long as removing takes.
+    Ok(lock.file().lock_shared().is_ok().then_some(lock))
 }
 
 /// The one file of that name in zig's cache (`o/<digest>/<name>`); none where there are several.
@@ -125,6 +147,21 @@ mod tests {
     fn the_scripts_quote_zigs_path() {
         let script = archiver_script(Utf8Path::new("/o'clock zig/zig"), "ar");
         assert!(script.ends_with("exec '/o'\\''clock zig/zig' ar \"$@\"\n"), "{script}");
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_removed_unless_another_builds() {
+        let held = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(held.path()).unwrap();
+        fs::create_dir(dir.join(".libcxx-old")).unwrap();
+        let building = remove_leftovers(dir).unwrap();
+        assert!(building.is_some() && !dir.join(".libcxx-old").exists());
+        fs::create_dir(dir.join(".libcxx-new")).unwrap();
+        let second = remove_leftovers(dir).unwrap();
+        assert!(second.is_some() && dir.join(".libcxx-new").exists(), "the first is at work there");
+        drop((building, second));
+        remove_leftovers(dir).unwrap();
+        assert!(!dir.join(".libcxx-new").exists());
     }
 
     #[cfg(unix)]

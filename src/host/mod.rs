@@ -21,7 +21,7 @@ use crate::catalog::Glibc;
 use crate::container::{Engine, ImageFacts};
 use crate::sysroot::Sysroot;
 pub use apt::apt;
-pub use cache::CacheDir;
+pub use cache::{CacheDir, ROOMS};
 pub use engine::{engine, own_images};
 pub use libraries::find_libraries;
 pub use probe::{foreign_gcc, probe, rustc_targets};

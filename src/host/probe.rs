@@ -22,7 +22,7 @@ pub fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Result<Host
     let memory = Memory::open(cache);
     let (rust, zig, gcc) = std::thread::scope(|scope| {
         let rust = scope.spawn(|| rust(dir, &memory));
-        let zig = scope.spawn(|| zig(cache, &memory));
+        let zig = scope.spawn(|| zig(dir, cache, &memory));
         let gcc: BTreeMap<String, GccFacts> = catalog
             .targets
             .iter()
@@ -226,7 +226,7 @@ fn sibling_of_cargo() -> Option<Utf8PathBuf> {
 }
 
 /// zig's own binary: on PATH, in the tool's cache, or in an installed `ziglang` wheel.
-fn zig(cache: &CacheDir, memory: &Memory) -> Option<ZigFacts> {
+fn zig(dir: &Utf8Path, cache: &CacheDir, memory: &Memory) -> Option<ZigFacts> {
     let facts = |path: Utf8PathBuf| {
         let version = memory.ask(&path, || output(Command::new(&path).arg("version")).ok())?;
         version.starts_with(|first: char| first.is_ascii_digit()).then_some(())?;
@@ -235,7 +235,7 @@ fn zig(cache: &CacheDir, memory: &Memory) -> Option<ZigFacts> {
     on_path("zig")
         .and_then(facts)
         .or_else(|| pinned::in_cache(cache).and_then(facts))
-        .or_else(|| pinned::in_wheel(cache).and_then(facts))
+        .or_else(|| pinned::in_wheel(cache, dir).and_then(facts))
 }
 
 fn gcc(prefix: &str, target: Option<&Target>, memory: &Memory) -> Option<GccFacts> {

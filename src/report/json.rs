@@ -91,6 +91,36 @@ pub struct CacheEntry {
     pub bytes: u64,
 }
 
+/// What `cache verify --json` prints.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct CacheVerifyReport {
+    /// Version of this structure.
+    pub schema: u32,
+    /// Always `cache-verify`.
+    pub kind: String,
+    /// The cache's directory.
+    pub root: String,
+    /// What was read.
+    pub entries: Vec<VerifiedEntry>,
+}
+
+/// One thing in the cache that was read.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct VerifiedEntry {
+    /// The room: `zig`, `debs` (package files), `sysroots`.
+    pub room: String,
+    /// Its name there; empty where the room is one thing.
+    pub name: String,
+    /// How many files and links belong to it; 0 where that is not known.
+    pub files: usize,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Whether it is what was published, or unpacked.
+    pub verified: bool,
+    /// What differs.
+    pub faults: Vec<String>,
+}
+
 /// What `supply list --json` prints.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct SupplyReport {

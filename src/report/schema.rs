@@ -6,7 +6,7 @@ use crate::cli::SchemaKind;
 use crate::package::Manifest;
 use crate::plan::Plan;
 use crate::report::{
-    CacheReport, DoctorReport, Event, ImagesReport, SupplyReport, TargetsReport, VerifyReport, WhyReport,
+    CacheReport, CacheVerifyReport, DoctorReport, Event, ImagesReport, SupplyReport, TargetsReport, VerifyReport, WhyReport,
 };
 
 /// The schema of one kind of output.
@@ -17,6 +17,7 @@ pub fn schema(kind: SchemaKind) -> Schema {
         SchemaKind::Targets => schema_for!(TargetsReport),
         SchemaKind::Verify => schema_for!(VerifyReport),
         SchemaKind::Cache => schema_for!(CacheReport),
+        SchemaKind::CacheVerify => schema_for!(CacheVerifyReport),
         SchemaKind::Supply => schema_for!(SupplyReport),
         SchemaKind::Images => schema_for!(ImagesReport),
         SchemaKind::Why => schema_for!(WhyReport),

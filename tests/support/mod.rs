@@ -340,7 +340,7 @@ pub fn zig() -> Utf8PathBuf {
         if let Some(zig) = cargo_convoy::provision::zig::in_cache(&cache) {
             return zig;
         }
-        cargo_convoy::provision::zig::in_wheel(&cache).expect(
+        cargo_convoy::provision::zig::in_wheel(&cache, Utf8Path::new(env!("CARGO_TARGET_TMPDIR"))).expect(
             "`zig` is needed by this test: set CONVOY_TEST_ZIG, put zig on PATH, or install the `ziglang` wheel",
         )
     });

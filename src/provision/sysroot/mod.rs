@@ -5,6 +5,7 @@
 
 mod apt;
 mod cmake;
+mod contents;
 mod deb;
 mod fault;
 mod fetch;
@@ -21,9 +22,11 @@ use std::time::SystemTime;
 use camino::{Utf8Path, Utf8PathBuf};
 
 pub use apt::Limits;
+pub use contents::{verify_packages, verify_sysroots};
 pub use packed::{Packed, unpack};
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::host::{AptFacts, CacheDir, Refused};
 use crate::interrupt::Interrupt;
 use crate::lock::{ConvoyLock, LockedSysroot};
@@ -253,6 +256,7 @@ impl Sysroots<'_> {
         remove_begun(&room)?;
         let (_guard, tree) = begin(&room)?;
         self.unpack(locked, &tree)?;
+        contents::write(&tree)?;
         fs_err::write(tree.join(USED), "")?;
         let mut made = ConvoyLock::default();
         made.set(locked.clone());
@@ -262,6 +266,7 @@ impl Sysroots<'_> {
             // Damaged: the look above did not find a sysroot in it.
             fs_err::remove_dir_all(&target)?;
         }
+        files::sync_file_system(&room)?;
         fs_err::rename(&tree, &target)?;
         let damaged = || Stop::work(format!("the cache lost sysroot {} at once", locked.key), "start again");
         in_cache(self.cache, locked).ok_or_else(damaged)
@@ -313,11 +318,5 @@ fn begin(room: &Utf8Path) -> std::result::Result<(tempfile::TempDir, Utf8PathBuf
 
 /// What runs that were killed left behind; only for whoever holds the room's lock.
 fn remove_begun(room: &Utf8Path) -> std::result::Result<(), Stop> {
-    for entry in room.read_dir_utf8()? {
-        let entry = entry?;
-        if entry.file_name().starts_with(BEGUN) {
-            fs_err::remove_dir_all(entry.path())?;
-        }
-    }
-    Ok(())
+    Ok(files::remove_begun(room, BEGUN)?)
 }

@@ -1,0 +1,86 @@
+//! `cargo convoy cache clean --force`.
+
+use std::fs::{File, TryLockError};
+
+use camino::Utf8Path;
+
+use super::{LOCK, in_room, rooms, size};
+use crate::command::say;
+use crate::error::{Exit, Result};
+use crate::files;
+use crate::host::CacheDir;
+use crate::report::table::size_text;
+
+/// The rooms of remembered answers: whoever misses one asks again, also in the middle of a run.
+const ANSWERS: [&str; 3] = ["evidence", "plans", "probes"];
+
+/// The room of marks of runs, by which containers are found that a killed run left behind.
+const RUNS: &str = "runs";
+
+/// Removes what is in the rooms that convoy knows, but for what a running convoy uses.
+pub(super) fn clean(cache: &CacheDir) -> Result<Exit> {
+    let mut exit = Exit::Success;
+    let (mut count, mut bytes) = (0_usize, 0_u64);
+    let free = !cache.root().is_dir() || cache.is_free();
+    for (name, room) in rooms(cache.root()) {
+        let entries = in_room(&room)?;
+        if entries.is_empty() {
+            continue;
+        }
+        if name == RUNS && entries.iter().any(|entry| is_mark(entry)) {
+            let message = if free { "the next build removes them" } else { "they are those of a running `cargo convoy`" };
+            say(&format!("{name} stays: containers are known by it, and {message}\n"));
+            continue;
+        }
+        let lock = Lock::of(&room);
+        if !free && !ANSWERS.contains(&name) || lock.is_held() {
+            say(&format!("{name} stays: a running `cargo convoy` uses it\n"));
+            exit = Exit::Work;
+            continue;
+        }
+        for entry in entries {
+            // The directories of apt have locks of their own.
+            let own = Lock::of(&entry);
+            if own.is_held() {
+                say(&format!("{name}/{} stays: a running `cargo convoy` uses it\n", entry.file_name().unwrap_or_default()));
+                exit = Exit::Work;
+                continue;
+            }
+            let size = size(&entry);
+            files::remove(&entry)?;
+            (count, bytes) = (count + 1, bytes + size);
+        }
+    }
+    let entries = if count == 1 { "entry" } else { "entries" };
+    say(&format!("removed {count} {entries}, {}\n", size_text(bytes)));
+    Ok(exit)
+}
+
+fn is_mark(entry: &Utf8Path) -> bool {
+    entry.file_name().is_some_and(|name| !name.starts_with('.'))
+}
+
+/// The lock of a room, or of a directory in it.
+enum Lock {
+    /// There is none, or the file system has none.
+    None,
+    /// Ours, until this is dropped.
+    Taken { _file: File },
+    /// Another process's.
+    Held,
+}
+
+impl Lock {
+    fn of(dir: &Utf8Path) -> Self {
+        let Ok(file) = File::options().write(true).open(dir.join(LOCK)) else { return Self::None };
+        match file.try_lock() {
+            Ok(()) => Self::Taken { _file: file },
+            Err(TryLockError::WouldBlock) => Self::Held,
+            Err(TryLockError::Error(_)) => Self::None,
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        matches!(self, Self::Held)
+    }
+}

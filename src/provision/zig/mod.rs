@@ -1,0 +1,300 @@
+//! zig, from the `ziglang` Python package, by pip: pinned to a tested version and to the hashes of its files.
+
+mod python;
+mod wheel;
+
+use std::process::Stdio;
+use std::sync::LazyLock;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::files;
+use crate::host::{CacheDir, Stamp, ZigFacts};
+use crate::interrupt::Interrupt;
+use crate::provision::Checked;
+
+const ROOM: &str = "zig";
+/// Work that a run began; the rename at its end takes the name away.
+const BEGUN: &str = ".bringing-";
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pinned {
+    version: String,
+    bytes: u64,
+    wheel: Vec<PinnedWheel>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PinnedWheel {
+    sha256: String,
+    contents: String,
+}
+
+static PINNED: LazyLock<Pinned> = LazyLock::new(|| {
+    // Embedded and checked by a test below.
+    toml::from_str(include_str!("../../../targets/zig.toml"))
+        .unwrap_or_else(|error| panic!("embedded targets/zig.toml: {error}"))
+});
+
+/// The version that is brought.
+pub fn version() -> &'static str {
+    &PINNED.version
+}
+
+/// How much comes over the network, about.
+pub fn bytes() -> u64 {
+    PINNED.bytes
+}
+
+fn binary(package: &Utf8Path) -> Option<Utf8PathBuf> {
+    let path = package.join(format!("zig{}", std::env::consts::EXE_SUFFIX));
+    path.is_file().then_some(path)
+}
+
+fn home(room: &Utf8Path) -> Utf8PathBuf {
+    room.join(version())
+}
+
+/// The zig that an earlier run brought, where it is still what was published. Everything is read once, and again when zig or
+/// the list of its files was replaced: a cache that was restored or copied has new files.
+pub fn in_cache(cache: &CacheDir) -> Option<Utf8PathBuf> {
+    look(cache).and_then(Result::ok)
+}
+
+/// The same; where it is not what was published, what is wrong with it.
+fn look(cache: &CacheDir) -> Option<Result<Utf8PathBuf, String>> {
+    let home = home(&cache.root().join(ROOM));
+    let zig = binary(&home.join(wheel::PACKAGE))?;
+    let now = Known::of(&home, &zig);
+    if now.is_some() && cache.recall::<Known>("probes", &checked_key()) == now {
+        return Some(Ok(zig));
+    }
+    let contents = check(&home);
+    Some(match contents.faults.first() {
+        None => {
+            remember(cache, now.as_ref());
+            Ok(zig)
+        }
+        Some(first) if contents.faults.len() == 1 => Err(first.clone()),
+        Some(first) => Err(format!("{first}, and {} more", contents.faults.len() - 1)),
+    })
+}
+
+fn check(home: &Utf8Path) -> Checked {
+    let pinned: Vec<&str> = PINNED.wheel.iter().map(|wheel| wheel.contents.as_str()).collect();
+    wheel::check(home, version(), &pinned)
+}
+
+/// Reads every file of the zig in the cache; none where there is no zig.
+pub fn verify(cache: &CacheDir) -> Option<Checked> {
+    let home = home(&cache.root().join(ROOM));
+    home.is_dir().then(|| check(&home))
+}
+
+/// The files by which a zig that was checked is known again.
+#[derive(Debug, Deserialize, Serialize, PartialEq, Eq)]
+struct Known {
+    zig: Stamp,
+    record: Option<Stamp>,
+}
+
+impl Known {
+    fn of(home: &Utf8Path, zig: &Utf8Path) -> Option<Self> {
+        Some(Self { zig: Stamp::of(zig)?, record: Stamp::of(&wheel::record(home, version())) })
+    }
+}
+
+fn checked_key() -> String {
+    format!("zig-{}", version())
+}
+
+fn remember(cache: &CacheDir, checked: Option<&Known>) {
+    // A cache that cannot be written only costs time.
+    let _ = checked.map(|checked| cache.remember("probes", &checked_key(), checked));
+}
+
+/// A wheel that was found, as it is remembered.
+#[derive(Debug, Deserialize, Serialize)]
+struct Wheel {
+    /// The Python whose wheel it is.
+    python: Utf8PathBuf,
+    zig: Utf8PathBuf,
+    stamp: Stamp,
+}
+
+/// The zig of an installed `ziglang` wheel. Python is asked once; after that the place is remembered for as long as the same
+/// Python is on PATH and the file is the same. `dir` is the directory that convoy was started in: what is beneath the
+/// project there, and in no directory that Python itself has for packages, is not taken.
+pub fn in_wheel(cache: &CacheDir, dir: &Utf8Path) -> Option<Utf8PathBuf> {
+    const KEY: &str = "ziglang-wheel-2";
+    let python = python::find()?;
+    let known = cache.recall::<Wheel>("probes", KEY).filter(|known| {
+        known.python == python && Stamp::of(&known.zig).as_ref() == Some(&known.stamp)
+    });
+    if let Some(known) = known {
+        return Some(known.zig);
+    }
+    const SCRIPT: &str = "import importlib.util, site\n\
+        found = importlib.util.find_spec('ziglang')\n\
+        print(found.submodule_search_locations[0] if found and found.submodule_search_locations else '')\n\
+        print(*site.getsitepackages(), site.getusersitepackages(), sep='\\n')\n";
+    let done = python::command(&python).args(["-c", SCRIPT]).output().ok()?;
+    let told = String::from_utf8(done.stdout).ok()?;
+    let mut lines = told.lines();
+    let place = lines.next().map(str::trim).filter(|place| !place.is_empty())?;
+    let zig = binary(Utf8Path::new(place))?;
+    let pythons_own = lines.any(|site| zig.starts_with(site));
+    if !pythons_own {
+        // What PYTHONPATH names is asked for each time, as another shell has another.
+        return (!is_beneath(&zig, project(dir))).then_some(zig);
+    }
+    if let Some(stamp) = Stamp::of(&zig) {
+        // A cache that cannot be written only costs time.
+        let _ = cache.remember("probes", KEY, &Wheel { python, zig: zig.clone(), stamp });
+    }
+    Some(zig)
+}
+
+/// The directory of the project that a directory is in: the topmost with a manifest; itself where there is none.
+fn project(dir: &Utf8Path) -> &Utf8Path {
+    dir.ancestors().filter(|above| above.join("Cargo.toml").is_file()).last().unwrap_or(dir)
+}
+
+fn is_beneath(file: &Utf8Path, dir: &Utf8Path) -> bool {
+    let real = |path: &Utf8Path| path.canonicalize_utf8().unwrap_or_else(|_| path.to_owned());
+    file.starts_with(dir) || real(file).starts_with(real(dir))
+}
+
+/// Why zig cannot be brought to this machine; none when it can.
+pub fn unavailable() -> Option<String> {
+    let Some(python) = python::find() else { return Some("no Python is on PATH to fetch it with".to_owned()) };
+    let works = python::command(&python)
+        .args(["-c", "import pip"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    (!works).then(|| format!("{python} has no pip to fetch it with"))
+}
+
+/// A zig that is in the cache now.
+#[derive(Debug)]
+pub struct Brought {
+    /// The zig.
+    pub facts: ZigFacts,
+    /// What was wrong with the one that was there before; none where there was none.
+    pub replaced: Option<String>,
+}
+
+/// Brings zig into the tool's cache. Two runs at once are safe: the second waits and finds it there.
+pub fn bring(cache: &CacheDir, interrupt: &Interrupt) -> Result<Brought> {
+    let room = cache.room(ROOM)?;
+    let lock = fs_err::File::create(room.join(".lock"))?;
+    interrupt.lock(lock.file(), || {})?;
+    let brought = |path, replaced| Brought { facts: ZigFacts { path, version: version().to_owned() }, replaced };
+    let replaced = match look(cache) {
+        Some(Ok(path)) => return Ok(brought(path, None)),
+        Some(Err(fault)) => Some(fault),
+        None => None,
+    };
+    files::remove_begun(&room, BEGUN)?;
+    let hint =
+        "put `zig` on PATH, install the `ziglang` Python package by hand, or use `--route` to take another route";
+    let python = python::find().ok_or_else(|| Error::work("no Python is on PATH to bring zig with").hint(hint))?;
+    let beside = tempfile::Builder::new().prefix(BEGUN).tempdir_in(&room)?;
+    let unpacked = beside.path().join("unpacked");
+    install(&python, &beside.path().join("requirements.txt"), &unpacked, interrupt).map_err(|error| error.hint(hint))?;
+    let target = home(&room);
+    if target.exists() {
+        // Left by a run that was killed in between, or damaged.
+        fs_err::remove_dir_all(&target)?;
+    }
+    files::sync_file_system(&room)?;
+    fs_err::rename(&unpacked, &target)?;
+    let zig = binary(&target.join(wheel::PACKAGE));
+    let zig = zig.ok_or_else(|| Error::work("the `ziglang` package holds no zig").hint(hint))?;
+    // pip has just compared the package with its pinned hash.
+    remember(cache, Known::of(&target, &zig).as_ref());
+    Ok(brought(zig, replaced))
+}
+
+/// Has pip unpack the pinned package.
+fn install(
+    python: &Utf8Path,
+    requirements: &std::path::Path,
+    unpacked: &std::path::Path,
+    interrupt: &Interrupt,
+) -> Result<()> {
+    let hashes: Vec<String> = PINNED.wheel.iter().map(|wheel| format!("--hash=sha256:{}", wheel.sha256)).collect();
+    fs_err::write(requirements, format!("ziglang=={} {}\n", version(), hashes.join(" ")))?;
+    let mut pip = python::command(python);
+    pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps"])
+        .args(["--no-compile", "--only-binary=:all:", "--require-hashes", "--requirement"])
+        .arg(requirements)
+        .arg("--target")
+        .arg(unpacked)
+        // A user's pip settings must not redirect the target.
+        .env_remove("PIP_TARGET")
+        .env_remove("PIP_PREFIX")
+        .env_remove("PIP_USER");
+    let done = interrupt
+        .output(&mut pip)?
+        .map_err(|error| Error::work(format!("could not start `{python}`")).because(error))?;
+    if !done.status.success() {
+        let told = String::from_utf8_lossy(&done.stderr);
+        let last = told.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("pip gave no reason");
+        return Err(Error::work(format!("could not bring zig {}: {last}", version())));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pin_is_a_version_and_hashes() {
+        assert!(version().split('.').count() >= 3);
+        assert!(bytes() > 0);
+        let hashes = PINNED.wheel.iter().flat_map(|wheel| [&wheel.sha256, &wheel.contents]);
+        assert!(hashes.clone().count() > 2);
+        assert!(hashes.cloned().all(|hash| hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit())));
+    }
+
+    #[test]
+    fn a_project_is_all_below_its_topmost_manifest() {
+        let held = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(held.path()).unwrap();
+        let deep = dir.join("work/member/src");
+        fs_err::create_dir_all(&deep).unwrap();
+        assert_eq!(project(&deep), deep);
+        fs_err::write(dir.join("work/Cargo.toml"), "").unwrap();
+        fs_err::write(dir.join("work/member/Cargo.toml"), "").unwrap();
+        assert_eq!(project(&deep), dir.join("work"));
+        assert!(is_beneath(&dir.join("work/ziglang/zig"), project(&deep)));
+        assert!(!is_beneath(&dir.join("work2/ziglang/zig"), project(&deep)));
+    }
+
+    #[test]
+    fn a_zig_in_the_cache_that_nobody_published_is_not_taken() {
+        let held = tempfile::tempdir().unwrap();
+        let cache = CacheDir::at(&Utf8Path::from_path(held.path()).unwrap().join("v1"));
+        assert!(look(&cache).is_none());
+        let package = home(&cache.room(ROOM).unwrap()).join(wheel::PACKAGE);
+        fs_err::create_dir_all(&package).unwrap();
+        let zig = package.join(format!("zig{}", std::env::consts::EXE_SUFFIX));
+        fs_err::write(&zig, "#!/bin/sh\n").unwrap();
+        assert_eq!(in_cache(&cache), None);
+        assert!(verify(&cache).is_some_and(|contents| !contents.faults.is_empty()));
+        // What pip unpacked is known by its stamp, and no longer when it is replaced.
+        remember(&cache, Known::of(&home(&cache.root().join(ROOM)), &zig).as_ref());
+        assert_eq!(in_cache(&cache).as_deref(), Some(zig.as_path()));
+        fs_err::remove_file(&zig).unwrap();
+        fs_err::write(&zig, "#!/bin/sh\n").unwrap();
+        assert_eq!(in_cache(&cache), None);
+    }
+}
