@@ -167,6 +167,11 @@ impl ConvoyLock {
         self.images.iter().find(|locked| locked.key() == image::Key::Recipe(recipe))
     }
 
+    /// What is locked of a composed image in a registry: `name@sha256:…`, by the digest of its recipe.
+    pub fn published(&self, recipe: &str) -> Option<&str> {
+        self.composed(recipe)?.digest()
+    }
+
     /// The digest that is locked for a named image.
     pub fn digest_of(&self, name: &str) -> Option<&str> {
         self.images.iter().find(|locked| locked.key() == image::Key::Name(name))?.digest()

@@ -5,7 +5,8 @@
 mod support;
 
 use camino::Utf8PathBuf;
-use cargo_convoy::container::{LABEL, LABEL_PREFIX};
+use cargo_convoy::container::{LABEL, LABEL_PREFIX, MadeImage};
+use cargo_convoy::host::CacheDir;
 use serde_json::Value;
 use support::containers::{compiler_image, hand_over, with_c};
 use support::engine::{Engine, Registry, engine, registry, second_engine_with_files};
@@ -43,7 +44,15 @@ fn compose(engine: &Engine, image: &Value, compilers: &str, more: &str) {
     let dockerfile = format!("FROM {compilers}\n{more}LABEL {LABEL}=\"{quoted}\" {LABEL_PREFIX}.form=\"{form}\"\n");
     let context = tempfile::tempdir().unwrap();
     fs_err::write(context.path().join("Dockerfile"), dockerfile).unwrap();
-    engine.run(&["build", "--tag", image["reference"].as_str().unwrap(), context.path().to_str().unwrap()]);
+    let reference = image["reference"].as_str().unwrap();
+    engine.run(&["build", "--tag", reference, context.path().to_str().unwrap()]);
+}
+
+/// Tells convoy's cache that it composed an image itself.
+fn is_convoys_own(engine: &Engine, reference: &str) {
+    let id = engine.run(&["image", "inspect", "--format", "{{.Id}}", reference]).trim().to_owned();
+    let made = MadeImage { id, references: [reference.to_owned()].into(), ..MadeImage::default() };
+    cargo_convoy::host::remember_made(&CacheDir::find().unwrap(), made);
 }
 
 /// The recipe that a plan tells, in the order in which labels hold it.
@@ -94,11 +103,26 @@ fn a_teams_registry_gives_an_image_by_its_recipe_and_takes_what_is_published() {
     let name = image["reference"].as_str().unwrap();
     assert_eq!(image["present"], false, "{image}");
 
+    // A name and labels are anybody's to write: an image that only looks like convoy's is not taken.
+    compose(&engine, &image, &compilers, "ENV FORGED=1\n");
+    let forged = format!("evil.example/{}", name.rsplit('/').next().unwrap());
+    engine.run(&["tag", name, &forged]);
+    assert_eq!(planned(&project, &engine)["present"], false);
+    on(&engine, project.convoy(["plan", "-t", AMD64, "--route", "container"])).ends(0).says_not("evil.example");
+    build(&project, &engine).arg("--offline").ends(3).says("is not here, and `--offline` is set");
+    engine.run(&["rmi", name, &forged]);
+
     // A member has it and publishes it.
     compose(&engine, &image, &compilers, "");
+    is_convoys_own(&engine, name);
+    assert_eq!(planned(&project, &engine)["present"], true);
     let remote = format!("{}/{}", team(&registry), name.rsplit('/').next().unwrap());
     let push = || project.convoy(["images", "push", "-t", AMD64, "--route", "container"]);
     on(&engine, push()).ends(0).says(&format!("{remote} is published"));
+    // The lock names the very image that is there.
+    let repository = remote.rsplit_once(':').unwrap().0;
+    let published = locked(&project);
+    assert!(published.starts_with(&format!("{repository}@sha256:")), "{published}");
 
     // Another has not, and takes it instead of building it, which could not work here.
     engine.run(&["rmi", name, &remote]);
@@ -106,6 +130,18 @@ fn a_teams_registry_gives_an_image_by_its_recipe_and_takes_what_is_published() {
     done.says(&remote).says_not("built once");
     made_in_a_container(&project);
     assert_eq!(planned(&project, &engine)["present"], true);
+    assert_eq!(locked(&project), published);
+
+    // Who may push moves its name there; a machine without it takes what is locked.
+    compose(&engine, &image, &compilers, "ENV VARIANT=another\n");
+    engine.run(&["tag", name, &remote]);
+    engine.run(&["push", &remote]);
+    engine.run(&["rmi", name, &remote]);
+    build(&project, &engine).arg("--locked").ends(0).says(&published);
+    assert_eq!(engine.run(&["run", "--rm", "--network", "none", name, "sh", "-c", "echo $VARIANT"]), "\n");
+    // What this registry gave is not for a project that does not name it.
+    let other = Project::hello("no-team");
+    assert_eq!(planned(&other, &engine)["present"], false);
 
     // It is listed, and removed only when that is meant.
     let list = || on(&engine, project.convoy(["images", "list", "--json"])).ends(0).json();
@@ -130,6 +166,45 @@ fn a_teams_registry_gives_an_image_by_its_recipe_and_takes_what_is_published() {
     engine.run(&["rmi", &remote]);
     let done = build(&project, &engine).ends(5);
     done.says(&remote).says("made from something else").says("Failed to fetch");
+}
+
+#[test]
+fn an_image_that_cannot_be_asked_fails_its_own_targets_only() {
+    let Some((_, engine, compilers)) = apart() else { return };
+    let project = Project::hello("no-dpkg");
+    let image = planned(&project, &engine);
+    compose(&engine, &image, &compilers, "RUN rm -f /usr/bin/dpkg-query\n");
+    is_convoys_own(&engine, image["reference"].as_str().unwrap());
+    let musl = "x86_64-unknown-linux-musl";
+    let route = format!("{AMD64}=container");
+    let build = project.build(&format!("{AMD64},{musl}")).args(["--route", &route, "--profile", "dev"]);
+    let done = on(&engine, build).ends(5);
+    done.says("an image could not be asked for the versions of its packages").says(&format!("error[{AMD64}]"));
+    assert_eq!(support::ids(&project.manifest_json(), "artifacts"), [musl]);
+}
+
+#[test]
+fn a_name_that_moves_while_a_run_goes_on_changes_nothing() {
+    let Some(engine) = engine() else { return };
+    let compilers = compiler_image(&engine);
+    let name = "cargo-convoy-test/moving:1";
+    engine.run(&["tag", &compilers, name]);
+    let project = with_c(Project::empty("moving"), name);
+    // The engine's own command line, which moves the name to an image without anything as soon as it was looked into.
+    project.write("nothing/Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    engine.run(&["build", "--tag", "cargo-convoy-test/nothing:1", project.dir.join("nothing").as_str()]);
+    let docker = tool("docker");
+    project.script(
+        "bin/docker",
+        &format!(
+            "#!/bin/sh\n'{docker}' \"$@\"; code=$?\n\
+             case \"$1\" in run) '{docker}' tag cargo-convoy-test/nothing:1 {name};; esac\nexit $code\n"
+        ),
+    );
+    let cache = project.dir.join("cache");
+    build(&project, &engine).path_first(&project.dir.join("bin")).env("CONVOY_CACHE_DIR", &cache).ends(0);
+    made_in_a_container(&project);
+    engine.run(&["rmi", name]);
 }
 
 #[test]

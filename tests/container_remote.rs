@@ -204,7 +204,10 @@ fn listed_and_removed(engine: &Engine) {
 fn lists_volumes() {
     use cargo_convoy::container::{Engine, VolumeKind};
     use cargo_convoy::provision::volumes;
-    let Engine::Found(engine) = cargo_convoy::host::engine(cargo_convoy::request::EngineChoice::Docker) else {
+    let Engine::Found(engine) = cargo_convoy::host::engine(
+        cargo_convoy::request::EngineChoice::Docker,
+        &cargo_convoy::host::CacheDir::find().unwrap(),
+    ) else {
         panic!("no engine")
     };
     let interrupt = cargo_convoy::interrupt::Interrupt::default();

@@ -311,7 +311,11 @@ impl Build<'_> {
             let mut wanted: BTreeSet<Provision> = BTreeSet::new();
             wanted.extend(prepared.project.plan.cells.iter().flat_map(|cell| cell.provision.clone()));
             if wanted.is_empty() {
-                return self.images(cache).hold(prepared);
+                if self.images(cache).hold(prepared)? {
+                    return Ok(());
+                }
+                prepared.decide();
+                continue;
             }
             for provision in wanted {
                 self.interrupt.check()?;

@@ -130,8 +130,8 @@ fn offers(prepared: &Prepared) -> Vec<OfferRow> {
     let zig_path = host.zig.as_ref().map(|zig| zig.path.to_string());
     let mut rows = vec![
         row("rustc", Some(rustc), short(&host.rustc.version)),
-        row("cc (this machine)", text(&host.linker), None),
-        row("c++ (this machine)", text(&host.cxx), None),
+        OfferRow { fault: host.linker_fault.clone(), ..row("cc (this machine)", text(&host.linker), None) },
+        OfferRow { fault: host.cxx_fault.clone(), ..row("c++ (this machine)", text(&host.cxx), None) },
         OfferRow {
             fault: host.zig_unavailable.as_ref().map(|why| format!("cannot be brought: {why}")),
             ..row("zig", zig_path, host.zig.as_ref().map(|zig| zig.version.clone()))

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::command::prepare::{Prepared, Project};
 use crate::container::{Engine, EngineFacts, EngineKind, ImagePlan};
-use crate::error::{Error, Result};
+use crate::error::{Error, Exit, Result};
 use crate::host::{self, AptFacts, CacheDir, HostFacts, Refused};
 use crate::interrupt::Interrupt;
 use crate::plan::{CellPlan, Plan};
@@ -55,7 +55,7 @@ impl ImageBringer<'_> {
                 EngineKind::Docker => EngineChoice::Docker,
                 EngineKind::Podman => EngineChoice::Podman,
             };
-            if let Engine::Found(engine) = host::engine(choice) {
+            if let Engine::Found(engine) = host::engine(choice, self.cache) {
                 self.reap(&engine)?;
             }
         }
@@ -78,44 +78,60 @@ impl ImageBringer<'_> {
 
     /// Brings an image of the plan. A refusal is noted among the host's facts, for the next plan.
     pub fn bring(&self, name: &str, prepared: &mut Prepared) -> Result<()> {
-        let Some((plan, registry)) = planned(&prepared.project.plan, name) else { return Ok(()) };
+        let Some(plan) = planned(&prepared.project.plan, name) else { return Ok(()) };
         let Engine::Found(engine) = prepared.project.host.engine.clone() else { return Ok(()) };
         self.may_bring(&plan, prepared)?;
-        self.ready(&prepared.project.host)?;
-        let images = self.images(&engine)?;
         let started = Instant::now();
-        let dir = prepared.project.convoy_dir();
-        let digest = locked::named(&plan).and_then(|name| prepared.locked.lock.digest_of(name));
-        let origin = Origin { registry: registry.as_deref(), digest };
-        let may_provision = prepared.settings.provision.value;
-        let host = &mut prepared.project.host;
-        if (self.selection.offline || !may_provision) && !images.has(name)? {
-            return self.refuse(name, not_here(self.selection.offline), host);
-        }
-        match images.bring(&plan, origin, &|step| self.tell(step))? {
-            Ok(Came::Before) => {}
-            Ok(Came::Now) => drop(prepared.brought.insert(name.to_owned())),
-            Err(refused) => return self.refuse(name, refused, host),
-        }
-        let shares = match images.shares_files(name, &[&dir]) {
-            Ok(shares) => shares,
-            Err(error) if self.interrupt.came().is_some() => return Err(error),
-            Err(error) => return self.refuse(name, refused(&error), host),
-        };
-        if plan.recipe().is_none() {
-            match images.look_into(name) {
-                Ok(facts) => drop(host.image_facts.insert(name.to_owned(), facts)),
-                Err(error) if self.interrupt.came().is_some() => return Err(error),
-                Err(error) => return self.refuse(name, refused(&error), host),
-            }
-        }
-        if let Engine::Found(engine) = &mut host.engine {
-            engine.shares_files = Some(shares);
-            engine.have(&plan);
+        match self.bring_planned(&plan, engine, prepared) {
+            Ok(Ok(())) => {}
+            Ok(Err(refused)) => return self.refuse(name, refused, &mut prepared.project.host),
+            Err(error) => return self.refuse_for(name, error, &mut prepared.project.host),
         }
         let done = format!("the image {name} is here");
         self.reporter.debug(Phase::Provision, done).took(started.elapsed()).send();
         Ok(())
+    }
+
+    fn bring_planned(
+        &self,
+        plan: &ImagePlan,
+        mut engine: EngineFacts,
+        prepared: &mut Prepared,
+    ) -> Result<Result<(), Refused>> {
+        self.ready(&prepared.project.host)?;
+        let (name, dir) = (plan.reference.as_str(), prepared.project.convoy_dir());
+        let may_bring = !self.selection.offline && prepared.settings.provision.value;
+        let images = self.images(&engine)?;
+        if !may_bring && images.present(plan)?.is_none() {
+            return Ok(Err(not_here(self.selection.offline)));
+        }
+        let lock = &prepared.locked.lock;
+        let digest = match plan.recipe() {
+            Some(recipe) => lock.published(&recipe.digest()),
+            None => locked::named(plan).and_then(|name| lock.digest_of(name)),
+        };
+        let origin = Origin { registry: plan.registry.as_deref(), digest };
+        let id = match images.bring(plan, origin, &|step| self.tell(step))? {
+            Ok((Came::Before, id)) => id,
+            Ok((Came::Now, id)) => {
+                prepared.brought.insert(name.to_owned());
+                id
+            }
+            Err(refused) => return Ok(Err(refused)),
+        };
+        // What is looked at from here on is what will be started.
+        engine.pin(name, &id);
+        let images = self.images(&engine)?;
+        let shares = images.shares_files(name, &[&dir])?;
+        let host = &mut prepared.project.host;
+        if plan.is_opaque() {
+            host.image_facts.insert(name.to_owned(), images.look_into(name)?);
+        }
+        if let Engine::Found(engine) = &mut host.engine {
+            engine.shares_files = Some(shares);
+            engine.have(plan, &id);
+        }
+        Ok(Ok(()))
     }
 
     /// Finds out whether containers see this machine's files, ahead of the first one that is to build. An image that was
@@ -167,19 +183,33 @@ impl ImageBringer<'_> {
             return Ok(());
         }
         self.ready(host)?;
-        let images = self.images(&engine)?;
+        match self.apt_of(&image.reference, &engine) {
+            Ok(apt) => host.apt = apt,
+            Err(error) => self.refuse_for(&image.reference, error, host)?,
+        }
+        Ok(())
+    }
+
+    /// The apt of an image, as it brings packages to this machine; none where it cannot.
+    fn apt_of(&self, name: &str, engine: &EngineFacts) -> Result<Option<AptFacts>> {
+        let images = self.images(engine)?;
         // What its apt fetches is to come to a folder of this machine.
-        if !images.shares_files(&image.reference, &[])? {
+        if !images.shares_files(name, &[])? {
             let message =
                 "its apt cannot bring packages for this machine: the engine does not see this machine's files";
-            self.reporter.warning(Phase::Provision, format!("the image {}: {message}", image.reference)).send();
-            return Ok(());
+            self.reporter.warning(Phase::Provision, format!("the image {name}: {message}")).send();
+            return Ok(None);
         }
-        host.apt = images
-            .look_into(&image.reference)?
-            .apt
-            .map(|apt| AptFacts { through: images.through(&image.reference, self.cache.root()), ..apt });
-        Ok(())
+        let apt = images.look_into(name)?.apt;
+        Ok(apt.map(|apt| AptFacts { through: images.through(name, self.cache.root()), ..apt }))
+    }
+
+    /// An image that fails convoy's own work keeps only its own targets from being built; a signal ends the run.
+    fn refuse_for(&self, name: &str, error: Error, host: &mut HostFacts) -> Result<()> {
+        if self.interrupt.came().is_some() || error.exit() != Exit::Work {
+            return Err(error);
+        }
+        self.refuse(name, refused(&error), host)
     }
 
     fn refuse(&self, name: &str, refused: Refused, host: &mut HostFacts) -> Result<()> {
@@ -209,8 +239,7 @@ fn refused(error: &Error) -> Refused {
     Refused { reason: format!("{error}{cause}"), hint: error.hint_text().map(str::to_owned), work: true }
 }
 
-/// An image of a plan, and the registry that it may be in.
-fn planned(plan: &Plan, name: &str) -> Option<(ImagePlan, Option<String>)> {
-    let cells = plan.cells.iter().filter_map(|cell| Some((cell.image.clone()?, cell.container.registry.clone())));
-    cells.into_iter().find(|(image, _)| image.reference == name)
+/// An image of a plan.
+fn planned(plan: &Plan, name: &str) -> Option<ImagePlan> {
+    plan.cells.iter().filter_map(|cell| cell.image.as_ref()).find(|image| image.reference == name).cloned()
 }

@@ -217,7 +217,7 @@ pub(super) fn prepare(
     triples.dedup();
     let cargo = host::cargo_config(&cwd, &host.rustc.host)?;
     let flags = host::user_flags(&cargo, &cwd, &triples, &host.rustc.host)?;
-    host.user = host::user_tools(&cargo, &triples);
+    host.user = host::user_tools(&cargo, &triples, &host.rustc.host);
     let environment = host::build_environment(&cargo);
     host.env = needs::set_of(&needs::Table::embedded().variables, &environment);
     host.image_files = settings
@@ -342,7 +342,7 @@ impl Prepared {
             return;
         }
         let host = &mut self.project.host;
-        host.engine = host::engine(self.settings.engine.value);
+        host.engine = host::engine(self.settings.engine.value, &self.cache);
         if host.apt.is_none() {
             host.apt = host::apt(&self.cache);
             self.locked.look_up(&self.cache, host);

@@ -13,10 +13,11 @@ use crate::report::{Style, TargetRow, TargetsReport};
 pub(super) fn targets(json: bool, style: Style) -> Result<Exit> {
     let catalog = Catalog::embedded();
     let cwd = current_dir()?;
-    let mut host = host::probe(&cwd, catalog, &CacheDir::find()?)?;
+    let cache = CacheDir::find()?;
+    let mut host = host::probe(&cwd, catalog, &cache)?;
     let triples: Vec<&str> = catalog.targets.iter().map(|target| target.triple.as_str()).collect();
-    host.user = host::user_tools(&host::cargo_config(&cwd, &host.rustc.host)?, &triples);
-    host.engine = host::engine(engine_choice()?);
+    host.user = host::user_tools(&host::cargo_config(&cwd, &host.rustc.host)?, &triples, &host.rustc.host);
+    host.engine = host::engine(engine_choice()?, &cache);
     let report = TargetsReport {
         schema: 1,
         kind: "targets".to_owned(),

@@ -37,7 +37,7 @@ pub struct ImageFacts {
 /// This machine as it looks from inside of a container of an image. Of an image that was not looked into yet nothing is
 /// known.
 pub fn inside(host: &HostFacts, image: &ImagePlan) -> HostFacts {
-    let facts = match image.recipe() {
+    let facts = match image.recipe().filter(|_| !image.is_opaque()) {
         Some(recipe) => inside_composed(host, recipe),
         None => inside_named(host, &host.image_facts.get(&image.reference).cloned().unwrap_or_default()),
     };

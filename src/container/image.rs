@@ -6,12 +6,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::recipe::Recipe;
+use crate::sysroot::Suites;
 
-/// An image that convoy made, as its labels tell.
+/// An image that convoy made.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 pub struct PresentImage {
     /// A name that the engine knows it by.
     pub reference: String,
+    /// The engine's id.
+    pub id: String,
+    /// The registry that it was taken from; none where it was built here.
+    #[serde(default)]
+    pub registry: Option<String>,
     /// What it was made from; none where the labels are of another version of convoy, or of what somebody else made
     /// another image from.
     pub recipe: Option<Recipe>,
@@ -39,6 +45,10 @@ pub struct ImagePlan {
     #[serde(skip)]
     #[schemars(skip)]
     pub wanted: Option<Recipe>,
+    /// The registry that a composed image may come from.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub registry: Option<String>,
 }
 
 /// Where an image comes from.
@@ -79,14 +89,20 @@ impl ImagePlan {
     }
 
     /// What is to be composed on a machine that has no image yet.
-    pub fn composed(recipe: Recipe) -> Self {
+    pub fn composed(recipe: Recipe, registry: Option<String>) -> Self {
         Self {
+            registry,
             reference: recipe.tag(),
             present: false,
             brings_rust: recipe.rust.is_some(),
             source: ImageSource::Composed(recipe.clone()),
             wanted: Some(recipe),
         }
+    }
+
+    /// Whether only a look into it tells what it has: it is not made from a release that convoy knows.
+    pub fn is_opaque(&self) -> bool {
+        self.recipe().is_none_or(|recipe| Suites::embedded().named(&recipe.suite).is_none())
     }
 
     /// The recipe, where convoy makes it.
@@ -98,30 +114,37 @@ impl ImagePlan {
     }
 }
 
-/// What is planned for a recipe: an image that is there already and has all of it, or one to be made.
-pub fn plan_for(recipe: Recipe, present: &[PresentImage]) -> ImagePlan {
-    match covering(present, &recipe) {
+/// What is planned for a recipe: an image that is there already and has all of it, or one to be made. Of those that a
+/// registry gave, only this registry's count.
+pub fn plan_for(recipe: Recipe, registry: Option<&str>, present: &[PresentImage]) -> ImagePlan {
+    match covering(present, &recipe, registry) {
         Some((image, larger)) => ImagePlan {
             reference: image.reference.clone(),
             present: true,
             brings_rust: recipe.rust.is_some(),
             source: ImageSource::Composed(larger.clone()),
             wanted: Some(recipe),
+            registry: registry.map(str::to_owned),
         },
-        None => ImagePlan::composed(recipe),
+        None => ImagePlan::composed(recipe, registry.map(str::to_owned)),
     }
 }
 
 /// The smallest image that is there and has all that a recipe asks for.
-fn covering<'a>(images: &'a [PresentImage], wanted: &Recipe) -> Option<(&'a PresentImage, &'a Recipe)> {
-    let known = images.iter().filter_map(|image| Some((image, image.recipe.as_ref()?)));
+fn covering<'a>(
+    images: &'a [PresentImage],
+    wanted: &Recipe,
+    registry: Option<&str>,
+) -> Option<(&'a PresentImage, &'a Recipe)> {
+    let own = images.iter().filter(|image| image.registry.is_none() || image.registry.as_deref() == registry);
+    let known = own.filter_map(|image| Some((image, image.recipe.as_ref()?)));
     let covers = known.filter(|(_, recipe)| recipe.covers(wanted));
     covers.min_by_key(|(image, recipe)| (recipe.packages.len(), &image.reference))
 }
 
 /// One image for all cells that can share one, unless each has its own already: it has the packages of all.
 pub fn unify(images: &mut [&mut ImagePlan], present: &[PresentImage]) {
-    let kin = |image: &ImagePlan| image.recipe().map(Recipe::kin);
+    let kin = |image: &ImagePlan| image.recipe().map(|recipe| (recipe.kin(), image.registry.clone()));
     let keys: BTreeSet<_> = images.iter().filter_map(|image| kin(image)).collect();
     for key in keys {
         let of_key = |image: &&mut &mut ImagePlan| kin(image).as_ref() == Some(&key);
@@ -137,7 +160,7 @@ pub fn unify(images: &mut [&mut ImagePlan], present: &[PresentImage]) {
         }) else {
             continue;
         };
-        let plan = plan_for(whole, present);
+        let plan = plan_for(whole, key.1.as_deref(), present);
         let shared = plan.present || same.iter().any(|image| !image.present);
         for image in &mut same {
             if shared {
@@ -157,6 +180,8 @@ mod tests {
     fn there(reference: &str, packages: &[&str]) -> PresentImage {
         PresentImage {
             reference: reference.to_owned(),
+            id: format!("sha256:{reference}"),
+            registry: None,
             recipe: Some(recipe(packages)),
             bytes: 1,
             created: String::new(),
@@ -164,7 +189,7 @@ mod tests {
     }
 
     fn unified(wanted: &[&[&str]], present: &[PresentImage]) -> Vec<String> {
-        let mut plans: Vec<ImagePlan> = wanted.iter().map(|packages| plan_for(recipe(packages), present)).collect();
+        let mut plans: Vec<ImagePlan> = wanted.iter().map(|packages| plan_for(recipe(packages), None, present)).collect();
         let mut all: Vec<&mut ImagePlan> = plans.iter_mut().collect();
         unify(&mut all, present);
         plans.into_iter().map(|plan| plan.reference).collect()
@@ -173,7 +198,7 @@ mod tests {
     #[test]
     fn what_is_asked_for_is_the_same_whatever_is_here() {
         let wanted = |present: &[PresentImage]| {
-            let mut plans = [plan_for(recipe(&["cmake"]), present), plan_for(recipe(&["go"]), present)];
+            let mut plans = [plan_for(recipe(&["cmake"]), None, present), plan_for(recipe(&["go"]), None, present)];
             let mut all: Vec<&mut ImagePlan> = plans.iter_mut().collect();
             unify(&mut all, present);
             plans.map(|plan| plan.wanted)
@@ -182,6 +207,13 @@ mod tests {
         assert_eq!(wanted(&[]), both);
         assert_eq!(wanted(&[there("large", &["cmake", "go", "java"])]), both);
         assert_eq!(wanted(&[there("a", &["cmake"]), there("b", &["go"])]), both);
+    }
+
+    #[test]
+    fn what_a_registry_gave_is_only_for_those_who_name_it() {
+        let given = PresentImage { registry: Some("r.example/team".to_owned()), ..there("large", &["cmake", "go"]) };
+        let taken = |registry| plan_for(recipe(&["cmake"]), registry, std::slice::from_ref(&given)).present;
+        assert_eq!([None, Some("r.example/other"), Some("r.example/team")].map(taken), [false, false, true]);
     }
 
     #[test]

@@ -4,12 +4,15 @@
 mod cargo_config;
 mod facts;
 mod image;
+mod made;
 mod mounts;
 mod recipe;
 mod secrets;
 mod seen;
 mod start;
 mod volumes;
+
+use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
 use schemars::JsonSchema;
@@ -18,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use cargo_config::{Gathered, included, masked, variables};
 pub use facts::{ImageFacts, inside, probe_script, read_probe};
 pub use image::{ImagePlan, ImageSource, PresentImage, plan_for, unify};
+pub use made::MadeImage;
 pub use mounts::{CARGO_PARTS, Mount, Places, mounts};
 pub use recipe::{LABEL, Recipe, RustInImage, run_lines, standard_packages};
 pub use secrets::{entering, is_secret, is_secret_file, repository_config, without_credentials};
@@ -82,6 +86,7 @@ impl Engine {
             shares_files: None,
             images: Vec::new(),
             others: Vec::new(),
+            ids: BTreeMap::new(),
         })
     }
 
@@ -114,6 +119,10 @@ pub struct EngineFacts {
     pub images: Vec<PresentImage>,
     /// Other images that were asked for in this run and are there.
     pub others: Vec<String>,
+    /// The ids of images, by the names that plans have for them: in one run a name always means the same image, whoever moves
+    /// it meanwhile.
+    #[serde(default)]
+    pub ids: BTreeMap<String, String>,
 }
 
 /// How files that a container writes come to belong to the caller.
@@ -130,17 +139,30 @@ pub enum Identity {
 }
 
 impl EngineFacts {
-    /// Notes that an image is there.
-    pub fn have(&mut self, plan: &ImagePlan) {
+    /// Notes that an image is there, by its id.
+    pub fn have(&mut self, plan: &ImagePlan, id: &str) {
         match &plan.source {
             ImageSource::Composed(recipe) => self.images.push(PresentImage {
                 reference: plan.reference.clone(),
+                id: id.to_owned(),
                 recipe: Some(recipe.clone()),
+                registry: plan.registry.clone(),
                 bytes: 0,
                 created: String::new(),
             }),
             _ => self.others.push(plan.reference.clone()),
         }
+        self.pin(&plan.reference, id);
+    }
+
+    /// From now on a name means this image.
+    pub fn pin(&mut self, reference: &str, id: &str) {
+        self.ids.insert(reference.to_owned(), id.to_owned());
+    }
+
+    /// What the engine is told to start for a name: the id, where it is known by now.
+    pub fn image<'a>(&'a self, reference: &'a str) -> &'a str {
+        self.ids.get(reference).map_or(reference, String::as_str)
     }
 
     /// Whether mounts are this machine's own files. An engine that was not tried yet mostly is: it is tried before

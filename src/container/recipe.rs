@@ -28,7 +28,7 @@ const DPKG: &str = r"force-unsafe-io\npath-exclude=/usr/share/doc/*\npath-exclud
 pub struct Recipe {
     /// The image that it starts from.
     pub base: String,
-    /// Debian's name of the release.
+    /// Debian's name of the release; `unknown` where the name of the base tells none.
     pub suite: String,
     /// Debian packages of tools.
     pub packages: BTreeSet<String>,

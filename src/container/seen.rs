@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::image::PresentImage;
+use super::made::MadeImage;
 use super::recipe::{LABEL, Recipe};
 
 /// What the names of images begin with that convoy makes.
@@ -91,18 +92,19 @@ impl SeenImage {
         }
     }
 
-    /// As an image that plans can take. Labels are inherited, so it is the name that tells convoy's own from what others
-    /// made from it.
-    pub fn as_present(&self) -> Option<PresentImage> {
-        self.labels.get(LABEL)?;
-        let recipe = Recipe::of_labels(&self.labels);
-        let tag = recipe.as_ref().map(Recipe::tag);
-        let of_recipe = || self.names.iter().find(|name| tag.as_deref().is_some_and(|tag| is_copy(name, tag)));
-        let named = |tag: &String| self.names.contains(tag).then(|| tag.clone());
-        let own = tag.as_ref().and_then(named).or_else(|| of_recipe().cloned());
+    /// As an image that plans can take, when convoy's cache knows that it made this very image: a name is anybody's to give,
+    /// and a label anybody's to write.
+    pub fn as_present(&self, made: Option<&MadeImage>) -> Option<PresentImage> {
+        let made = made.filter(|made| made.is(&self.id))?;
+        let recipe = Recipe::of_labels(&self.labels)?;
+        let tag = recipe.tag();
+        let reference = self.names.iter().find(|name| **name == tag);
+        let reference = reference.or_else(|| self.names.iter().find(|name| is_copy(name, &tag)));
         Some(PresentImage {
-            recipe: recipe.filter(|_| own.is_some()),
-            reference: own.or_else(|| self.names.first().cloned())?,
+            reference: reference?.clone(),
+            id: self.id.clone(),
+            registry: made.registry.clone(),
+            recipe: Some(recipe),
             bytes: self.bytes,
             created: self.created.clone(),
         })
@@ -220,24 +222,30 @@ mod tests {
     }
 
     #[test]
-    fn plans_take_what_is_named_by_its_recipe() {
+    fn plans_take_what_the_cache_knows_and_nothing_that_only_a_label_says() {
         let tag = recipe().tag();
-        let here = image(&[&format!("localhost/{tag}")]).as_present().unwrap();
+        let made = MadeImage { id: "1".to_owned(), registry: Some("r.example".to_owned()), ..MadeImage::default() };
+        let present = |image: &SeenImage| image.as_present(Some(&made));
+        let here = present(&image(&[&format!("localhost/{tag}")])).unwrap();
         assert_eq!((here.reference.as_str(), here.recipe.as_ref(), here.bytes), (tag.as_str(), Some(&recipe()), 7));
+        assert_eq!((here.id.as_str(), here.registry.as_deref()), ("sha256:1", Some("r.example")));
         // Pushed: a name more.
         let remote = format!("127.0.0.1:5000/team/{}", tag.trim_start_matches(OWN));
-        assert_eq!(image(&[&remote, &tag]).as_present().unwrap().reference, tag);
-        assert_eq!(image(&[&remote]).as_present().unwrap().reference, remote);
-        // Made by somebody from one of convoy's: the label is inherited.
-        assert_eq!(image(&["team/builder:1"]).as_present().unwrap().recipe, None);
-        assert_eq!(image(&[]).as_present(), None);
+        assert_eq!(present(&image(&[&remote, &tag])).unwrap().reference, tag);
+        assert_eq!(present(&image(&[&remote])).unwrap().reference, remote);
+        // The same labels and the same name, on an image that somebody else made.
+        assert_eq!(image(&[&tag]).as_present(None), None);
+        let other = MadeImage { id: "sha256:2".to_owned(), ..MadeImage::default() };
+        assert_eq!(image(&[&tag, "evil.example/tools:1"]).as_present(Some(&other)), None);
+        assert_eq!(present(&image(&["team/builder:1"])), None);
+        assert_eq!(present(&image(&[])), None);
         // Another form, and a recipe that says more than this convoy knows.
         let mut other = image(&[&tag]);
         other.labels.insert("io.cargo-convoy.form".to_owned(), "0".to_owned());
-        assert_eq!(other.as_present().unwrap().recipe, None);
+        assert_eq!(present(&other), None);
         let mut other = image(&[&tag]);
         other.labels.insert(LABEL.to_owned(), recipe().text().replacen('{', "{\"more\":1,", 1));
-        assert_eq!(other.as_present().unwrap().recipe, None);
+        assert_eq!(present(&other), None);
     }
 
     #[test]

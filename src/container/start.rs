@@ -284,6 +284,7 @@ mod tests {
             shares_files: Some(true),
             images: Vec::new(),
             others: Vec::new(),
+            ids: [].into(),
         }
     }
 

@@ -130,7 +130,13 @@ impl CacheDir {
         if self.is_foreign() {
             return Err(self.foreign());
         }
-        let made = tempfile::Builder::new().prefix(".v1-").tempdir_in(base)?;
+        let mut made = tempfile::Builder::new();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            made.permissions(std::fs::Permissions::from_mode(0o700));
+        }
+        let made = made.prefix(".v1-").tempdir_in(base)?;
         fs_err::write(made.path().join(TAG_NAME), TAG)?;
         // An empty directory is replaced. Where another process came first, its tag is there.
         if let Err(error) = fs_err::rename(made.path(), &self.root) {

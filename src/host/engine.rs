@@ -1,22 +1,22 @@
 //! The container engine, asked through its command line: contexts, `DOCKER_HOST` and rootless set-ups then work by
 //! themselves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use camino::Utf8Path;
 use serde_json::Value;
 
 use super::ask::output;
-use super::on_path;
+use super::{CacheDir, on_path};
 use crate::container::{
-    Engine, EngineFacts, EngineKind, Identity, LABEL, OWN_IMAGES, OwnImage, PresentImage, SeenImage,
+    Engine, EngineFacts, EngineKind, Identity, LABEL, MadeImage, OWN_IMAGES, OwnImage, PresentImage, SeenImage,
 };
 use crate::error::{Error, Result};
 use crate::request::EngineChoice;
 
-/// The engine of the user's choice, or the first that answers.
-pub fn engine(choice: EngineChoice) -> Engine {
+/// The engine of the user's choice, or the first that answers. The cache tells which of its images convoy made.
+pub fn engine(choice: EngineChoice, cache: &CacheDir) -> Engine {
     let kinds: &[EngineKind] = match choice {
         EngineChoice::Docker => &[EngineKind::Docker],
         EngineChoice::Podman => &[EngineKind::Podman],
@@ -28,7 +28,7 @@ pub fn engine(choice: EngineChoice) -> Engine {
     let mut silent = Vec::new();
     for kind in kinds {
         let Some(program) = on_path(kind.name()) else { continue };
-        match ask(*kind, &program) {
+        match ask(*kind, &program, cache) {
             Ok(engine) => return Engine::Found(engine),
             Err(why) => silent.push(format!("`{}` is on PATH, and no engine answers it: {why}", kind.name())),
         }
@@ -44,7 +44,7 @@ pub fn engine(choice: EngineChoice) -> Engine {
     Engine::None { reason, hint: Some(hint) }
 }
 
-fn ask(kind: EngineKind, program: &Utf8Path) -> Result<EngineFacts, String> {
+fn ask(kind: EngineKind, program: &Utf8Path, cache: &CacheDir) -> Result<EngineFacts, String> {
     let format = if kind == EngineKind::Docker { "{{json .}}" } else { "json" };
     let told = output(Command::new(program).args(["info", "--format", format])).map_err(|error| told(&error))?;
     let info: Value = serde_json::from_str(&told).map_err(|error| format!("its answer is not understood: {error}"))?;
@@ -54,7 +54,8 @@ fn ask(kind: EngineKind, program: &Utf8Path) -> Result<EngineFacts, String> {
         EngineKind::Docker => of_docker(&info, program)?,
         EngineKind::Podman => of_podman(&info, program)?,
     };
-    engine.images = images(&engine)?;
+    engine.images = images(&engine, cache)?;
+    engine.ids = engine.images.iter().map(|image| (image.reference.clone(), image.id.clone())).collect();
     Ok(engine)
 }
 
@@ -107,6 +108,7 @@ fn of_docker(info: &Value, program: &Utf8Path) -> Result<EngineFacts, String> {
         shares_files: None,
         images: Vec::new(),
         others: Vec::new(),
+        ids: BTreeMap::new(),
     })
 }
 
@@ -124,12 +126,32 @@ fn of_podman(info: &Value, program: &Utf8Path) -> Result<EngineFacts, String> {
         shares_files: None,
         images: Vec::new(),
         others: Vec::new(),
+        ids: BTreeMap::new(),
     })
 }
 
 /// The images that plans can take.
-fn images(engine: &EngineFacts) -> Result<Vec<PresentImage>, String> {
-    Ok(seen(engine, &[labelled()])?.iter().filter_map(SeenImage::as_present).collect())
+fn images(engine: &EngineFacts, cache: &CacheDir) -> Result<Vec<PresentImage>, String> {
+    let present = |image: &SeenImage| image.as_present(made_image(cache, &image.id).as_ref());
+    Ok(seen(engine, &[labelled()])?.iter().filter_map(present).collect())
+}
+
+/// What is known of an image that convoy made; none of any other.
+pub fn made_image(cache: &CacheDir, id: &str) -> Option<MadeImage> {
+    cache.recall::<MadeImage>("engines", &MadeImage::key(id)).filter(|made| made.is(id))
+}
+
+/// Remembers an image that convoy made, with what was known of it before.
+pub fn remember_made(cache: &CacheDir, mut made: MadeImage) {
+    if let Some(known) = made_image(cache, &made.id) {
+        made.references.extend(known.references);
+        made.digest = made.digest.or(known.digest);
+        made.base = made.base.or(known.base);
+        // What was built here is as good as before, whoever else has it.
+        made.registry = made.registry.and(known.registry);
+    }
+    // Where the cache cannot be written, it is made anew the next time.
+    let _ = cache.remember("engines", &MadeImage::key(&made.id), &made);
 }
 
 /// The filter for images that convoy made, and for what others made from them.
@@ -208,6 +230,6 @@ mod tests {
 
     #[test]
     fn nobody_is_asked_where_no_engine_may_be_used() {
-        assert!(matches!(engine(EngineChoice::None), Engine::None { .. }));
+        assert!(matches!(engine(EngineChoice::None, &CacheDir::at(Utf8Path::new("/nowhere"))), Engine::None { .. }));
     }
 }

@@ -82,7 +82,7 @@ impl Places {
         let set = |name: &str| variables.iter().find(|(own, _)| *own == name).and_then(|(_, value)| value.clone());
         let standard = || {
             let tool = pkg_config?;
-            memory.ask(tool, || output(Command::new(tool).args(["--variable=pc_path", "pkg-config"])).ok())
+            memory.ask("pc_path", tool, || output(Command::new(tool).args(["--variable=pc_path", "pkg-config"])).ok())
         };
         let last = set("PKG_CONFIG_LIBDIR").or_else(|| (own || by_user).then(standard).flatten());
         let split = |text: Option<String>| {
@@ -141,7 +141,7 @@ impl Places {
             }
             output(command.args(arguments).arg(name)).ok()
         };
-        let version = memory.ask(&file, || {
+        let version = memory.ask("modversion", &file, || {
             // The version alone would not tell that a library which it requires is missing.
             ask(&["--libs", "--cflags"])?;
             ask(&["--modversion"])

@@ -22,7 +22,7 @@ use crate::container::{Engine, ImageFacts};
 use crate::sysroot::Sysroot;
 pub use apt::apt;
 pub use cache::{CacheDir, ROOMS};
-pub use engine::{engine, own_images};
+pub use engine::{engine, made_image, own_images, remember_made};
 pub use libraries::find_libraries;
 pub use probe::{foreign_gcc, probe, rustc_targets};
 pub use stamp::{Stamp, this_program};
@@ -56,6 +56,12 @@ pub struct HostFacts {
     /// The C++ compiler for this machine itself.
     #[serde(default)]
     pub cxx: Option<Utf8PathBuf>,
+    /// Why a C compiler for this machine that is on PATH does not serve; none where one does, or none is there.
+    #[serde(default)]
+    pub linker_fault: Option<String>,
+    /// The same of C++ compilers.
+    #[serde(default)]
+    pub cxx_fault: Option<String>,
     /// Its package manager.
     #[serde(default)]
     pub system: System,

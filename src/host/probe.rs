@@ -39,18 +39,22 @@ pub fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Result<Host
     let zig_unavailable = if zig.is_none() { pinned::unavailable() } else { None };
 
     let cargo = rustc.sysroot.join("bin").join(format!("cargo{}", std::env::consts::EXE_SUFFIX));
-    let cargo = memory.ask(&cargo, || output(rust_command(&cargo).arg("--version")).ok()).unwrap_or_default();
+    let cargo = memory.ask("version", &cargo, || output(rust_command(&cargo).arg("--version")).ok()).unwrap_or_default();
 
     let rustlib = rustc.sysroot.join("lib/rustlib");
     let rust_lld = rustlib.join(&rustc.host).join("bin").join(format!("rust-lld{}", std::env::consts::EXE_SUFFIX));
+    let (linker, linker_fault) = own_compiler(&["cc", "gcc", "clang"], Language::C, &memory);
+    let (cxx, cxx_fault) = own_compiler(&["c++", "g++", "clang++"], Language::Cxx, &memory);
     let facts = HostFacts {
         std: installed_std(&rustlib)?,
         refused_std: BTreeMap::new(),
         refused_src: None,
         rust_src: rustlib.join("src/rust/library/Cargo.lock").exists(),
         rust_lld: rust_lld.exists().then_some(rust_lld),
-        linker: own_compiler(&["cc", "gcc", "clang"], Language::C, &memory),
-        cxx: own_compiler(&["c++", "g++", "clang++"], Language::Cxx, &memory),
+        linker,
+        cxx,
+        linker_fault,
+        cxx_fault,
         system: system(),
         glibc: host_glibc(&rustc.host),
         tools: tools::tools().iter().filter_map(|(name, tool)| Some((name.clone(), locate(tool)?))).collect(),
@@ -110,15 +114,27 @@ fn system() -> System {
     System::Other
 }
 
-/// A compiler for this machine itself that really compiles and links.
-fn own_compiler(names: &[&str], language: Language, memory: &Memory) -> Option<Utf8PathBuf> {
-    names.iter().filter_map(|name| on_path(name)).find(|compiler| passes_trial(compiler, language, None, memory))
+/// A compiler for this machine itself that really compiles and links; where there is none, why the first on PATH does not.
+fn own_compiler(names: &[&str], language: Language, memory: &Memory) -> (Option<Utf8PathBuf>, Option<String>) {
+    let mut first = None;
+    for compiler in names.iter().filter_map(|name| on_path(name)) {
+        match fault(&compiler, language, None, memory) {
+            None => return (Some(compiler), None),
+            Some(fault) => first = first.or(Some(fault)),
+        }
+    }
+    (None, first)
 }
 
-/// Whether a compiler serves a target, or this machine itself.
-fn passes_trial(compiler: &Utf8Path, language: Language, target: Option<&Target>, memory: &Memory) -> bool {
-    let fault = memory.ask(compiler, || Some(trial::fault(compiler, language, target).unwrap_or_default()));
-    fault.is_some_and(|fault| fault.is_empty())
+/// Why a compiler does not serve a target, or this machine itself. Only a pass is remembered: what a compiler lacks may be
+/// installed beside it, and a full disk or a busy machine passes.
+fn fault(compiler: &Utf8Path, language: Language, target: Option<&Target>, memory: &Memory) -> Option<String> {
+    let mut fault = None;
+    memory.ask(&format!("trial {language:?}"), compiler, || {
+        fault = trial::fault(compiler, language, target);
+        fault.is_none().then(String::new)
+    });
+    fault
 }
 
 /// Where a tool of build scripts is.
@@ -206,7 +222,7 @@ fn rust(dir: &Utf8Path, memory: &Memory) -> Result<(Rustc, Option<String>)> {
         _ => Utf8PathBuf::from(output(rust_command(&rustc).current_dir(dir).args(["--print", "sysroot"]))?.trim()),
     };
     let real = sysroot.join("bin").join(format!("rustc{}", std::env::consts::EXE_SUFFIX));
-    let verbose = memory.ask(&real, || output(rust_command(&rustc).current_dir(dir).arg("-vV")).ok());
+    let verbose = memory.ask("version", &real, || output(rust_command(&rustc).current_dir(dir).arg("-vV")).ok());
     let verbose = verbose.ok_or_else(|| Error::work(format!("`{rustc} -vV` failed")).hint("is Rust installed?"))?;
     let field =
         |name: &str| verbose.lines().find_map(|line| line.strip_prefix(name)).map(|text| text.trim().to_owned());
@@ -228,7 +244,7 @@ fn sibling_of_cargo() -> Option<Utf8PathBuf> {
 /// zig's own binary: on PATH, in the tool's cache, or in an installed `ziglang` wheel.
 fn zig(dir: &Utf8Path, cache: &CacheDir, memory: &Memory) -> Option<ZigFacts> {
     let facts = |path: Utf8PathBuf| {
-        let version = memory.ask(&path, || output(Command::new(&path).arg("version")).ok())?;
+        let version = memory.ask("version", &path, || output(Command::new(&path).arg("version")).ok())?;
         version.starts_with(|first: char| first.is_ascii_digit()).then_some(())?;
         Some(ZigFacts { version: version.trim().to_owned(), path })
     };
@@ -240,33 +256,30 @@ fn zig(dir: &Utf8Path, cache: &CacheDir, memory: &Memory) -> Option<ZigFacts> {
 
 fn gcc(prefix: &str, target: Option<&Target>, memory: &Memory) -> Option<GccFacts> {
     let cc = on_path(&format!("{prefix}-gcc"))?;
-    let told = memory.ask(&cc, || {
-        let version = output(Command::new(&cc).arg("-dumpfullversion"));
-        let libc = output(Command::new(&cc).arg("-print-file-name=libc.so.6"));
-        let glibc = libc.ok().and_then(|libc| newest_glibc(Utf8Path::new(libc.trim())));
-        let glibc = glibc.map(|glibc| glibc.to_string()).unwrap_or_default();
-        let (version, fault) = match version {
-            Ok(version) => (version, trial::fault(&cc, Language::C, target).unwrap_or_default()),
-            Err(error) => (String::new(), error.to_string()),
-        };
-        // gcc answers with the bare name when it has no such file.
-        let cxx = output(Command::new(&cc).arg("-print-file-name=libstdc++.a")).unwrap_or_default();
-        let cxx = Some(cxx.trim()).filter(|path| path.contains('/')).unwrap_or_default();
-        Some([version.trim(), &glibc, cxx, &fault.replace('\n', " ")].join("\n"))
-    })?;
-    let mut lines = told.lines();
-    let version = lines.next()?.to_owned();
-    let glibc = lines.next().and_then(|glibc| glibc.parse().ok());
-    let static_cxx = lines.next().filter(|path| !path.is_empty()).map(Utf8PathBuf::from);
-    let fault = lines.next().filter(|fault| !fault.is_empty()).map(str::to_owned);
-    let cxx = on_path(&format!("{prefix}-g++")).filter(|cxx| passes_trial(cxx, Language::Cxx, target, memory));
+    // Only what is there is remembered: it may come later, and the compiler stays the same.
+    let version = memory.ask("version", &cc, || output(Command::new(&cc).arg("-dumpfullversion")).ok());
+    let glibc = memory.ask("glibc", &cc, || {
+        let libc = output(Command::new(&cc).arg("-print-file-name=libc.so.6")).ok()?;
+        newest_glibc(Utf8Path::new(libc.trim())).map(|glibc| glibc.to_string())
+    });
+    let fault = match version {
+        Some(_) => fault(&cc, Language::C, target, memory),
+        None => Some(format!("`{cc}` does not tell its version")),
+    };
+    // gcc answers with the bare name when it has no such file.
+    let static_cxx = memory.ask("libstdc++", &cc, || {
+        let path = output(Command::new(&cc).arg("-print-file-name=libstdc++.a")).ok()?;
+        Some(path.trim().to_owned()).filter(|path| path.contains('/'))
+    });
+    let cxx = on_path(&format!("{prefix}-g++"));
+    let cxx = cxx.filter(|cxx| self::fault(cxx, Language::Cxx, target, memory).is_none());
     Some(GccFacts {
         prefix: prefix.to_owned(),
         cxx,
         ar: on_path(&format!("{prefix}-ar")),
-        version,
-        glibc,
-        static_cxx,
+        version: version.unwrap_or_default().trim().to_owned(),
+        glibc: glibc.and_then(|glibc| glibc.parse().ok()),
+        static_cxx: static_cxx.map(Utf8PathBuf::from),
         headers: None,
         fault,
         cc,
@@ -310,7 +323,7 @@ fn host_glibc(host: &str) -> Option<Glibc> {
 /// What tools said of themselves in earlier runs.
 #[derive(Debug)]
 pub(super) struct Memory {
-    told: Mutex<BTreeMap<Utf8PathBuf, Told>>,
+    told: Mutex<BTreeMap<String, Told>>,
     changed: AtomicBool,
 }
 
@@ -321,21 +334,23 @@ struct Told {
 }
 
 /// A new name whenever what is written down of a tool changes its form.
-const MEMORY: &str = "tools-3";
+const MEMORY: &str = "tools-4";
 
 impl Memory {
     pub(super) fn open(cache: &CacheDir) -> Self {
         Self { told: Mutex::new(cache.recall("probes", MEMORY).unwrap_or_default()), changed: AtomicBool::new(false) }
     }
 
-    pub(super) fn ask(&self, path: &Utf8Path, ask: impl FnOnce() -> Option<String>) -> Option<String> {
+    /// What a tool says to a question, asked anew when its file changes. An answer of none is not remembered.
+    pub(super) fn ask(&self, question: &str, path: &Utf8Path, ask: impl FnOnce() -> Option<String>) -> Option<String> {
         let stamp = Stamp::of(path)?;
+        let key = format!("{question} {path}");
         let lock = |poisoned: std::sync::PoisonError<_>| poisoned.into_inner();
-        if let Some(told) = self.told.lock().unwrap_or_else(lock).get(path).filter(|told| told.stamp == stamp) {
+        if let Some(told) = self.told.lock().unwrap_or_else(lock).get(&key).filter(|told| told.stamp == stamp) {
             return Some(told.text.clone());
         }
         let text = ask()?;
-        self.told.lock().unwrap_or_else(lock).insert(path.to_owned(), Told { stamp, text: text.clone() });
+        self.told.lock().unwrap_or_else(lock).insert(key, Told { stamp, text: text.clone() });
         self.changed.store(true, Ordering::Relaxed);
         Some(text)
     }
@@ -346,5 +361,39 @@ impl Memory {
             // A cache that cannot be written only costs time.
             let _ = cache.remember("probes", MEMORY, &self.told.into_inner().unwrap_or_else(lock));
         }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_compiler_that_failed_is_tried_again_and_one_that_passed_is_not() {
+        let held = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(held.path()).unwrap();
+        let compiler = dir.join("cc");
+        let part = dir.join("crt1.o");
+        // Its last part is not there yet; the compiler itself does not change when it comes.
+        let script = format!("#!/bin/sh\necho >>'{dir}/trials'\n[ -e '{part}' ] || {{ echo 'error: no crt1.o' >&2; exit 1; }}\n");
+        fs_err::write(&compiler, script).unwrap();
+        fs_err::set_permissions(&compiler, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let cache = CacheDir::at(&dir.join("cache/v1"));
+        let tried = || {
+            let memory = Memory::open(&cache);
+            let fault = fault(&compiler, Language::C, None, &memory);
+            memory.close(&cache);
+            fault
+        };
+        let first = tried().unwrap();
+        assert!(first.contains(compiler.as_str()) && first.ends_with("error: no crt1.o"), "{first}");
+        fs_err::write(&part, "").unwrap();
+        assert_eq!(tried(), None);
+        let trials = || fs_err::read_to_string(dir.join("trials")).unwrap().lines().count();
+        let before = trials();
+        assert_eq!(tried(), None);
+        assert_eq!(trials(), before, "a pass is remembered");
     }
 }

@@ -52,8 +52,21 @@ pub fn process_environment() -> BTreeMap<String, String> {
     std::env::vars_os().filter_map(text).collect()
 }
 
+/// The variables by which the `cc` crate finds a C compiler for a triple, the first that is set counts. It looks at plain `CC`
+/// for other machines' triples too; as that mostly names this machine's own compiler, and convoy's choice takes its place there,
+/// it counts for this machine's triple alone.
+fn compiler_variables(triple: &str, host: &str) -> Vec<String> {
+    let mut names = vec![format!("CC_{triple}"), format!("CC_{}", triple.replace('-', "_"))];
+    if triple == host {
+        names.extend(["HOST_CC", "CC"].map(str::to_owned));
+    } else {
+        names.push("TARGET_CC".to_owned());
+    }
+    names
+}
+
 /// The linkers and C compilers that the user set, for each triple that has one.
-pub fn user_tools(config: &cargo_config2::Config, triples: &[&str]) -> BTreeMap<String, UserTools> {
+pub fn user_tools(config: &cargo_config2::Config, triples: &[&str], host: &str) -> BTreeMap<String, UserTools> {
     let mut all = BTreeMap::new();
     for triple in triples {
         let from_variable = |names: &[String]| {
@@ -68,8 +81,7 @@ pub fn user_tools(config: &cargo_config2::Config, triples: &[&str]) -> BTreeMap<
             let linker = config.linker(*triple).ok().flatten()?;
             Some(UserTool { value: linker.to_string_lossy().into_owned(), origin: ".cargo/config.toml".to_owned() })
         });
-        let underscored = triple.replace('-', "_");
-        let names = [format!("CC_{triple}"), format!("CC_{underscored}"), "TARGET_CC".to_owned()];
+        let names = compiler_variables(triple, host);
         let cc = from_variable(&names).or_else(|| from_table(&names));
         if linker.is_some() || cc.is_some() {
             all.insert((*triple).to_owned(), UserTools { linker, cc });
@@ -143,6 +155,19 @@ impl UserFlags {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_compiler_is_looked_for_as_the_cc_crate_does() {
+        let host = "x86_64-unknown-linux-gnu";
+        assert_eq!(
+            compiler_variables(host, host),
+            ["CC_x86_64-unknown-linux-gnu", "CC_x86_64_unknown_linux_gnu", "HOST_CC", "CC"]
+        );
+        assert_eq!(
+            compiler_variables("aarch64-unknown-linux-gnu", host),
+            ["CC_aarch64-unknown-linux-gnu", "CC_aarch64_unknown_linux_gnu", "TARGET_CC"]
+        );
+    }
 
     #[test]
     fn cargos_precedence_decides_what_is_handed_on() {

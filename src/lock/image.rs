@@ -13,6 +13,12 @@ pub enum LockedImage {
     Composed {
         /// The image that it starts from, for people.
         base: String,
+        /// The very one: `name@sha256:…` where a registry knows it, else the engine's id. None where that is not known.
+        #[serde(rename = "base-digest", skip_serializing_if = "Option::is_none")]
+        base_digest: Option<String>,
+        /// `name@sha256:…` of the image in the registry that a team keeps it in; none where it is in none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        digest: Option<String>,
         /// The digest of the recipe that a machine without images would follow.
         recipe: String,
         /// The versions of the recipe's packages, by their names.
@@ -46,16 +52,36 @@ impl LockedImage {
 
     pub(super) fn digest(&self) -> Option<&str> {
         match self {
-            LockedImage::Composed { .. } => None,
+            LockedImage::Composed { digest, .. } => digest.as_deref(),
             LockedImage::Named { digest, .. } => Some(digest),
         }
+    }
+
+    /// The same with what only another entry about the same image knows: a machine that took it from a registry does not know
+    /// what it was built from, and one that built it does not know the registry's digest.
+    #[must_use]
+    pub fn with_missing_of(mut self, other: &LockedImage) -> Self {
+        if let (
+            LockedImage::Composed { base_digest, digest, .. },
+            LockedImage::Composed { base_digest: other_base, digest: other_digest, .. },
+        ) = (&mut self, other)
+        {
+            *base_digest = base_digest.take().or_else(|| other_base.clone());
+            *digest = digest.take().or_else(|| other_digest.clone());
+        }
+        self
     }
 
     /// How it differs from what was locked of it before; nothing where it does not.
     pub fn changes(&self, before: &LockedImage) -> Vec<String> {
         match (before, self) {
-            (LockedImage::Composed { packages: old, .. }, LockedImage::Composed { packages: new, .. }) => {
-                let mut changes = super::changes(&versions(old), &versions(new));
+            (
+                LockedImage::Composed { packages: old, base_digest: old_base, digest: old_digest, .. },
+                LockedImage::Composed { packages: new, base_digest: new_base, digest: new_digest, .. },
+            ) => {
+                let mut changes: Vec<String> = moved("its base", old_base.as_deref(), new_base.as_deref()).collect();
+                changes.extend(moved("the image", old_digest.as_deref(), new_digest.as_deref()));
+                changes.extend(super::changes(&versions(old), &versions(new)));
                 changes
                     .extend(old.keys().filter(|name| !new.contains_key(*name)).map(|name| format!("{name} is gone")));
                 changes
@@ -69,6 +95,12 @@ impl LockedImage {
             _ => vec!["it is another kind of image".to_owned()],
         }
     }
+}
+
+/// That a digest is another one. What one side does not know is no difference.
+fn moved(what: &str, old: Option<&str>, new: Option<&str>) -> impl Iterator<Item = String> {
+    let known = old.zip(new).filter(|(old, new)| old != new);
+    known.map(|(old, new)| format!("{what} {old} → {new}")).into_iter()
 }
 
 fn versions(packages: &BTreeMap<String, String>) -> BTreeMap<&str, &str> {

@@ -51,23 +51,47 @@ pub(super) fn parse(text: &str, name: &str) -> Result<ConvoyLock> {
 
 fn image(raw: Image) -> Result<LockedImage, String> {
     match raw {
-        Image { base: Some(base), recipe: Some(recipe), packages: Some(packages), name: None, digest: None } => {
+        Image { base: Some(base), base_digest, recipe: Some(recipe), packages: Some(packages), name: None, digest } => {
             if let Some(name) = packages.keys().find(|name| !is_word(name)) {
                 return Err(format!("`{name}` is no name of Debian's"));
             }
             if !is_digest(&recipe) {
                 return Err(format!("`{recipe}` is no SHA-256 in 64 lowercase hexadecimal digits"));
             }
-            Ok(LockedImage::Composed { base, recipe, packages })
+            if let Some(other) = base_digest.iter().find(|text| !is_id(text) && !is_exact_image(text)) {
+                return Err(format!("`{other}` is neither `NAME@sha256:…` nor an image's id"));
+            }
+            if let Some(other) = digest.iter().find(|text| !is_exact_image(text)) {
+                return Err(format!("`{other}` is not `NAME@sha256:…`"));
+            }
+            Ok(LockedImage::Composed { base, base_digest, digest, recipe, packages })
         }
-        Image { base: None, recipe: None, packages: None, name: Some(name), digest: Some(digest) } => {
-            if !digest.strip_prefix("sha256:").is_some_and(is_digest) {
+        Image {
+            base: None,
+            base_digest: None,
+            recipe: None,
+            packages: None,
+            name: Some(name),
+            digest: Some(digest),
+        } => {
+            if !is_id(&digest) {
                 return Err(format!("`{digest}` is no digest of a registry's"));
             }
             Ok(LockedImage::Named { name, digest })
         }
         _ => Err("an image has `base`, `recipe` and `packages`, or `name` and `digest`".to_owned()),
     }
+}
+
+fn is_id(text: &str) -> bool {
+    text.strip_prefix("sha256:").is_some_and(is_digest)
+}
+
+/// A name of a registry's with a digest, as an engine's command line takes it.
+fn is_exact_image(text: &str) -> bool {
+    let of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:".contains(&byte);
+    let is_name = |name: &str| name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.bytes().all(of_name);
+    text.split_once('@').is_some_and(|(name, digest)| is_name(name) && is_id(digest))
 }
 
 fn sysroot(raw: Sysroot) -> Result<LockedSysroot, String> {
@@ -109,6 +133,8 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Image {
     base: Option<String>,
+    #[serde(rename = "base-digest")]
+    base_digest: Option<String>,
     recipe: Option<String>,
     packages: Option<BTreeMap<String, String>>,
     name: Option<String>,

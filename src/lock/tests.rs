@@ -43,6 +43,8 @@ fn images() -> [LockedImage; 2] {
         LockedImage::Named { name: "r.example/team/tools:1".to_owned(), digest: format!("sha256:{}", "d".repeat(64)) },
         LockedImage::Composed {
             base: "debian:bookworm-slim".to_owned(),
+            base_digest: None,
+            digest: None,
             recipe: "c".repeat(64),
             packages: packages.map(|(name, version)| (name.to_owned(), version.to_owned())).into(),
         },
@@ -87,13 +89,50 @@ fn images_are_known_by_their_packages_or_by_a_digest() {
 }
 
 #[test]
+fn a_composed_image_and_its_base_are_locked_by_digest_where_that_is_known() {
+    let exact = |name: &str, digit: char| format!("{name}@sha256:{}", digit.to_string().repeat(64));
+    let with = |base: Option<String>, image: Option<String>| {
+        let [_, mut composed] = images();
+        let LockedImage::Composed { base_digest, digest, .. } = &mut composed else { panic!() };
+        (*base_digest, *digest) = (base, image);
+        composed
+    };
+    let base = || Some(exact("debian", 'a'));
+    let image = || Some(exact("r.example:5000/team/tools", 'b'));
+    let mut lock = ConvoyLock::default();
+    lock.set_image(with(base(), image()));
+    let text = lock.text().unwrap();
+    assert_eq!(ConvoyLock::parse(&text, FILE_NAME).unwrap(), lock);
+    assert_eq!(lock.published(&"c".repeat(64)), image().as_deref());
+    for (from, to) in [
+        ("digest = \"r.example", "digest = \"--config=r.example"),
+        ("digest = \"r.example", "digest = \"r example"),
+        ("digest = \"r.example:5000/team/tools@", "digest = \""),
+        ("base-digest = \"debian@sha256:", "base-digest = \"debian@md5:"),
+        ("base-digest = \"debian@", "base-digest = \"@"),
+    ] {
+        assert!(text.contains(from), "{from} {text}");
+        assert!(ConvoyLock::parse(&text.replacen(from, to, 1), FILE_NAME).is_err(), "{to}");
+    }
+    // What one machine does not know is no difference, and stays.
+    let known = with(base(), image());
+    for less in [with(None, None), with(base(), None), with(None, image())] {
+        assert_eq!(less.changes(&known), [""; 0]);
+        assert_eq!(less.with_missing_of(&known), known);
+    }
+    let other = with(Some(exact("debian", 'd')), Some(exact("r.example:5000/team/tools", 'e')));
+    let changes = other.changes(&known);
+    assert!(changes[0].starts_with("its base debian@sha256:aa") && changes[1].starts_with("the image r.example"), "{changes:?}");
+}
+
+#[test]
 fn what_changed_of_an_image_is_said() {
     let [named, composed] = images();
-    let LockedImage::Composed { base, recipe, mut packages } = composed.clone() else { panic!() };
+    let LockedImage::Composed { base, recipe, mut packages, .. } = composed.clone() else { panic!() };
     packages.insert("g++".to_owned(), "4:12.2.0-4".to_owned());
     packages.insert("nasm".to_owned(), "2.16.01-1".to_owned());
     packages.remove("cmake");
-    let newer = LockedImage::Composed { base, recipe, packages };
+    let newer = LockedImage::Composed { base, base_digest: None, digest: None, recipe, packages };
     let changes = ["g++ 4:12.2.0-3 → 4:12.2.0-4", "nasm 2.16.01-1 is new", "cmake is gone"];
     assert_eq!(newer.changes(&composed), changes);
     let other = LockedImage::Named { name: "x".to_owned(), digest: "sha256:e".to_owned() };

@@ -243,7 +243,8 @@ fn share_images(cells: &mut [CellPlan], host: &HostFacts) {
     container::unify(&mut images, &engine.images);
     for cell in cells {
         let Some(image) = cell.image.as_ref().filter(|image| image.recipe().is_some()) else { continue };
-        cell.provision.retain(|provision| provision.kind != ProvisionKind::Image || !image.present);
+        let known = image.present && (!image.is_opaque() || host.image_facts.contains_key(&image.reference));
+        cell.provision.retain(|provision| provision.kind != ProvisionKind::Image || !known);
         for provision in cell.provision.iter_mut().filter(|provision| provision.kind == ProvisionKind::Image) {
             provision.name.clone_from(&image.reference);
         }

@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use super::engine::{self, caller, failing_line, last_line, said};
 use super::runs::RunMark;
 use crate::container::{
-    Confinement, EngineFacts, EngineKind, Identity, ImageFacts, ImagePlan, ImageSource, Mount, PROXIES, Recipe,
+    Confinement, EngineFacts, EngineKind, Identity, ImageFacts, ImagePlan, ImageSource, MadeImage, Mount, PROXIES, Recipe,
     SeenImage, Start, probe_script, read_probe, repository, run_lines,
 };
 use crate::error::{Error, Result};
 use crate::files;
-use crate::host::{CacheDir, Refused};
+use crate::host::{CacheDir, Refused, made_image, remember_made};
 use crate::interrupt::Interrupt;
 
 /// Variables that lead to another engine.
@@ -60,20 +60,20 @@ pub enum Came {
 pub struct Origin<'a> {
     /// Where a team keeps composed images.
     pub registry: Option<&'a str>,
-    /// The digest that a named image must have.
+    /// The digest that a named image must have, or `name@sha256:…` of a composed one in the registry.
     pub digest: Option<&'a str>,
 }
 
 impl Images<'_> {
-    /// Makes sure that an image is there: why it cannot be had, if so.
+    /// Makes sure that an image is there, and gives its id: why it cannot be had, if so.
     pub fn bring(
         &self,
         plan: &ImagePlan,
         origin: Origin<'_>,
         step: &dyn Fn(Step<'_>),
-    ) -> Result<Result<Came, Refused>> {
-        if self.has(&plan.reference)? {
-            return Ok(Ok(Came::Before));
+    ) -> Result<Result<(Came, String), Refused>> {
+        if let Some(id) = self.present(plan)? {
+            return Ok(Ok((Came::Before, id)));
         }
         let done = match (&plan.source, origin) {
             (ImageSource::Named, Origin { digest: Some(digest), .. }) => {
@@ -81,29 +81,41 @@ impl Images<'_> {
             }
             (ImageSource::Derived { from, .. }, Origin { digest: Some(digest), .. }) if !self.has(from)? => {
                 match self.pull_exactly(from, digest, step)? {
-                    Ok(()) => self.make(plan, false, step)?,
+                    Ok(_) => self.make(plan, false, step)?,
                     refused => refused,
                 }
             }
-            (ImageSource::Composed(recipe), Origin { registry: Some(registry), .. }) => {
-                match self.pull_composed(recipe, &plan.reference, registry, step)? {
-                    true => Ok(()),
-                    false => self.make(plan, false, step)?,
+            (ImageSource::Composed(recipe), Origin { registry: Some(registry), digest }) => {
+                match self.pull_composed(recipe, &plan.reference, registry, digest, step)? {
+                    Some(id) => Ok(id),
+                    None => self.make(plan, false, step)?,
                 }
             }
             _ => self.make(plan, false, step)?,
         };
-        Ok(done.map(|()| Came::Now))
+        Ok(done.map(|id| (Came::Now, id)))
     }
 
-    /// Makes an image anew, from what archives and registries have now.
-    pub fn renew(&self, plan: &ImagePlan, step: &dyn Fn(Step<'_>)) -> Result<Result<(), Refused>> {
+    /// The id of a planned image, where the engine has it. One that convoy makes must be known to this cache: whoever may use
+    /// the engine can give its name to another image. It is made anew then, which is quick where the engine still has its
+    /// layers.
+    pub fn present(&self, plan: &ImagePlan) -> Result<Option<String>> {
+        let Some(seen) = self.inspect(self.engine.image(&plan.reference))? else { return Ok(None) };
+        let ours = || {
+            made_image(self.cache, &seen.id)
+                .is_some_and(|made| made.references.contains(&plan.reference) && made.is_for(plan.registry.as_deref()))
+        };
+        Ok((matches!(plan.source, ImageSource::Named) || ours()).then_some(seen.id))
+    }
+
+    /// Makes an image anew, from what archives and registries have now, and gives its id.
+    pub fn renew(&self, plan: &ImagePlan, step: &dyn Fn(Step<'_>)) -> Result<Result<String, Refused>> {
         let old = self.inspect(&plan.reference)?;
         let made = self.make(plan, true, step)?;
-        if let (Ok(()), Some(old)) = (&made, old)
+        if let (Ok(new), Some(old)) = (&made, old)
             && !matches!(plan.source, ImageSource::Named)
             && old.names == [plan.reference.as_str()]
-            && self.inspect(&plan.reference)?.is_some_and(|new| new.id != old.id)
+            && *new != old.id
         {
             // It lost its name. Where a container still runs in it, it stays.
             let _ = self.run(self.command().args(["rmi", &old.id]))?;
@@ -111,8 +123,21 @@ impl Images<'_> {
         Ok(made)
     }
 
-    /// Makes an image from what it comes from.
-    fn make(&self, plan: &ImagePlan, anew: bool, step: &dyn Fn(Step<'_>)) -> Result<Result<(), Refused>> {
+    /// Makes an image from what it comes from, and gives its id.
+    fn make(&self, plan: &ImagePlan, anew: bool, step: &dyn Fn(Step<'_>)) -> Result<Result<String, Refused>> {
+        let made = self.make_any(plan, anew, step)?;
+        if let (Ok(id), false) = (&made, matches!(plan.source, ImageSource::Named)) {
+            let base = match &plan.source {
+                ImageSource::Composed(recipe) => self.exact(&recipe.base)?,
+                _ => None,
+            };
+            let references = [plan.reference.clone()].into();
+            remember_made(self.cache, MadeImage { id: id.clone(), references, base, ..MadeImage::default() });
+        }
+        Ok(made)
+    }
+
+    fn make_any(&self, plan: &ImagePlan, anew: bool, step: &dyn Fn(Step<'_>)) -> Result<Result<String, Refused>> {
         let options: &[&str] = if anew { &["--no-cache"] } else { &[] };
         match &plan.source {
             ImageSource::Named => {
@@ -121,7 +146,7 @@ impl Images<'_> {
                     // One that no registry has, or none that can be reached, stays as it is.
                     Err(refused) if anew && self.has(&plan.reference)? => {
                         step(Step::NotPulled(&plan.reference, &refused.reason));
-                        Ok(Ok(()))
+                        self.id(&plan.reference).map(Ok)
                     }
                     pulled => Ok(pulled),
                 }
@@ -160,49 +185,78 @@ impl Images<'_> {
     }
 
     /// Pulls what a digest names, and gives it the name.
-    fn pull_exactly(&self, name: &str, digest: &str, step: &dyn Fn(Step<'_>)) -> Result<Result<(), Refused>> {
+    fn pull_exactly(&self, name: &str, digest: &str, step: &dyn Fn(Step<'_>)) -> Result<Result<String, Refused>> {
         let exact = format!("{}@{digest}", repository(name));
         step(Step::Pulling(&exact));
         let pulled = self.pull_named(&exact)?;
-        if pulled.is_ok() {
-            self.says(&["tag", &exact, name])?;
+        if let Ok(id) = &pulled {
+            self.says(&["tag", id, name])?;
         }
         Ok(pulled)
     }
 
-    fn pull_named(&self, name: &str) -> Result<Result<(), Refused>> {
-        Ok(self.pull(name)?.map_err(|told| Refused {
-            reason: format!("it could not be pulled: {told}"),
-            hint: Some("is its name right, and are you logged in to its registry?".to_owned()),
-            work: true,
-        }))
+    fn pull_named(&self, name: &str) -> Result<Result<String, Refused>> {
+        if let Err(told) = self.pull(name)? {
+            return Ok(Err(Refused {
+                reason: format!("it could not be pulled: {told}"),
+                hint: Some("is its name right, and are you logged in to its registry?".to_owned()),
+                work: true,
+            }));
+        }
+        self.id(name).map(Ok)
     }
 
-    /// Takes a composed image from where a team keeps them, under convoy's own name: whether that worked. Its name there
-    /// is anybody's who may push, so its labels must hold the very recipe.
+    /// Takes a composed image from where a team keeps them, under convoy's own name, and gives its id; none where that did
+    /// not work. What a tag means there is decided by everybody who may push: a digest that Convoy.lock has beats it, and
+    /// either way the labels must hold the very recipe.
     pub fn pull_composed(
         &self,
         recipe: &Recipe,
         reference: &str,
         registry: &str,
+        digest: Option<&str>,
         step: &dyn Fn(Step<'_>),
-    ) -> Result<bool> {
-        let remote = in_registry(registry, &recipe.tag());
-        step(Step::Pulling(&remote));
-        if let Err(told) = self.pull(&remote)? {
-            step(Step::NotPulled(&remote, &told));
-            return Ok(false);
+    ) -> Result<Option<String>> {
+        let tag = in_registry(registry, &recipe.tag());
+        // Of another registry it may be gone, or not for this project.
+        let locked = digest.filter(|digest| repository(digest) == repository(&tag));
+        let remote = locked.unwrap_or(&tag);
+        step(Step::Pulling(remote));
+        if let Err(told) = self.pull(remote)? {
+            step(Step::NotPulled(remote, &told));
+            return Ok(None);
         }
-        let seen = self.inspect(&remote)?.unwrap_or_default();
+        let seen = self.inspect(remote)?.unwrap_or_default();
         if Recipe::of_labels(&seen.labels).as_ref() != Some(recipe) {
-            step(Step::NotTheSame(&remote));
-            return Ok(false);
+            step(Step::NotTheSame(remote));
+            return Ok(None);
         }
-        self.says(&["tag", &remote, reference])?;
-        Ok(true)
+        self.says(&["tag", &seen.id, reference])?;
+        if let (Some(locked), EngineKind::Docker) = (locked, self.engine.kind) {
+            // A name by a digest would keep the image when its names are removed; Podman removes it with the last of these.
+            let _ = self.run(self.command().args(["rmi", "--no-prune", locked]))?;
+        }
+        let digest = locked.map(str::to_owned).or_else(|| exact(&seen, &tag));
+        let references = [reference.to_owned()].into();
+        let registry = Some(registry.to_owned());
+        remember_made(self.cache, MadeImage { id: seen.id.clone(), references, registry, digest, base: None });
+        Ok(Some(seen.id))
     }
 
-    fn build_recipe(&self, plan: &ImagePlan, recipe: &Recipe, options: &[&str]) -> Result<Result<(), Refused>> {
+    /// What a name means on this engine now: `name@sha256:…` where a registry knows it, else the id.
+    fn exact(&self, name: &str) -> Result<Option<String>> {
+        let Some(seen) = self.inspect(name)? else { return Ok(None) };
+        let id = || format!("sha256:{}", seen.id.trim_start_matches("sha256:"));
+        Ok(Some(exact(&seen, name).unwrap_or_else(id)))
+    }
+
+    /// The id of an image that is there.
+    fn id(&self, name: &str) -> Result<String> {
+        let seen = self.inspect(name)?;
+        seen.map(|seen| seen.id).ok_or_else(|| Error::work(format!("the engine lost the image {name} at once")))
+    }
+
+    fn build_recipe(&self, plan: &ImagePlan, recipe: &Recipe, options: &[&str]) -> Result<Result<String, Refused>> {
         let built = self.build_text(&plan.reference, &recipe.dockerfile(), options)?;
         Ok(built.map_err(|refused| match refused.reason.contains(&recipe.base) {
             true => Refused {
@@ -218,7 +272,7 @@ impl Images<'_> {
     }
 
     /// Builds from a Dockerfile that copies nothing.
-    fn build_text(&self, reference: &str, dockerfile: &str, options: &[&str]) -> Result<Result<(), Refused>> {
+    fn build_text(&self, reference: &str, dockerfile: &str, options: &[&str]) -> Result<Result<String, Refused>> {
         let context = tempfile::Builder::new().prefix("image-").tempdir_in(self.cache.room("engines")?)?;
         let context = Utf8Path::from_path(context.path()).ok_or_else(|| Error::work("the cache is not UTF-8"))?;
         let file = context.join("Dockerfile");
@@ -233,10 +287,14 @@ impl Images<'_> {
         context: &Utf8Path,
         build_args: &[String],
         options: &[&str],
-    ) -> Result<Result<(), Refused>> {
+    ) -> Result<Result<String, Refused>> {
+        // The name may be another's by the time it could be asked for.
+        let told = tempfile::Builder::new().prefix("id-").tempdir_in(self.cache.room("engines")?)?;
+        let id_file = told.path().join("id");
         let mut command = self.command();
         // A step that failed leaves no container behind.
         command.args(["build", "--force-rm", "--tag", reference, "--file", file.as_str()]).args(options);
+        command.arg("--iidfile").arg(&id_file);
         if (self.engine.kind, self.engine.identity) == (EngineKind::Podman, Identity::Kept) {
             // Its own network wants a helper that may not be there.
             command.arg("--network=host");
@@ -248,7 +306,7 @@ impl Images<'_> {
         // The classic builder's words, which every engine has, are read when it fails.
         let done = self.run(command.arg(context))?;
         if done.status.success() {
-            return Ok(Ok(()));
+            return self.id(fs_err::read_to_string(id_file)?.trim()).map(Ok);
         }
         let told = said(&done);
         let reason = failing_line(&told);
@@ -278,13 +336,18 @@ impl Images<'_> {
         Ok(if done.status.success() { Ok(()) } else { Err(last_line(&said(&done))) })
     }
 
-    /// Publishes a composed image where a team keeps them.
-    pub fn push(&self, reference: &str, registry: &str) -> Result<String> {
+    /// Publishes a composed image where a team keeps them: gives its name there, and `name@sha256:…` where the engine tells it.
+    pub fn push(&self, reference: &str, registry: &str) -> Result<(String, Option<String>)> {
         let remote = in_registry(registry, reference);
-        self.says(&["tag", reference, &remote])?;
+        let id = self.id(self.engine.image(reference))?;
+        self.says(&["tag", &id, &remote])?;
         self.says(&["push", &remote])
             .map_err(|error| error.hint("is the registry there, and are you logged in to it?"))?;
-        Ok(remote)
+        let digest = self.inspect(&id)?.and_then(|seen| exact(&seen, &remote));
+        if let Some(made) = made_image(self.cache, &id) {
+            remember_made(self.cache, MadeImage { digest: digest.clone(), ..made });
+        }
+        Ok((remote, digest))
     }
 
     /// The versions of these Debian packages in an image, by their names; one that it does not have under its own name is
@@ -316,13 +379,13 @@ impl Images<'_> {
 
     /// What an image of the user's own holds; remembered under the image's id.
     pub fn look_into(&self, reference: &str) -> Result<ImageFacts> {
-        let id = self.says(&["image", "inspect", "--format", "{{.Id}}", reference])?;
+        let id = self.id(self.engine.image(reference))?;
         let script = probe_script();
-        let key = format!("image-{}", &files::sha256(format!("{} {script}", id.trim()))[..32]);
+        let key = format!("image-{}", &files::sha256(format!("{id} {script}"))[..32]);
         if let Some(facts) = self.cache.recall("engines", &key) {
             return Ok(facts);
         }
-        let done = self.run(self.container(reference, &[]).args(["-c", &script]))?;
+        let done = self.run(self.container(&id, &[]).args(["-c", &script]))?;
         if !done.status.success() && done.stdout.is_empty() {
             return Err(Error::work(format!("the image {reference} has no `/bin/sh` that could tell what it holds"))
                 .because(last_line(&said(&done))));
@@ -405,7 +468,7 @@ impl Images<'_> {
     fn start<'b>(&'b self, image: &'b str, mounts: &'b [Mount], confinement: &'b Confinement) -> Start<'b> {
         Start {
             engine: self.engine,
-            image,
+            image: self.engine.image(image),
             name: None,
             machine: &self.mark.machine,
             run: &self.mark.run,
@@ -467,6 +530,12 @@ fn installed(told: &str) -> BTreeMap<String, String> {
         _ => None,
     };
     told.lines().filter_map(line).collect()
+}
+
+/// `name@sha256:…` of an image in the registry of a name, where the engine knows that.
+fn exact(seen: &SeenImage, name: &str) -> Option<String> {
+    let digest = seen.registry_digests(name).into_iter().find(|digest| digest.starts_with("sha256:"))?;
+    Some(format!("{}@{digest}", repository(name)))
 }
 
 /// Where a registry keeps a composed image.

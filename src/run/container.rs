@@ -122,7 +122,7 @@ impl<'a> Container<'a> {
         };
         let start = Start {
             engine: self.engine,
-            image: &self.image.reference,
+            image: self.engine.image(&self.image.reference),
             name: Some(&self.name),
             machine: &self.job.machine,
             run: &self.job.run,
@@ -138,7 +138,7 @@ impl<'a> Container<'a> {
 
     /// How files come and go where the engine does not see those of this machine.
     fn streaming(&self) -> Option<Streaming<'_>> {
-        let streaming = Streaming { job: self.job, engine: self.engine, image: &self.image.reference };
+        let streaming = Streaming { job: self.job, engine: self.engine, image: self.engine.image(&self.image.reference) };
         (!self.engine.mounts()).then_some(streaming)
     }
 

@@ -59,6 +59,19 @@ impl Suites {
         self.suite.iter().find(|suite| suite.name == name)
     }
 
+    /// The one that an image is of, as far as its name says: `debian:bookworm-slim`, `registry.example/debian:12`. A word that
+    /// is only a part of another, or of the path in a registry, says nothing.
+    pub fn of_image(&self, name: &str) -> Option<&Suite> {
+        let name = name.split('@').next().unwrap_or(name);
+        let last = name.rsplit('/').next().unwrap_or(name);
+        let word = |word: &str| last.split(|c: char| !c.is_ascii_alphanumeric()).any(|own| own == word);
+        let number = last.strip_prefix("debian:").map(|tag| tag.split(['.', '-']).next().unwrap_or(tag));
+        let is_of = |suite: &&Suite| {
+            word(&suite.name) || number.is_some_and(|number| suite.release.strip_prefix("Debian ") == Some(number))
+        };
+        self.suite.iter().find(is_of)
+    }
+
     /// The one for an architecture and a floor: the newest whose glibc keeps it; without a floor the default one. None
     /// where every release is too new.
     pub fn for_floor(&self, floor: Option<Glibc>, architecture: &str) -> Option<&Suite> {
@@ -74,6 +87,24 @@ impl Suites {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_whole_words_of_an_images_own_name_tell_its_release() {
+        let of_image = |name| Suites::embedded().of_image(name).map(|suite| suite.name.as_str());
+        for (name, suite) in [
+            ("debian:bookworm-slim", Some("bookworm")),
+            ("rust:1.91-slim-trixie", Some("trixie")),
+            ("registry.example:5000/team/debian:bullseye@sha256:00", Some("bullseye")),
+            ("registry.example/debian:12.5-slim", Some("bookworm")),
+            ("registry.example/bullseye-proxy/alpine", None),
+            ("team/tools:bookwormish", None),
+            ("ubuntu:24.04", None),
+            ("fedora:40", None),
+            ("team/builder:12", None),
+        ] {
+            assert_eq!(of_image(name), suite, "{name}");
+        }
+    }
 
     #[test]
     fn the_floor_chooses_the_release() {

@@ -83,6 +83,8 @@ fn an_image_that_is_here_and_has_all_is_taken_whatever_more_it_has() {
     };
     let present = |recipe: Recipe| PresentImage {
         reference: recipe.tag(),
+        id: format!("sha256:{}", recipe.digest()),
+        registry: None,
         recipe: Some(recipe),
         bytes: 0,
         created: String::new(),
@@ -101,6 +103,35 @@ fn an_image_that_is_here_and_has_all_is_taken_whatever_more_it_has() {
     let plan = ask(&FOUR, with_engine(bare(), |_| {})).never_zig().needs(cmake()).plan();
     let names: BTreeSet<&str> = plan.cells.iter().map(|cell| cell.image.as_ref().unwrap().reference.as_str()).collect();
     assert_eq!((names.len(), plan.lanes.len()), (1, 1));
+}
+
+#[test]
+fn a_base_whose_release_is_not_known_promises_nothing_before_a_look_into_it() {
+    let question = |host: HostFacts, base: &str| {
+        let base = base.to_owned();
+        ask(&["linux/amd64"], host).routes(&[RouteKind::Container]).container(move |own| own.base = Some(base))
+    };
+    for base in ["ubuntu:24.04", "registry.example/bullseye-proxy/alpine"] {
+        let plan = question(with_engine(bare(), |_| {}), base).plan();
+        let cell = &plan.cells[0];
+        let image = cell.image.as_ref().unwrap();
+        assert_eq!(image.recipe().unwrap().suite, "unknown");
+        assert!(cell.because.ends_with("which is to be looked into"), "{}", cell.because);
+        assert!(cell.provision.iter().any(|provision| provision.name == image.reference), "{:?}", cell.provision);
+        // What was found is what counts, also of an image that was there before.
+        let mut host = with_engine(bare(), |engine| engine.have(image, "sha256:0"));
+        let plan = question(host.clone(), base).plan();
+        assert!(plan.cells[0].because.ends_with("which is to be looked into"), "{}", plan.cells[0].because);
+        assert_eq!(plan.cells[0].provision.len(), 1);
+        let facts = ImageFacts {
+            cc: Some("/usr/bin/cc".into()),
+            glibc: Some("2.39".parse().unwrap()),
+            ..ImageFacts::default()
+        };
+        host.image_facts.insert(image.reference.clone(), facts);
+        let told = question(host, base).told();
+        assert!(told.contains("glibc is 2.39") && !told.contains("2.36"), "{told}");
+    }
 }
 
 #[test]

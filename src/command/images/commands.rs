@@ -97,22 +97,26 @@ fn push(selection: &Selection, style: Style) -> Result<Exit> {
     }
     for wish in composed.into_iter().map(Wish::exact) {
         let (Some(recipe), Some(registry)) = (&wish.recipe, &wish.registry) else { continue };
-        let plan = ImagePlan::composed(recipe.clone());
+        let plan = ImagePlan::composed(recipe.clone(), Some(registry.clone()));
         let bringer = command.bringer();
         bringer.may_bring(&plan, &prepared)?;
         let engine = engine_of(&prepared)?;
         bringer.ready(&prepared.project.host)?;
         let images = bringer.images(&engine)?;
-        if selection.no_provision && !images.has(&wish.name)? {
+        if selection.no_provision && images.present(&plan)?.is_none() {
             return Err(Error::work(format!("the image {} is not here, and nothing may be provisioned", wish.name)));
         }
-        let origin = Origin { registry: Some(registry), digest: None };
-        let came = images.bring(&plan, origin, &|step| bringer.tell(step))?;
-        if came.map_err(|refused| refusal(&wish.name, refused))? == Came::Now {
+        let digest = prepared.locked.lock.published(&recipe.digest());
+        let origin = Origin { registry: Some(registry), digest };
+        let brought = images.bring(&plan, origin, &|step| bringer.tell(step))?;
+        let (came, id) = brought.map_err(|refused| refusal(&wish.name, refused))?;
+        if came == Came::Now {
             prepared.brought.insert(wish.name.clone());
         }
+        pin(&mut prepared, &wish.name, &id);
         bringer.hold_one(&wish, &mut prepared)?;
-        let remote = images.push(&wish.name, registry)?;
+        let (remote, digest) = bringer.images(&engine_of(&prepared)?)?.push(&wish.name, registry)?;
+        bringer.lock_published(&wish, digest, &mut prepared);
         command.reporter.info(Phase::Finish, format!("{remote} is published")).code("image-published").send();
     }
     Ok(exit)
@@ -129,7 +133,8 @@ fn update(selection: &Selection, style: Style) -> Result<Exit> {
     let exit = command.tell_of_blocked(&prepared);
     let mut plans: Vec<ImagePlan> = Vec::new();
     for image in prepared.project.plan.cells.iter().filter_map(|cell| cell.image.clone()) {
-        let image = image.wanted.clone().map_or(image, ImagePlan::composed);
+        let registry = image.registry.clone();
+        let image = image.wanted.clone().map_or(image, |recipe| ImagePlan::composed(recipe, registry));
         if !plans.iter().any(|known| known.reference == image.reference) {
             plans.push(image);
         }
@@ -144,7 +149,8 @@ fn update(selection: &Selection, style: Style) -> Result<Exit> {
     bringer.ready(&prepared.project.host)?;
     for plan in &plans {
         let renewed = bringer.images(&engine)?.renew(plan, &|step| bringer.tell(step))?;
-        renewed.map_err(|refused| refusal(&plan.reference, refused))?;
+        let id = renewed.map_err(|refused| refusal(&plan.reference, refused))?;
+        pin(&mut prepared, &plan.reference, &id);
         prepared.brought.insert(plan.reference.clone());
     }
     for wish in wishes(&prepared.project.plan) {
@@ -226,13 +232,20 @@ fn refusal(name: &str, Refused { reason, hint, .. }: Refused) -> Error {
     }
 }
 
+/// From now on a name means this image.
+fn pin(prepared: &mut Prepared, name: &str, id: &str) {
+    if let Engine::Found(engine) = &mut prepared.project.host.engine {
+        engine.pin(name, id);
+    }
+}
+
 fn engine_of(prepared: &Prepared) -> Result<EngineFacts> {
     found(prepared.project.host.engine.clone())
 }
 
 /// The engine of the user's choice.
 fn engine(choice: Option<EngineChoice>) -> Result<EngineFacts> {
-    found(host::engine(choice.map_or_else(engine_choice, Ok)?))
+    found(host::engine(choice.map_or_else(engine_choice, Ok)?, &CacheDir::find()?))
 }
 
 fn found(engine: Engine) -> Result<EngineFacts> {

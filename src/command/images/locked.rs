@@ -6,6 +6,7 @@ use super::ImageBringer;
 use crate::command::prepare::Prepared;
 use crate::container::{Engine, ImagePlan, ImageSource, Recipe};
 use crate::error::{Error, Result};
+use crate::host::made_image;
 use crate::lock::{ConvoyLock, LockedImage};
 use crate::plan::Plan;
 use crate::provision::image::Images;
@@ -25,6 +26,11 @@ pub(super) struct Wish {
 }
 
 impl Wish {
+    /// The image that serves for it.
+    fn reference(&self) -> &str {
+        self.references.first().unwrap_or(&self.name)
+    }
+
     /// As it is on a machine that has no image yet.
     pub fn exact(mut self) -> Self {
         self.references = [self.name.clone()].into();
@@ -76,6 +82,8 @@ enum Difference {
     None,
     /// Nothing is locked.
     New(LockedImage),
+    /// The same is locked, and less of it: the entry with what is known here besides.
+    More(LockedImage),
     /// Something else is locked.
     Changed(LockedImage, Vec<String>),
     /// Something is locked that a registry knows, and this image no registry knows.
@@ -84,32 +92,49 @@ enum Difference {
 
 impl ImageBringer<'_> {
     /// Holds the images that a settled plan builds in against Convoy.lock. What was brought in this run, or stands in no
-    /// lock so far, is locked; an older image that differs is told of. With `--locked` either ends the run.
-    pub fn hold(&self, prepared: &mut Prepared) -> Result<()> {
+    /// lock so far, is locked; an older image that differs is told of. With `--locked` either ends the run. Gives whether all
+    /// could be asked: an image that cannot is noted among the host's facts, for the next plan.
+    pub fn hold(&self, prepared: &mut Prepared) -> Result<bool> {
+        let mut all = true;
         for wish in wishes(&prepared.project.plan) {
-            self.hold_one(&wish, prepared)?;
+            if let Err(error) = self.hold_one(&wish, prepared) {
+                all = false;
+                self.refuse_for(wish.reference(), error, &mut prepared.project.host)?;
+            }
         }
-        Ok(())
+        Ok(all)
     }
 
     /// The same for one image.
     pub(super) fn hold_one(&self, wish: &Wish, prepared: &mut Prepared) -> Result<Held> {
-        let Engine::Found(engine) = prepared.project.host.engine.clone() else { return Ok(Held::Same) };
+        let Engine::Found(mut engine) = prepared.project.host.engine.clone() else { return Ok(Held::Same) };
         self.ready(&prepared.project.host)?;
-        let images = self.images(&engine)?;
-        let mut difference = difference(wish, &images, &prepared.locked.lock)?;
+        let mut difference = difference(wish, &self.images(&engine)?, &prepared.locked.lock)?;
         let mut fresh = wish.references.iter().any(|reference| prepared.brought.contains(reference));
         // A team's image may be the one that is locked.
         if let (Difference::Changed(..), false, false, Some(recipe), Some(registry)) =
             (&difference, fresh, self.selection.offline, &wish.recipe, &wish.registry)
             && wish.references.iter().eq([&wish.name])
         {
-            fresh = images.pull_composed(recipe, &wish.name, registry, &|step| self.tell(step))?;
-            difference = self::difference(wish, &images, &prepared.locked.lock)?;
+            let digest = prepared.locked.lock.published(&recipe.digest());
+            let pulled =
+                self.images(&engine)?.pull_composed(recipe, &wish.name, registry, digest, &|step| self.tell(step))?;
+            if let Some(id) = pulled {
+                fresh = true;
+                engine.pin(&wish.name, &id);
+                difference = self::difference(wish, &self.images(&engine)?, &prepared.locked.lock)?;
+                prepared.project.host.engine = Engine::Found(engine);
+            }
         }
         let name = &wish.name;
         let (image, message) = match difference {
             Difference::None => return Ok(Held::Same),
+            Difference::More(_) if self.selection.locked => return Ok(Held::Same),
+            Difference::More(image) => {
+                prepared.locked.lock.set_image(image);
+                prepared.locked.write(self.reporter);
+                return Ok(Held::Same);
+            }
             Difference::New(_) if self.selection.locked => return Err(not_locked(name, prepared)),
             Difference::New(image) => (image, format!("Convoy.lock holds the image {name} now")),
             Difference::Changed(_, changes) if self.selection.locked => {
@@ -126,6 +151,17 @@ impl ImageBringer<'_> {
         prepared.locked.write(self.reporter);
         self.reporter.info(Phase::Provision, message).code("image-locked").send();
         Ok(Held::Locked)
+    }
+
+    /// Keeps what names a published image for good, where the lock may change.
+    pub(super) fn lock_published(&self, wish: &Wish, published: Option<String>, prepared: &mut Prepared) {
+        let Some(recipe) = wish.recipe.as_ref().filter(|_| published.is_some() && !self.selection.locked) else { return };
+        let Some(mut image) = prepared.locked.lock.composed(&recipe.digest()).cloned() else { return };
+        if let LockedImage::Composed { digest, .. } = &mut image {
+            *digest = published;
+        }
+        prepared.locked.lock.set_image(image);
+        prepared.locked.write(self.reporter);
     }
 
     /// With `--locked`, nothing is built or pulled that the lock does not hold.
@@ -158,7 +194,10 @@ fn difference(wish: &Wish, images: &Images<'_>, lock: &ConvoyLock) -> Result<Dif
     Ok(match (known, found) {
         (None, Some(found)) => Difference::New(found),
         (Some(known), Some(found)) => match found.changes(known) {
-            changes if changes.is_empty() => Difference::None,
+            changes if changes.is_empty() => match found.with_missing_of(known) {
+                whole if whole == *known => Difference::None,
+                whole => Difference::More(whole),
+            },
             changes => Difference::Changed(found, changes),
         },
         (_, None) => Difference::None,
@@ -169,14 +208,19 @@ fn difference(wish: &Wish, images: &Images<'_>, lock: &ConvoyLock) -> Result<Dif
 fn found(wish: &Wish, images: &Images<'_>, lock: &ConvoyLock) -> Result<Option<LockedImage>> {
     if let Some(recipe) = &wish.recipe {
         let mut packages = BTreeMap::new();
+        let mut made = None;
         for reference in &wish.references {
-            let image = images.inspect(reference)?;
+            let image = images.inspect(images.engine.image(reference))?;
             let image = image.ok_or_else(|| Error::work(format!("the image {reference} is there no more")))?;
             packages.extend(images.versions(&image, &recipe.packages)?);
+            // One that has more serves here, and is not what another machine would make.
+            made = made_image(images.cache, &image.id).filter(|_| wish.references.iter().eq([&wish.name]));
         }
-        return Ok(Some(LockedImage::Composed { base: recipe.base.clone(), recipe: recipe.digest(), packages }));
+        let (base_digest, digest) = made.map(|made| (made.base, made.digest)).unwrap_or_default();
+        let (base, recipe) = (recipe.base.clone(), recipe.digest());
+        return Ok(Some(LockedImage::Composed { base, base_digest, digest, recipe, packages }));
     }
-    let Some(image) = images.inspect(&wish.name)? else { return Ok(None) };
+    let Some(image) = images.inspect(images.engine.image(&wish.name))? else { return Ok(None) };
     let digests = image.registry_digests(&wish.name);
     let locked = lock.digest_of(&wish.name);
     let digest = digests.iter().find(|digest| Some(digest.as_str()) == locked).or(digests.first());
@@ -231,6 +275,7 @@ mod tests {
             present: true,
             brings_rust: false,
             wanted: None,
+            registry: None,
         };
         assert_eq!(named(&image("team/tools:1", ImageSource::Named)), Some("team/tools:1"));
         assert_eq!(named(&image("team/tools@sha256:0", ImageSource::Named)), None);

@@ -41,6 +41,9 @@ fn engine(host: &HostFacts) -> Result<&EngineFacts, Refusal> {
     }
 }
 
+/// In place of a release's name, where the name of a base tells none.
+const UNKNOWN: &str = "unknown";
+
 /// The images that may serve, the best first.
 fn candidates(situation: &Situation<'_>, engine: &EngineFacts) -> Result<Vec<ImagePlan>, Refusal> {
     let settings = &situation.settings.container;
@@ -48,12 +51,18 @@ fn candidates(situation: &Situation<'_>, engine: &EngineFacts) -> Result<Vec<Ima
         return Ok(vec![image]);
     }
     let suites = Suites::embedded();
+    let Some(default) = suites.all().iter().find(|suite| suite.default) else { return Ok(Vec::new()) };
+    let registry = settings.registry.as_deref();
     // A compiler reads no headers of a newer release's C++ library, and a newer image's glibc is no trouble.
     let taken: Vec<&Suite> = match &settings.base {
-        Some(base) => {
-            let named = suites.all().iter().find(|suite| base.contains(suite.name.as_str()));
-            named.or(suites.all().iter().find(|suite| suite.default)).into_iter().collect()
-        }
+        Some(base) => match suites.of_image(base) {
+            Some(suite) => vec![suite],
+            None => {
+                // The names of packages are those of the usual release; what they bring is looked at once they are there.
+                let recipe = Recipe { suite: UNKNOWN.to_owned(), base: base.clone(), ..composed(situation, default)? };
+                return Ok(vec![plan_for(recipe, registry, &engine.images)]);
+            }
+        },
         None => suites.all().iter().skip_while(|suite| !suite.default).collect(),
     };
     // Debian's compilers speak of time as its libraries do.
@@ -67,7 +76,7 @@ fn candidates(situation: &Situation<'_>, engine: &EngineFacts) -> Result<Vec<Ima
     let recipe = |suite: &Suite| {
         let recipe = composed(situation, suite)?;
         let base = settings.base.clone().unwrap_or_else(|| recipe.base.clone());
-        Ok(plan_for(Recipe { base, ..recipe }, &engine.images))
+        Ok(plan_for(Recipe { base, ..recipe }, registry, &engine.images))
     };
     taken.map(recipe).collect()
 }
@@ -94,7 +103,7 @@ fn own_image(situation: &Situation<'_>, engine: &EngineFacts) -> Result<Option<I
         _ => own_name(&source, ""),
     };
     let present = engine.others.contains(&reference);
-    Ok(Some(ImagePlan { reference, source, present, brings_rust: toolchain_of_image(situation), wanted: None }))
+    Ok(Some(ImagePlan { reference, source, present, brings_rust: toolchain_of_image(situation), wanted: None, registry: None }))
 }
 
 /// The values of a Dockerfile's `ARG`s: the user's, and those that cross gives. These differ from target to target, so a
@@ -183,7 +192,7 @@ fn in_image(situation: &Situation<'_>, image: ImagePlan) -> Result<Offer, Refusa
             broken: refused.work,
         });
     }
-    if image.recipe().is_none() && !host.image_facts.contains_key(&image.reference) {
+    if image.is_opaque() && !host.image_facts.contains_key(&image.reference) {
         // Only a look into it tells what it has: it is brought, and then planned for.
         let because = format!("in a container of {}, which is to be looked into", image.reference);
         let provision = bring(situation, &image)?;
@@ -238,7 +247,7 @@ fn in_image(situation: &Situation<'_>, image: ImagePlan) -> Result<Offer, Refusa
 }
 
 fn bring(situation: &Situation<'_>, image: &ImagePlan) -> Result<Vec<Provision>, Refusal> {
-    if image.present && (image.recipe().is_some() || situation.host.image_facts.contains_key(&image.reference)) {
+    if image.present && (!image.is_opaque() || situation.host.image_facts.contains_key(&image.reference)) {
         return Ok(Vec::new());
     }
     // Whether an image of the user's own is here is only known once the engine was asked for it.

@@ -1,6 +1,7 @@
 //! The machine's own triple, as cargo builds it.
 
 use super::{Offer, Refusal, Setup, Situation, gcc, named, page_size_flag, require_tools};
+use crate::host::{HostFacts, System};
 use crate::plan::sysroot::SysrootOffer;
 
 pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -> Result<Offer, Refusal> {
@@ -23,7 +24,8 @@ pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -
     let user = host.user.get(&cell.target);
     let linker = user.and_then(|user| user.linker.as_ref());
     if host.linker.is_none() && linker.is_none() {
-        return Err(Refusal::new("no cc is on PATH to link with").hint("install gcc or clang"));
+        let reason = host.linker_fault.clone().unwrap_or_else(|| "no cc is on PATH to link with".to_owned());
+        return Err(Refusal::new(reason).hint(linker_hint(host)));
     }
     require_tools(situation)?;
     let because = match linker {
@@ -32,4 +34,14 @@ pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -
     };
     let rustflags = page_size_flag(situation.target, true).into_iter().collect();
     Ok(Offer { because, setup: Setup { rustflags, ..Setup::default() }, ..Offer::default() })
+}
+
+/// How a machine comes to a compiler that links programs for it.
+pub(super) fn linker_hint(host: &HostFacts) -> &'static str {
+    match (&host.linker_fault, host.system) {
+        (None, _) => "install gcc or clang",
+        (Some(_), System::Debian) => "install what it links with (`sudo apt-get install libc6-dev`)",
+        (Some(_), System::Fedora) => "install what it links with (`sudo dnf install glibc-devel`)",
+        (Some(_), _) => "install what it links with: the C library's development files",
+    }
 }

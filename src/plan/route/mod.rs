@@ -374,10 +374,12 @@ fn require_host_compiler(situation: &Situation<'_>, offer: &mut Offer) -> Result
                 Ok(())
             }
             Err(refusal) => Err(Refusal::new(format!(
-                "`{}` has a build script or proc-macro, which needs a linker for this machine: no cc is on PATH, and {}",
-                need.package, refusal.reason
+                "`{}` has a build script or proc-macro, which needs a linker for this machine: {}, and {}",
+                need.package,
+                host.linker_fault.as_deref().unwrap_or("no cc is on PATH"),
+                refusal.reason
             ))
-            .hint("install gcc or clang, or put `zig` on PATH")),
+            .hint(format!("{}, or put `zig` on PATH", host::linker_hint(host)))),
         };
     }
     let cxx = blocking(situation).find(|need| {
@@ -386,8 +388,9 @@ fn require_host_compiler(situation: &Situation<'_>, offer: &mut Offer) -> Result
     let configured = host.user.get(&host.rustc.host).is_some_and(|user| user.cc.is_some());
     match cxx {
         Some(need) if host.cxx.is_none() && !configured => Err(Refusal::new(format!(
-            "crate `{}` needs a C++ compiler for this machine, and no c++ is on PATH",
-            need.package
+            "crate `{}` needs a C++ compiler for this machine, and {}",
+            need.package,
+            host.cxx_fault.as_deref().unwrap_or("no c++ is on PATH")
         ))
         .hint("install g++ or clang++")),
         _ => Ok(()),
