@@ -1,24 +1,18 @@
 //! Files, where more than one room needs the same care: replaced whole, told apart by digest, and opened without trust.
 
 mod beneath;
-<<<<<<< HEAD
 mod budget;
-=======
 mod durable;
 mod tree;
->>>>>>> 9bc2691 (Nothing of the current directory becomes Python code or zig, a zig in the cache is held against what was published, and a cache that others can write to is refused; cache verify; cache clean leaves what a running convoy uses)
 
 use camino::Utf8Path;
 use sha2::{Digest, Sha256};
 
 use crate::error::Result;
 pub use beneath::{Copied, LARGE, PlainFile, SMALL, UntrustedDir};
-<<<<<<< HEAD
 pub use budget::{Budget, Exhausted, MOST_ENTRIES, MOST_VERSIONS, brief};
-=======
 pub use durable::{sync_directory, sync_file, sync_file_system};
 pub use tree::{Entry, differences, entries};
->>>>>>> 9bc2691 (Nothing of the current directory becomes Python code or zig, a zig in the cache is held against what was published, and a cache that others can write to is refused; cache verify; cache clean leaves what a running convoy uses)
 
 /// Replaces a file's contents: written beside and then renamed, so that a reader never sees half of it.
 ///
@@ -58,7 +52,6 @@ fn write_and_rename(path: &Utf8Path, contents: &[u8], durably: bool) -> Result<(
     Ok(())
 }
 
-<<<<<<< HEAD
 /// Opens a file to be locked, which is made where there is none. Its contents stay as they are, and a link in its place is
 /// not followed but replaced.
 ///
@@ -93,7 +86,10 @@ pub fn new_file(path: &Utf8Path) -> Result<fs_err::File> {
 fn remove_link(path: &Utf8Path) -> Result<()> {
     if path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink()) {
         fs_err::remove_file(path)?;
-=======
+    }
+    Ok(())
+}
+
 /// Removes what runs that were killed left in a directory: whatever has a name that begins so. Only for whoever holds the
 /// directory's lock.
 ///
@@ -105,13 +101,10 @@ pub fn remove_begun(dir: &Utf8Path, prefix: &str) -> std::io::Result<()> {
         if entry.file_name().starts_with(prefix) {
             remove(entry.path())?;
         }
->>>>>>> 9bc2691 (Nothing of the current directory becomes Python code or zig, a zig in the cache is held against what was published, and a cache that others can write to is refused; cache verify; cache clean leaves what a running convoy uses)
     }
     Ok(())
 }
 
-<<<<<<< HEAD
-=======
 /// Removes a file, a link, or a directory with all that is in it.
 ///
 /// # Errors
@@ -120,7 +113,6 @@ pub fn remove(path: &Utf8Path) -> std::io::Result<()> {
     if path.symlink_metadata()?.is_dir() { fs_err::remove_dir_all(path) } else { fs_err::remove_file(path) }
 }
 
->>>>>>> 9bc2691 (Nothing of the current directory becomes Python code or zig, a zig in the cache is held against what was published, and a cache that others can write to is refused; cache verify; cache clean leaves what a running convoy uses)
 /// The SHA-256 of some bytes, in hexadecimal.
 pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
     hex(&Sha256::digest(bytes.as_ref()))
@@ -145,7 +137,6 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
     #[cfg(unix)]
     fn a_link_in_the_place_of_a_file_loses_nothing_that_it_leads_to() {
         let held = tempfile::tempdir().unwrap();
@@ -161,7 +152,9 @@ mod tests {
         fs_err::write(&lock, "kept").unwrap();
         drop((lock_file(&lock).unwrap(), new_file(&log).unwrap()));
         assert_eq!(fs_err::read_to_string(&lock).unwrap(), "kept");
-=======
+    }
+
+    #[test]
     fn what_is_kept_for_good_is_on_the_disk_before_it_replaces_the_old() {
         let dir = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(dir.path()).unwrap().join("file");
@@ -183,7 +176,6 @@ mod tests {
         remove_begun(path, ".bringing-").unwrap();
         let left: Vec<_> = path.read_dir_utf8().unwrap().map(|entry| entry.unwrap().file_name().to_owned()).collect();
         assert_eq!(left, ["bringing-c"]);
->>>>>>> 9bc2691 (Nothing of the current directory becomes Python code or zig, a zig in the cache is held against what was published, and a cache that others can write to is refused; cache verify; cache clean leaves what a running convoy uses)
     }
 
     #[test]

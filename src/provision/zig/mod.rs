@@ -194,7 +194,7 @@ pub struct Brought {
 pub fn bring(cache: &CacheDir, interrupt: &Interrupt) -> Result<Brought> {
     let room = cache.room(ROOM)?;
     let lock = fs_err::File::create(room.join(".lock"))?;
-    interrupt.lock(lock.file(), || {})?;
+    interrupt.lock(&lock, || {})?;
     let brought = |path, replaced| Brought { facts: ZigFacts { path, version: version().to_owned() }, replaced };
     let replaced = match look(cache) {
         Some(Ok(path)) => return Ok(brought(path, None)),
