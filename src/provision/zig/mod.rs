@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::files;
+use crate::files::{self, PlainFile, SMALL};
 use crate::host::{CacheDir, Stamp, ZigFacts};
 use crate::interrupt::Interrupt;
 use crate::provision::Checked;
@@ -159,9 +159,19 @@ pub fn in_wheel(cache: &CacheDir, dir: &Utf8Path) -> Option<Utf8PathBuf> {
     Some(zig)
 }
 
-/// The directory of the project that a directory is in: the topmost with a manifest; itself where there is none.
+/// The directory of the project that a directory is in, as cargo finds it: that of the workspace, else of the package; itself
+/// where there is none.
 fn project(dir: &Utf8Path) -> &Utf8Path {
-    dir.ancestors().filter(|above| above.join("Cargo.toml").is_file()).last().unwrap_or(dir)
+    let mut package = None;
+    for above in dir.ancestors() {
+        let manifest = PlainFile::open(&above.join("Cargo.toml"), SMALL).and_then(|file| file.read_text());
+        let Ok(text) = manifest else { continue };
+        package = package.or(Some(above));
+        if text.lines().any(|line| line.trim_start().starts_with("[workspace")) {
+            return above;
+        }
+    }
+    package.unwrap_or(dir)
 }
 
 fn is_beneath(file: &Utf8Path, dir: &Utf8Path) -> bool {
@@ -266,14 +276,15 @@ mod tests {
     }
 
     #[test]
-    fn a_project_is_all_below_its_topmost_manifest() {
+    fn a_project_is_all_of_its_workspace() {
         let held = tempfile::tempdir().unwrap();
         let dir = Utf8Path::from_path(held.path()).unwrap();
         let deep = dir.join("work/member/src");
         fs_err::create_dir_all(&deep).unwrap();
         assert_eq!(project(&deep), deep);
-        fs_err::write(dir.join("work/Cargo.toml"), "").unwrap();
-        fs_err::write(dir.join("work/member/Cargo.toml"), "").unwrap();
+        fs_err::write(dir.join("work/member/Cargo.toml"), "[package]\n").unwrap();
+        assert_eq!(project(&deep), dir.join("work/member"));
+        fs_err::write(dir.join("work/Cargo.toml"), "[workspace]\n").unwrap();
         assert_eq!(project(&deep), dir.join("work"));
         assert!(is_beneath(&dir.join("work/ziglang/zig"), project(&deep)));
         assert!(!is_beneath(&dir.join("work2/ziglang/zig"), project(&deep)));
