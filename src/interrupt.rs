@@ -55,6 +55,12 @@ impl Interrupt {
         Ok(interrupt)
     }
 
+    /// One that treats children as if it listened.
+    #[cfg(test)]
+    pub(crate) fn listening() -> Self {
+        Self { listens: true, ..Self::default() }
+    }
+
     /// The exit code of the signal that came, if one did.
     pub fn came(&self) -> Option<Exit> {
         match self.signal.load(Ordering::SeqCst) {
@@ -316,7 +322,24 @@ fn bury(_: u32) {}
 
 #[cfg(all(test, unix))]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
+
+    #[test]
+    fn a_second_signal_is_no_request() {
+        for (count, wanted) in [(1, Some(7)), (2, None)] {
+            let interrupt = Interrupt::listening();
+            let mut command = Command::new("sh");
+            command.args(["-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done"]);
+            interrupt.own_group(&mut command);
+            let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+            child.stdout.take().unwrap().read_exact(&mut [0; 6]).unwrap();
+            interrupt.count.store(count, Ordering::SeqCst);
+            interrupt.end_group(child.id());
+            assert_eq!(child.wait().unwrap().code(), wanted, "after {count}");
+        }
+    }
 
     #[test]
     fn a_file_system_without_locks_is_worked_on_and_told() {

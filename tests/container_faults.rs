@@ -525,3 +525,111 @@ fn builds_with_podman(name: &str, docker: &Engine, podman: &Engine) {
     }
     assert!(seen > 20, "{seen}");
 }
+
+/// Says all variables, and all files of the project in which the secret is seen.
+const PRIES: &str = r#"use std::path::Path;
+fn look(dir: &Path, found: &mut String) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if entry.file_type().unwrap().is_dir() {
+            look(&path, found);
+        } else if std::fs::read_to_string(&path).is_ok_and(|text| text.contains("hunter2")) {
+            found.push_str(&format!("file {}\n", path.display()));
+        }
+    }
+}
+fn main() {
+    // Naming them is all that it took.
+    if std::env::var("CARGO_REGISTRY_TOKEN").is_ok() || std::env::var("AWS_SECRET_ACCESS_KEY").is_ok() {
+        println!("cargo:rustc-link-lib=z");
+    }
+    let mut found: String = std::env::vars().map(|(name, value)| format!("{name}={value}\n")).collect();
+    look(Path::new("."), &mut found);
+    found.push_str(&format!("repository {}", std::fs::read_to_string(".git/config").unwrap()));
+    std::fs::write(Path::new(&std::env::var_os("OUT_DIR").unwrap()).join("found"), found).unwrap();
+}
+"#;
+
+/// The only file of a name in a project's lanes.
+fn in_lane(project: &Project, name: &str) -> String {
+    let found = run("find", &[project.dir.join("target/convoy").as_str(), "-name", name, "-type", "f"]);
+    fs_err::read_to_string(found.trim()).unwrap()
+}
+
+#[test]
+fn a_build_script_that_pries_finds_no_secret() {
+    let Some(engine) = engine() else { return };
+    let config = format!("[container]\nimage = \"{}\"\npassthrough = [\"HANDED_IN\"]\n", compiler_image(&engine));
+    let repository = "[core]\n\trepositoryformatversion = 0\n[http \"https://h/\"]\n\textraheader = AUTHORIZATION: hunter2\n";
+    let project = Project::hello("pries")
+        .file("build.rs", PRIES)
+        .file("Convoy.toml", &config)
+        .file(".git/config", repository)
+        .file(".env", "A=hunter2\n")
+        .file("tools/.cargo/credentials.toml", "[registry]\ntoken = \"hunter2\"\n")
+        .file("target/debug/other", "hunter2")
+        .file("target/convoy/tools/other-lane/left", "hunter2");
+    let done = build(&project)
+        .env("CARGO_REGISTRY_TOKEN", "hunter2")
+        .env("AWS_SECRET_ACCESS_KEY", "hunter2")
+        .env("HANDED_IN", "the-users-word")
+        .env("LIBGIT2_NO_VENDOR", "1")
+        .env("OPENSSL_DIR", "/opt/hunter2")
+        .env("CARGO_REGISTRIES_TEAM_INDEX", "sparse+https://hunter2@team.example/")
+        .arg("-v")
+        .ends(0);
+    done.says("variables that enter the container: CARGO_REGISTRIES_TEAM_INDEX, HANDED_IN, LIBGIT2_NO_VENDOR");
+    let found = in_lane(&project, "found");
+    assert!(!found.contains("hunter2") && !found.contains("file "), "{found}");
+    assert!(found.contains("HANDED_IN=the-users-word\n") && found.contains("LIBGIT2_NO_VENDOR=1\n"), "{found}");
+    assert!(found.contains("repositoryformatversion = 0"), "{found}");
+    // Nor does what was handed in stay where another lane, or a cache of the target folder, has it.
+    let tools = project.dir.join("target/convoy/tools");
+    let left = std::process::Command::new("grep").args(["-r", "the-users-word", tools.as_str()]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&left.stdout), "");
+    // What a build needs all the same is named.
+    let env = project.dir.join(".env");
+    project.write("Convoy.toml", &format!("{config}volumes = [\"{env}:{env}:ro\"]\n"));
+    build(&project).ends(0);
+    assert!(in_lane(&project, "found").contains("file ./.env\n"));
+}
+
+/// Writes a message of cargo's own that names a program outside, and gives the binary rights in the background.
+const FORGES: &str = r##"use std::os::unix::process::parent_id;
+use std::process::{Command, Stdio};
+fn main() {
+    let var = |name: &str| std::env::var(name).unwrap();
+    let out = std::path::PathBuf::from(var("OUT_DIR"));
+    let target = out.ancestors().nth(4).unwrap().display().to_string();
+    let (dir, exe) = (var("CARGO_MANIFEST_DIR"), format!("{target}/../../../../outside/hello"));
+    let kinds = r#""kind":["bin"],"crate_types":["bin"],"name":"hello","edition":"2024","doc":true,"doctest":false,"test":true"#;
+    let profile = r#"{"opt_level":"0","debuginfo":0,"debug_assertions":true,"overflow_checks":true,"test":false}"#;
+    let line = format!(
+        "{{\"reason\":\"compiler-artifact\",\"package_id\":\"path+file://{dir}#hello@0.1.0\",\"manifest_path\":\"{dir}/Cargo.toml\",\
+         \"target\":{{{kinds},\"src_path\":\"{dir}/src/main.rs\"}},\"profile\":{profile},\"features\":[],\
+         \"filenames\":[\"{exe}\"],\"executable\":\"{exe}\",\"fresh\":false}}\n"
+    );
+    std::fs::write(format!("/proc/{}/fd/1", parent_id()), line).unwrap();
+    let chmod = format!("while :; do chmod 6755 {target}/debug/deps/hello-*; sleep 0.01; done");
+    let mut setsid = Command::new("setsid");
+    setsid.args(["sh", "-c", &chmod]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    setsid.spawn().unwrap();
+}
+"##;
+
+#[test]
+fn a_build_script_neither_chooses_what_is_published_nor_gives_it_rights() {
+    let Some(engine) = engine() else { return };
+    let project = Project::hello("forges")
+        .file("build.rs", FORGES)
+        .file("Convoy.toml", &format!("[container]\nimage = \"{}\"\n", compiler_image(&engine)));
+    // A right program for the target, which is none of this package's.
+    let other = Project::empty("forged").manifest("hello", "").file("src/main.rs", "fn main() { println!(\"private\"); }\n");
+    other.build(AMD64).args(["--profile", "dev"]).ends(0);
+    project.write("outside/note", "");
+    fs_err::copy(other.dist(&format!("{AMD64}/hello")), project.dir.join("outside/hello")).unwrap();
+    build(&project).ends(0);
+    says_hello(&project);
+    let set = run("find", &[project.dir.as_str(), "-type", "f", "-perm", "/6000"]);
+    assert_eq!(set, "", "files that give the caller's rights");
+}

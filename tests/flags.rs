@@ -146,6 +146,18 @@ fn changed_flags_are_noticed_without_cleaning() {
 }
 
 #[test]
+fn a_projects_path_may_hold_braces() {
+    for name in ["a{b}", "{workspace-root}", "a{b"] {
+        let project = Project::hello(name);
+        project.build(MUSL).ends(0);
+        assert_eq!(run(project.dist(&format!("{MUSL}/hello")), &[]), "hello 42\n");
+    }
+    // Only where the user's own build folder would be taken for the lane's is there no way.
+    let project = Project::hello("own{x}").file(".cargo/config.toml", "[build]\nbuild-dir = \"elsewhere\"\n");
+    project.build(MUSL).ends(5).says("for a variable of its build folder");
+}
+
+#[test]
 fn project_and_cache_paths_may_hold_spaces_and_quotes() {
     let dir = support::workspace("spaces").join("it's a project");
     let project = Project { dir }

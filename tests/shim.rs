@@ -345,7 +345,8 @@ fn two_runs_at_once_bring_zig_once() {
 
 // Signals.
 
-const SIGNALS: [(Signal, i32); 3] = [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)];
+const SIGNALS: [(Signal, i32); 4] =
+    [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129), (Signal::QUIT, 130)];
 
 /// All files of a folder with their texts.
 fn contents(dir: &Utf8Path) -> Vec<(String, Vec<u8>)> {
@@ -401,6 +402,28 @@ fn a_signal_during_a_build_ends_the_children_and_leaves_dist_as_it_was() {
     // And nothing stands in the way of the next run.
     fs_err::remove_file(project.dir.join("build.rs")).unwrap();
     project.build(&three()).ends(0);
+}
+
+#[test]
+fn a_cargo_that_a_killed_run_left_behind_is_waited_for() {
+    let project = Project::hello("orphan");
+    let [begun, go, events] = ["begun", "go", "events"].map(|name| project.dir.join(name));
+    let script = format!(
+        "fn main() {{\n    std::fs::write(\"{begun}\", \"\").unwrap();\n    while !std::path::Path::new(\"{go}\").exists() {{\n        \
+         std::thread::sleep(std::time::Duration::from_millis(20));\n    }}\n}}\n"
+    );
+    project.write("build.rs", &script);
+    let killed = project.build(MUSL).starts();
+    wait_for("the build script", || begun.exists());
+    killed.signal(Signal::KILL);
+    killed.wait();
+    let mut next = project.build(MUSL).args(["--events", events.as_str()]).starts();
+    let told = || fs_err::read_to_string(&events).unwrap_or_default();
+    wait_for("the next run to wait", || told().contains("a cargo of an earlier run still builds") || next.has_ended());
+    assert!(!next.has_ended(), "{}", told());
+    fs_err::write(go, "").unwrap();
+    let done = next.wait();
+    assert_eq!(done.code, Some(0), "{done}");
 }
 
 #[test]

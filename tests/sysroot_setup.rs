@@ -191,6 +191,7 @@ fn build(project: &Project, lane: &str, tried: &Try<'_>) -> BTreeMap<String, Utf
     let bins = [Bin { name: name.clone(), package: name, version, package_id, only: None }];
     let convoy_dir = project.dir.join("target/convoy");
     let job = Job {
+        build_dir: false,
         plan: &plan,
         selection: &selection,
         profile: "dev",

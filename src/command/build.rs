@@ -13,7 +13,7 @@ use crate::command::images::ImageBringer;
 use crate::command::prepare::{Network, Prepared, Project, Warning, drop_aside, look, prepare, run_id};
 use crate::command::sysroots::Bringer;
 use crate::command::{current_dir, kept, print, print_json};
-use crate::container::Recipe;
+use crate::container::{Engine, Recipe};
 use crate::error::{Error, Exit, Result};
 use crate::files;
 use crate::host::{CacheDir, HostFacts, has_build_dir};
@@ -27,6 +27,7 @@ use crate::provision::runs::RunMark;
 use crate::provision::{std as rust_std, std::Added, sysroot, zig};
 use crate::report::{Phase, Reporter, Style, table};
 use crate::request::{BuildOptions, Selection};
+use crate::run::smoke::{Smoke, SmokeImage};
 use crate::run::{self, Artifact, CellOutcome, CellResult, ENGINE_FAILED, Failure, Job, Told, smoke};
 use crate::sysroot::LinkedAgainst;
 use crate::verify::{Expectation, Level};
@@ -440,6 +441,14 @@ impl Build<'_> {
         })
     }
 
+    /// What a container built is started in one, too.
+    fn smoke_image<'b>(&'b self, prepared: &'b Project, cell: &'b CellPlan) -> Option<SmokeImage<'b>> {
+        let (Some(image), Engine::Found(engine), Some(mark)) = (&cell.image, &prepared.host.engine, self.mark.get()) else {
+            return None;
+        };
+        Some(SmokeImage { engine, reference: &image.reference, machine: &mark.machine, run: &self.run })
+    }
+
     /// Inspects one binary; a right one is on its way to dist, a wrong one is listed.
     fn check(
         &self,
@@ -466,17 +475,16 @@ impl Build<'_> {
         let Checked { sha256, size, inspection, mut findings, runtime_packages, sonames } =
             checker.check(artifact, expectation, &dirs)?;
         if self.options.smoke {
-            let target = catalog.target(&cell.cell.target);
-            let host = &prepared.host.rustc.host;
-            let finding = smoke::smoke(
-                &artifact.path,
-                &cell.cell.target,
-                target,
-                host,
-                cell.cell.cpu.as_deref(),
-                sysroot.map(|(_, sysroot)| sysroot.root.as_path()),
-                self.interrupt,
-            )?;
+            let smoke = Smoke {
+                binary: &artifact.path,
+                triple: &cell.cell.target,
+                target: catalog.target(&cell.cell.target),
+                host: &prepared.host.rustc.host,
+                cpu: cell.cell.cpu.as_deref(),
+                root: sysroot.map(|(_, sysroot)| sysroot.root.as_path()),
+                image: self.smoke_image(prepared, cell),
+            };
+            let finding = smoke::smoke(&smoke, self.interrupt)?;
             self.reporter.info(Phase::Smoke, format!("{}: {}", artifact.bin.name, finding.message)).target(id).send();
             findings.push(finding);
         }

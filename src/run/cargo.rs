@@ -288,6 +288,37 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg(unix)]
+    fn endless_lines_are_left_out_and_all_others_are_read() {
+        let held = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(held.path()).unwrap().join("log");
+        let mut command = Command::new("sh");
+        command.args(["-c", "cat; head -c 20000000 /dev/zero; echo; echo after; head -c 9000000 /dev/zero >&2; echo >&2; echo end >&2"]);
+        let start = Start { command, input: Some("before\n".to_owned()) };
+        let mut logs = [fs_err::File::create(&path).unwrap()];
+        let done = run(start, &Interrupt::default(), &mut logs, |_| {}, false, None, |_| {}).unwrap();
+        let log = fs_err::read_to_string(&path).unwrap();
+        assert!(log.contains("before\n(a line of ") && log.contains("is left out)\nafter\n"), "{}", log.len());
+        assert!(done.complaints.len() < 5 << 20 && done.complaints.ends_with("end"), "{}", done.complaints.len());
+        assert!(done.complaints.starts_with("(the first "));
+    }
+
+    #[test]
+    fn what_is_kept_of_one_cargo_has_an_end() {
+        let mut outcome = Outcome::default();
+        for text in ["error: a\n", "error: b\n", "error: a\n"] {
+            outcome.add_diagnostic(text);
+        }
+        assert_eq!(outcome.diagnostics, "error: a\nerror: b\n");
+        let long = "x".repeat(KEPT / 4);
+        for number in 0..10 {
+            outcome.add_diagnostic(&format!("{long}{number}"));
+            outcome.add_executable((long.clone(), number.to_string(), Utf8PathBuf::new()));
+        }
+        assert!(outcome.diagnostics.len() <= KEPT && outcome.executables.len() == 3, "{}", outcome.executables.len());
+    }
+
+    #[test]
     #[cfg(target_os = "linux")]
     fn the_times_of_a_process_and_its_children_are_found() {
         let stat = "42 (a) b) Z 1 42 42 0 -1 4227084 1 2 3 4 10 20 300 4000 20 0 1 0 99 0 0 18446744073709551615";

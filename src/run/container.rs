@@ -379,28 +379,7 @@ impl<'a> Container<'a> {
 
     /// Makes sure that the container is gone. An engine removes one that ended; one whose client was ended goes on.
     pub fn remove(&self) {
-        // Not through the interrupt, which has already come.
-        let mut command = Command::new(&self.engine.program);
-        command.args(["rm", "--force", &self.name]);
-        command
-            .stdin(std::process::Stdio::null())
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null());
-        #[cfg(unix)]
-        {
-            use std::os::unix::process::CommandExt as _;
-            // A second signal of the terminal is not to keep it from its work.
-            command.process_group(0);
-        }
-        // An engine that went away takes its containers with it, or they are reaped with the next run.
-        let Ok(mut child) = command.spawn() else { return };
-        let started = Instant::now();
-        while started.elapsed() < REMOVAL && child.try_wait().is_ok_and(|ended| ended.is_none()) {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        // One that does not answer is not to keep this run from its end.
-        let _ = child.kill();
-        let _ = child.wait();
+        remove(self.engine, &self.name);
     }
 
     /// Why cargo did not come to its end inside, if so; `told` is what was said on standard error.
@@ -414,6 +393,32 @@ impl<'a> Container<'a> {
             }
         }
     }
+}
+
+/// Makes sure that a container is gone.
+pub(super) fn remove(engine: &EngineFacts, name: &str) {
+    // Not through the interrupt, which has already come.
+    let mut command = Command::new(&engine.program);
+    command.args(["rm", "--force", name]);
+    command
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null());
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::CommandExt as _;
+        // A second signal of the terminal is not to keep it from its work.
+        command.process_group(0);
+    }
+    // An engine that went away takes its containers with it, or they are reaped with the next run.
+    let Ok(mut child) = command.spawn() else { return };
+    let started = Instant::now();
+    while started.elapsed() < REMOVAL && child.try_wait().is_ok_and(|ended| ended.is_none()) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // One that does not answer is not to keep this run from its end.
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 /// The line in which the engine's program says what is wrong, in Docker's and Podman's forms.

@@ -1,92 +1,292 @@
 //! Smoke runs: a binary is started once with `--version`, natively, under qemu-user with the target's CPU, or under wine.
+//! What a container built is started in a container of its image, where that can be; elsewhere with few variables.
 
+use std::ffi::OsString;
 use std::io::{Read, Seek};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::catalog::{Catalog, Target};
+use crate::container::{Confinement, EngineFacts, Mount, Start};
 use crate::error::Result;
 use crate::host::on_path;
 use crate::interrupt::Interrupt;
+use crate::provision::engine::caller;
 use crate::verify::{Finding, Level};
 
 /// Long enough for wine to set itself up on a slow machine.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Starts a binary; says what came of it. No emulator is a violation, because the run was asked for. `root` is the folder
-/// of the sysroot that it was linked against: qemu takes its libraries from there.
-pub fn smoke(
-    binary: &Utf8Path,
-    triple: &str,
-    target: Option<&Target>,
-    host: &str,
-    cpu: Option<&str>,
-    root: Option<&Utf8Path>,
-    interrupt: &Interrupt,
-) -> Result<Finding> {
+/// What a program may know of this machine's environment: dependencies that a container kept from it end in the program,
+/// too. A `*` is for any letters.
+const VARIABLES: [&str; 16] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "LANG",
+    "LANGUAGE",
+    "LC_*",
+    "TZ",
+    "TERM",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+    "DISPLAY",
+    "LD_LIBRARY_PATH",
+    "QEMU_*",
+    "WINE*",
+    "RUST_BACKTRACE",
+];
+
+/// A binary to start.
+#[derive(Clone, Copy, Debug)]
+pub struct Smoke<'a> {
+    /// The file.
+    pub binary: &'a Utf8Path,
+    /// Its target.
+    pub triple: &'a str,
+    /// What the catalog knows of that.
+    pub target: Option<&'a Target>,
+    /// This machine's own triple.
+    pub host: &'a str,
+    /// The device's CPU.
+    pub cpu: Option<&'a str>,
+    /// The folder of the sysroot that it was linked against: its libraries are taken from there.
+    pub root: Option<&'a Utf8Path>,
+    /// Where it was built, if in a container.
+    pub image: Option<SmokeImage<'a>>,
+}
+
+/// An image to start a binary in.
+#[derive(Clone, Copy, Debug)]
+pub struct SmokeImage<'a> {
+    /// The engine.
+    pub engine: &'a EngineFacts,
+    /// The image.
+    pub reference: &'a str,
+    /// What the container's labels name: this machine and cache.
+    pub machine: &'a str,
+    /// The same of this run.
+    pub run: &'a str,
+}
+
+/// One way to start a binary.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Way {
+    program: Utf8PathBuf,
+    args: Vec<String>,
+    /// Variables of the emulator's.
+    env: Vec<(&'static str, &'static str)>,
+    /// What it reads besides the binary.
+    reads: Vec<Utf8PathBuf>,
+    /// Whether only this machine has what it takes.
+    here_only: bool,
+}
+
+/// How a start went.
+enum Ended {
+    /// There was nothing that ran.
+    NotStarted(String),
+    Status(ExitStatus, String),
+    TooLong,
+}
+
+/// Starts a binary; says what came of it. No emulator is a violation, because the run was asked for.
+///
+/// # Errors
+/// A signal came, or a temporary file could not be written.
+pub fn smoke(smoke: &Smoke<'_>, interrupt: &Interrupt) -> Result<Finding> {
     let found = |level, code: &str, message: String| Ok(Finding { level, code: code.to_owned(), message });
-    let not_run = |why: String| found(Level::Violation, "smoke-not-run", why);
-    let mut command = if triple == host {
-        match (root, target.and_then(|target| target.expect.interpreter.as_deref())) {
-            // By the sysroot's own loader: this machine need not have the libraries, nor an older release's.
-            (Some(root), Some(interpreter)) => {
-                let mut command = Command::new(root.join(interpreter.trim_start_matches('/')));
-                let multiarch = target.and_then(|target| target.multiarch.as_deref()).unwrap_or_default();
-                command.arg("--library-path").arg(library_path(root, multiarch)).arg(binary);
-                command
-            }
-            _ => Command::new(binary),
-        }
-    } else {
-        let Some(target) = target else { return not_run(format!("no emulator is known for {triple}")) };
-        if let Some(name) = &target.smoke.qemu {
-            let Some(qemu) = on_path(&format!("{name}-static")).or_else(|| on_path(name)) else {
-                return not_run(format!(
-                    "neither {name}-static nor {name} is on PATH (Debian, Ubuntu: qemu-user-static)"
-                ));
-            };
-            let mut command = Command::new(qemu);
-            if let Some(cpu) = emulated(name, cpu).or(target.smoke.cpu.as_deref()) {
-                command.arg("-cpu").arg(cpu);
-            }
-            if !target.expect.r#static && target.debian_arch.is_none() && root.is_none() {
-                // Debian's armhf libraries are ARMv7: on an ARMv6 CPU they, not the binary, end with SIGILL.
-                return not_run(format!("this machine has no libraries for {triple} to start it with"));
-            }
-            if !target.expect.r#static {
-                let multiarch = target.multiarch.as_deref().unwrap_or_default();
-                let cross = Utf8PathBuf::from(format!("/usr/{multiarch}"));
-                if let Some(root) = root.or(cross.is_dir().then_some(&cross)) {
-                    command.arg("-L").arg(root);
-                }
-                if let Some(root) = root {
-                    command.arg("-E").arg(format!("LD_LIBRARY_PATH={}", library_path(root, multiarch)));
-                }
-            }
-            command.arg(binary);
-            command
-        } else if let Some(name) = &target.smoke.wine {
-            let Some(wine) = on_path(name).or_else(|| on_path("wine")) else {
-                return not_run("wine is not on PATH".to_owned());
-            };
-            let mut command = Command::new(wine);
-            // wine's loader tells a missing DLL there and nowhere else: the exit code could be the program's own.
-            command.arg(binary).env("WINEDEBUG", "-all,err+module");
-            command
-        } else {
-            return not_run(format!("no emulator is known for {triple} on this machine"));
-        }
+    let ways = match smoke.ways(&|name| on_path(name)) {
+        Ok(ways) => ways,
+        Err(why) => return found(Level::Violation, "smoke-not-run", why),
     };
+    let mut last = String::new();
+    for way in ways {
+        let image = smoke.image.filter(|image| image.engine.mounts() && !way.here_only);
+        let ended = match image {
+            Some(image) => in_image(smoke, &way, image, interrupt)?,
+            None => here(&way, interrupt)?,
+        };
+        match ended {
+            Ended::NotStarted(why) => last = why,
+            Ended::Status(status, told) => return Ok(judge(signal_of(status, image.is_some()), status.code(), &told)),
+            Ended::TooLong => {
+                return found(Level::Warning, "smoke-unending", format!("still ran after {} s", LIMIT.as_secs()));
+            }
+        }
+    }
+    found(Level::Violation, "smoke-failed", format!("could not be started: {last}"))
+}
+
+impl Smoke<'_> {
+    /// The ways to start it, the best first; `on_path` finds programs of this machine.
+    fn ways(&self, on_path: &dyn Fn(&str) -> Option<Utf8PathBuf>) -> std::result::Result<Vec<Way>, String> {
+        let native = self.native();
+        match self.emulated(on_path) {
+            Ok(way) => Ok(native.into_iter().chain([way]).collect()),
+            Err(_) if native.is_some() => Ok(native.into_iter().collect()),
+            Err(why) => Err(why),
+        }
+    }
+
+    /// By itself, or by the sysroot's own loader: this machine need not have the libraries, nor an older release's.
+    fn native(&self) -> Option<Way> {
+        let loader = self.target.and_then(|target| target.expect.interpreter.as_deref());
+        let is_static = self.target.is_some_and(|target| target.expect.r#static);
+        if self.triple != self.host && !(starts_here(self.triple, self.host) && (is_static || self.root.is_some())) {
+            return None;
+        }
+        Some(match (self.root, loader) {
+            (Some(root), Some(loader)) => {
+                let multiarch = self.target.and_then(|target| target.multiarch.as_deref()).unwrap_or_default();
+                Way {
+                    program: root.join(loader.trim_start_matches('/')),
+                    args: vec!["--library-path".to_owned(), library_path(root, multiarch), self.binary.to_string()],
+                    reads: vec![root.to_owned()],
+                    ..Way::default()
+                }
+            }
+            _ => Way { program: self.binary.to_owned(), ..Way::default() },
+        })
+    }
+
+    fn emulated(&self, on_path: &dyn Fn(&str) -> Option<Utf8PathBuf>) -> std::result::Result<Way, String> {
+        let Some(target) = self.target else { return Err(format!("no emulator is known for {}", self.triple)) };
+        if let Some(name) = &target.smoke.qemu {
+            return self.by_qemu(target, name, on_path);
+        }
+        let Some(name) = &target.smoke.wine else {
+            return Err(format!("no emulator is known for {} on this machine", self.triple));
+        };
+        let wine = on_path(name).or_else(|| on_path("wine")).ok_or_else(|| "wine is not on PATH".to_owned())?;
+        Ok(Way {
+            program: wine,
+            args: vec![self.binary.to_string()],
+            // wine's loader tells a missing DLL there and nowhere else: the exit code could be the program's own.
+            env: vec![("WINEDEBUG", "-all,err+module")],
+            here_only: true,
+            ..Way::default()
+        })
+    }
+
+    fn by_qemu(
+        &self,
+        target: &Target,
+        name: &str,
+        on_path: &dyn Fn(&str) -> Option<Utf8PathBuf>,
+    ) -> std::result::Result<Way, String> {
+        let own = on_path(&format!("{name}-static"));
+        // One that is not static needs libraries of this machine.
+        let here_only = own.is_none();
+        let Some(qemu) = own.or_else(|| on_path(name)) else {
+            return Err(format!("neither {name}-static nor {name} is on PATH (Debian, Ubuntu: qemu-user-static)"));
+        };
+        let mut way = Way { reads: vec![qemu.clone()], program: qemu, here_only, ..Way::default() };
+        let mut add = |words: &[&str]| way.args.extend(words.iter().map(|word| (*word).to_owned()));
+        if let Some(cpu) = emulated(name, self.cpu).or(target.smoke.cpu.as_deref()) {
+            add(&["-cpu", cpu]);
+        }
+        if !target.expect.r#static && target.debian_arch.is_none() && self.root.is_none() {
+            // Debian's armhf libraries are ARMv7: on an ARMv6 CPU they, not the binary, end with SIGILL.
+            return Err(format!("this machine has no libraries for {} to start it with", self.triple));
+        }
+        if !target.expect.r#static {
+            let multiarch = target.multiarch.as_deref().unwrap_or_default();
+            let cross = Utf8PathBuf::from(format!("/usr/{multiarch}"));
+            if let Some(root) = self.root.or(cross.is_dir().then_some(&cross)) {
+                add(&["-L", root.as_str()]);
+            }
+            if let Some(root) = self.root {
+                add(&["-E", &format!("LD_LIBRARY_PATH={}", library_path(root, multiarch))]);
+            }
+        }
+        add(&[self.binary.as_str()]);
+        way.reads.extend(self.root.map(Utf8Path::to_owned));
+        Ok(way)
+    }
+}
+
+/// Whether this machine's kernel starts programs of a triple by itself, as far as that can be told from the names.
+fn starts_here(triple: &str, host: &str) -> bool {
+    let (Some((arch, system)), Some((own, own_system))) = (triple.split_once('-'), host.split_once('-')) else {
+        return false;
+    };
+    let linux = |system: &str| system.contains("linux-") && !system.contains("android") && !system.contains("x32");
+    let same = arch == own || own == "x86_64" && ["i686", "i586"].contains(&arch);
+    same && linux(system) && linux(own_system)
+}
+
+/// On this machine, with few of its variables.
+fn here(way: &Way, interrupt: &Interrupt) -> Result<Ended> {
+    let mut command = Command::new(&way.program);
+    command.args(&way.args).env_clear().envs(few(std::env::vars_os())).envs(way.env.iter().copied());
+    run(command, interrupt, LIMIT)
+}
+
+/// The variables that a program may know.
+fn few(all: impl Iterator<Item = (OsString, OsString)>) -> impl Iterator<Item = (OsString, OsString)> {
+    let may = |name: &str| {
+        VARIABLES.iter().any(|known| match known.strip_suffix('*') {
+            Some(start) => name.starts_with(start),
+            None => name == *known,
+        })
+    };
+    all.filter(move |(name, _)| name.to_str().is_some_and(may))
+}
+
+/// In a container of an image: without a network, and without anything of this machine but the binary and what it needs.
+fn in_image(smoke: &Smoke<'_>, way: &Way, image: SmokeImage<'_>, interrupt: &Interrupt) -> Result<Ended> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("convoy-{}-smoke-{}", image.run, COUNT.fetch_add(1, Ordering::Relaxed));
+    let mounts: Vec<Mount> = [smoke.binary].into_iter().chain(way.reads.iter().map(|it| &**it)).map(Mount::read).collect();
+    let start = Start {
+        engine: image.engine,
+        image: image.reference,
+        name: Some(&name),
+        machine: image.machine,
+        run: image.run,
+        user: caller(),
+        mounts: &mounts,
+        volumes: &[],
+        confinement: &Confinement::default(),
+    };
+    let mut command = Command::new(&image.engine.program);
+    command.args(start.args(way.program.as_str())).args(&way.args);
+    let ended = run(command, interrupt, LIMIT);
+    if !matches!(ended, Ok(Ended::Status(..))) {
+        // Its client was ended, and it goes on.
+        super::container::remove(image.engine, &name);
+    }
+    Ok(match ended? {
+        Ended::Status(status, told) if status.code() == Some(NOT_STARTED) => Ended::NotStarted(told),
+        ended => ended,
+    })
+}
+
+/// What an engine ends with when a container could not be started.
+const NOT_STARTED: i32 = 125;
+
+/// The signal that ended a program; an engine's client tells it by its exit code, as shells do.
+fn signal_of(status: ExitStatus, in_image: bool) -> Option<i32> {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        return Some(signal);
+    }
+    status.code().filter(|code| in_image && (129..=159).contains(code)).map(|code| code - 128)
+}
+
+fn run(mut command: Command, interrupt: &Interrupt, limit: Duration) -> Result<Ended> {
     interrupt.own_group(&mut command);
     // A file, not a pipe: a program may write more than a pipe holds, and wine's server keeps a pipe open for long.
     let mut stderr = tempfile::tempfile()?;
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr.try_clone()?);
-    let started = command.spawn();
-    let mut child = match started {
+    let mut child = match command.spawn() {
         Ok(child) => child,
-        Err(error) => return found(Level::Violation, "smoke-failed", format!("could not be started: {error}")),
+        Err(error) => return Ok(Ended::NotStarted(error.to_string())),
     };
     let _watched = interrupt.watch(child.id());
     let begun = Instant::now();
@@ -97,16 +297,16 @@ pub fn smoke(
                 let mut told = Vec::new();
                 stderr.rewind()?;
                 stderr.take(4096).read_to_end(&mut told)?;
-                return Ok(judge(status, &complaint(&String::from_utf8_lossy(&told))));
+                return Ok(Ended::Status(status, complaint(&String::from_utf8_lossy(&told))));
             }
-            Ok(None) if begun.elapsed() > LIMIT => {
-                // It may have ended in this very moment.
-                let _ = child.kill();
+            Ok(None) if begun.elapsed() > limit => {
+                // With what it started: a program that puts itself into the background leaves some.
+                interrupt.kill(&mut child);
                 let _ = child.wait();
-                return found(Level::Warning, "smoke-unending", format!("still ran after {} s", LIMIT.as_secs()));
+                return Ok(Ended::TooLong);
             }
             Ok(None) => std::thread::sleep(Duration::from_millis(5)),
-            Err(error) => return found(Level::Violation, "smoke-failed", format!("could not be waited for: {error}")),
+            Err(error) => return Ok(Ended::NotStarted(format!("could not be waited for: {error}"))),
         }
     }
 }
@@ -158,18 +358,14 @@ fn is_emulators(told: &str) -> bool {
 
 /// A program that knows no `--version` ends with a code of its own and has started all the same; a signal, or a code that
 /// loaders and emulators use, means that it did not.
-fn judge(status: std::process::ExitStatus, told: &str) -> Finding {
-    #[cfg(unix)]
-    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
-    #[cfg(not(unix))]
-    let signal: Option<i32> = None;
+fn judge(signal: Option<i32>, code: Option<i32>, told: &str) -> Finding {
     let loader = is_emulators(told)
         || ["error while loading", "GLIBC_", "Could not open '/lib", "unable to find CPU model", WINE_LOADER]
             .iter()
             .any(|s| told.contains(s));
     let told = told.trim_start_matches(WINE_LOADER).trim();
     let told = if told.is_empty() { String::new() } else { format!(": {told}") };
-    let (level, code, message) = match (signal, status.code()) {
+    let (level, code, message) = match (signal, code) {
         (Some(signal), _) => (Level::Violation, "smoke-failed", format!("ended by signal {signal}{told}")),
         (None, Some(code @ (126 | 127))) => {
             (Level::Violation, "smoke-failed", format!("did not start (code {code}){told}"))
@@ -185,6 +381,67 @@ fn judge(status: std::process::ExitStatus, told: &str) -> Finding {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+
+    const GNU: &str = "x86_64-unknown-linux-gnu";
+
+    fn ways(triple: &str, host: &str, root: Option<&Utf8Path>) -> std::result::Result<Vec<Utf8PathBuf>, String> {
+        let target = Catalog::embedded().target(triple);
+        let smoke = Smoke { binary: "/lane/app".into(), triple, target, host, cpu: None, root, image: None };
+        let qemu = |name: &str| name.ends_with("-static").then(|| Utf8Path::new("/usr/bin").join(name));
+        smoke.ways(&qemu).map(|ways| ways.into_iter().map(|way| way.program).collect())
+    }
+
+    #[test]
+    fn a_static_binary_of_this_machines_architecture_is_started_as_it_is() {
+        let first = |triple, host| ways(triple, host, None).unwrap()[0].clone();
+        assert_eq!(first("x86_64-unknown-linux-musl", GNU), "/lane/app");
+        assert_eq!(first("i686-unknown-linux-musl", GNU), "/lane/app");
+        assert_eq!(first("aarch64-unknown-linux-musl", "aarch64-unknown-linux-gnu"), "/lane/app");
+        assert_eq!(first("aarch64-unknown-linux-musl", GNU), "/usr/bin/qemu-aarch64-static");
+        // Without an emulator, too; and with one where this machine's kernel has no 32-bit programs.
+        let target = Catalog::embedded().target("x86_64-unknown-linux-musl");
+        let musl = "x86_64-unknown-linux-musl";
+        let smoke = Smoke { binary: "/a".into(), triple: musl, target, host: GNU, cpu: None, root: None, image: None };
+        assert_eq!(smoke.ways(&|_| None).unwrap().len(), 1);
+        assert!(ways("i686-unknown-linux-musl", GNU, None).unwrap().len() > 1);
+        // Its loader is another than this machine's.
+        assert_eq!(first(GNU, musl), "/usr/bin/qemu-x86_64-static");
+        let by_loader = ways(GNU, musl, Some("/root".into())).unwrap();
+        assert_eq!(by_loader[0], "/root/lib64/ld-linux-x86-64.so.2");
+    }
+
+    #[test]
+    fn a_program_knows_few_variables() {
+        let all = ["PATH", "LC_ALL", "GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "SSH_AUTH_SOCK", "WINEPREFIX"];
+        let kept = few(all.into_iter().map(|name| (name.into(), "x".into()))).map(|(name, _)| name);
+        assert_eq!(kept.collect::<Vec<_>>(), ["PATH", "LC_ALL", "WINEPREFIX"]);
+    }
+
+    #[test]
+    fn a_program_that_runs_too_long_ends_with_what_it_started() {
+        let held = tempfile::tempdir().unwrap();
+        let file = Utf8Path::from_path(held.path()).unwrap().join("pid");
+        let interrupt = Interrupt::listening();
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("sleep 600 & echo $! >{file}.new; mv {file}.new {file}; wait")]);
+        let ended = run(command, &interrupt, Duration::from_secs(2)).unwrap();
+        assert!(matches!(ended, Ended::TooLong));
+        let pid: i32 = fs_err::read_to_string(&file).unwrap().trim().parse().unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        // Whoever adopted it takes a moment.
+        let gone = (0..500).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            let stat = fs_err::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.is_empty() || stat.contains(") Z ")
+        });
+        assert!(gone, "it still runs");
+    }
+
+    #[test]
+    fn an_engines_client_tells_a_signal_by_its_code() {
+        let status = |code: i32| <ExitStatus as std::os::unix::process::ExitStatusExt>::from_raw(code << 8);
+        assert_eq!((signal_of(status(139), true), signal_of(status(139), false), signal_of(status(2), true)), (Some(11), None, None));
+    }
 
     #[test]
     fn a_sysroots_own_folders_come_first_and_plugins_are_none() {
@@ -208,8 +465,7 @@ mod tests {
         let stderr = "it looks like wine32 is missing, you should install it.\n0024:err:module:import_dll Library \
             bcryptprimitives.dll (which is needed by L\"Z:\\\\a.exe\") not found\n0024:err:module:LdrInitializeThunk \
             Importing dlls for L\"Z:\\\\a.exe\" failed, status c0000135\n";
-        let status = <std::process::ExitStatus as std::os::unix::process::ExitStatusExt>::from_raw(53 << 8);
-        let finding = judge(status, &complaint(stderr));
+        let finding = judge(None, Some(53), &complaint(stderr));
         assert_eq!(finding.level, Level::Violation);
         insta::assert_snapshot!(
             finding.message,
@@ -219,11 +475,10 @@ mod tests {
 
     #[test]
     fn what_an_emulator_cannot_do_is_no_start() {
-        let status = <std::process::ExitStatus as std::os::unix::process::ExitStatusExt>::from_raw(1 << 8);
         for told in ["unable to find CPU model 'cortex-a53'", "qemu-arm-static: cannot do that", "qemu-aarch64: no"] {
-            assert_eq!(judge(status, told).code, "smoke-failed", "{told}");
+            assert_eq!(judge(None, Some(1), told).code, "smoke-failed", "{told}");
         }
-        assert_eq!(judge(status, "qemu-tool: unknown option").code, "smoke-started");
+        assert_eq!(judge(None, Some(1), "qemu-tool: unknown option").code, "smoke-started");
         assert_eq!(emulated("qemu-arm", Some("cortex-a53")), Some("max"));
         assert_eq!(emulated("qemu-arm", Some("cortex-a7")), Some("cortex-a7"));
         assert_eq!(emulated("qemu-aarch64", Some("cortex-a53")), Some("cortex-a53"));
@@ -232,8 +487,7 @@ mod tests {
 
     #[test]
     fn a_code_of_the_programs_own_is_a_start() {
-        let status = <std::process::ExitStatus as std::os::unix::process::ExitStatusExt>::from_raw(2 << 8);
-        let finding = judge(status, &complaint("error: unexpected argument '--version' found\n"));
+        let finding = judge(None, Some(2), &complaint("error: unexpected argument '--version' found\n"));
         assert_eq!((finding.level, finding.code.as_str()), (Level::Ok, "smoke-started"));
     }
 }
