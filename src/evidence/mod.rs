@@ -23,7 +23,8 @@ pub(crate) fn read_script(
     script: &camino::Utf8Path,
     helpers: &std::collections::BTreeSet<String>,
 ) {
-    on_deep_stack(|| script::read(dir, script, helpers));
+    let source = Source { dir: dir.to_owned(), ..Source::default() };
+    on_deep_stack(|| script::read(&package_files::PackageFiles::of(&source), script, helpers));
 }
 
 /// What a package's own files show. Facts alone; [`crate::needs`] judges them for a target and its features.
