@@ -501,3 +501,24 @@ fn slices(
     })?;
     Ok(keyed.into_iter().map(|(cell, key)| (cell.id.clone(), made[&key].clone())).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+
+    struct Tells(Sender<()>);
+
+    impl Drop for Tells {
+        fn drop(&mut self) {
+            let _ = self.0.send(());
+        }
+    }
+
+    /// Whoever calls the library gets the memory back.
+    #[test]
+    fn what_is_dropped_aside_is_dropped() {
+        let (send, dropped) = channel();
+        super::drop_aside(Tells(send));
+        dropped.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
+    }
+}
