@@ -64,7 +64,8 @@ fn a_word_that_means_nothing_is_refused_with_the_nearest() {
     project.convoy(["why", "libc", "-t", TARGETS]).ends(0).says("asks nothing of the C world");
     project.convoy(["why", "native-tls@0.2", "-t", TARGETS]).ends(0).says("asks nothing of the C world");
     let done = project.convoy(["why", "native-tls@9", "-t", TARGETS]).ends(2);
-    done.says("`native-tls@9` is no crate of this graph, which has `native-tls` 0.2.14").says("use `native-tls@0.2.14`");
+    done.says("`native-tls@9` is no crate of this graph, which has `native-tls` 0.2.14")
+        .says("use `native-tls@0.2.14`");
 }
 
 #[test]

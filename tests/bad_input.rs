@@ -337,7 +337,11 @@ fn init_in_a_member_writes_the_file_that_is_read() {
 fn a_dist_that_cannot_be_written_is_told_before_compiling() {
     let project = Project::hello("dist");
     project.write("dist", "a file");
-    project.build(MUSL).ends(5).says("is in the way: it is a file, not a directory").says("hint: choose another directory");
+    project
+        .build(MUSL)
+        .ends(5)
+        .says("is in the way: it is a file, not a directory")
+        .says("hint: choose another directory");
     assert_eq!(fs_err::read_to_string(project.dir.join("dist")).unwrap(), "a file");
     // Not even root writes there.
     for nowhere in ["/proc/convoy/dist", "/dev/null/dist"] {
@@ -449,10 +453,13 @@ fn a_dist_folder_of_somebody_elses_keeps_its_files() {
 fn a_dist_of_two_projects_loses_nothing_of_either() {
     let (first, second) = (Project::hello("dist-first"), Project::empty("dist-second").manifest("other", ""));
     second.write("src/main.rs", HELLO);
-    let build = |project: &Project| project.build(MUSL).args(["--dist-dir", first.dist("").as_str().trim_end_matches('/')]);
+    let build =
+        |project: &Project| project.build(MUSL).args(["--dist-dir", first.dist("").as_str().trim_end_matches('/')]);
     build(&first).ends(0);
     let done = build(&second).ends(5);
-    done.says(&format!("`{MUSL}/hello` of package `hello`")).says("hint: choose another directory").says_not("Compiling");
+    done.says(&format!("`{MUSL}/hello` of package `hello`"))
+        .says("hint: choose another directory")
+        .says_not("Compiling");
     assert!(!second.dir.join("target/convoy/main").exists(), "nothing was compiled");
     build(&second).arg("--keep").ends(0);
     build(&first).ends(5).says(&format!("`{MUSL}/other` of package `other`"));
@@ -608,7 +615,10 @@ fn a_directory_with_files_of_somebody_elses_does_not_become_the_cache() {
     let project = Project::hello("no-cache-dir");
     let file = project.write("srv/v1/customers/db.sqlite", "data");
     let convoy = |args: &[&str]| project.convoy(args).env("CONVOY_CACHE_DIR", project.dir.join("srv"));
-    convoy(&["build", "-t", "linux/amd64"]).ends(5).says("carries no CACHEDIR.TAG of convoy").says("hint: is CONVOY_CACHE_DIR right?");
+    convoy(&["build", "-t", "linux/amd64"])
+        .ends(5)
+        .says("carries no CACHEDIR.TAG of convoy")
+        .says("hint: is CONVOY_CACHE_DIR right?");
     convoy(&["cache", "clean", "--force"]).ends(5).says("carries no CACHEDIR.TAG of convoy");
     assert_eq!(fs_err::read_to_string(&file).unwrap(), "data");
     assert_eq!(project.dir.join("srv/v1").read_dir_utf8().unwrap().count(), 1);
@@ -668,7 +678,8 @@ fn a_lock_file_that_does_not_match() {
     project.build(MUSL).ends(0);
     let project = project.manifest("renamed", "");
     let before = fs_err::read_to_string(project.dir.join("Cargo.lock")).unwrap();
-    for args in [&["--locked"][..], &["--frozen"], &["--", "--locked"], &["--", "--frozen"], &["--", "-v", "--locked"]] {
+    for args in [&["--locked"][..], &["--frozen"], &["--", "--locked"], &["--", "--frozen"], &["--", "-v", "--locked"]]
+    {
         project.build(MUSL).args(args).ends(2).says("Cargo.lock does not match the manifests");
     }
     assert_eq!(fs_err::read_to_string(project.dir.join("Cargo.lock")).unwrap(), before);
@@ -728,7 +739,9 @@ fn verify_says_of_anything_what_it_is_not() {
     let (pipe, sparse) = (project.dir.join("pipe"), project.dir.join("sparse"));
     run("mkfifo", &[pipe.as_str()]);
     fs_err::File::create(&sparse).unwrap().set_len(5 << 30).unwrap();
-    for (file, why) in [(pipe.as_str(), "not a regular file"), ("/dev/zero", "not a regular file"), (sparse.as_str(), "4 GiB")] {
+    for (file, why) in
+        [(pipe.as_str(), "not a regular file"), ("/dev/zero", "not a regular file"), (sparse.as_str(), "4 GiB")]
+    {
         project.convoy(["verify", file]).ends(5).says("violation[unreadable]").says(why);
     }
     // With several, each is told, and the worst is the exit code.

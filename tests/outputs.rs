@@ -53,7 +53,8 @@ fn every_json_output_is_valid_by_its_schema_and_alone_on_standard_output() {
     let verified = project.convoy(["verify", "--json", file.as_str(), "missing"]).ends(5);
     fits(&schema(&project, "verify"), &verified.json());
     fits(&schema(&project, "cache"), &project.convoy(["cache", "list", "--json"]).ends(0).json());
-    let checked = project.convoy(["cache", "verify", "--json"]).env("CONVOY_CACHE_DIR", project.dir.join("cache")).ends(0);
+    let checked =
+        project.convoy(["cache", "verify", "--json"]).env("CONVOY_CACHE_DIR", project.dir.join("cache")).ends(0);
     fits(&schema(&project, "cache-verify"), &checked.json());
     fits(&schema(&project, "why"), &project.convoy(["why", "hello", "-t", MUSL, "--json"]).ends(0).json());
     fits(&schema(&project, "doctor"), &project.convoy(["doctor", "-t", MUSL, "--json"]).ends(0).json());

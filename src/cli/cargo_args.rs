@@ -148,7 +148,8 @@ mod tests {
 
     #[test]
     fn flags_about_the_lock_file_and_the_network_are_convoys_own() {
-        for (arg, locked, offline) in [("--locked", true, false), ("--offline", false, true), ("--frozen", true, true)] {
+        for (arg, locked, offline) in [("--locked", true, false), ("--offline", false, true), ("--frozen", true, true)]
+        {
             let found = sorted(&["--timings", arg, "-v"]).unwrap();
             assert_eq!(found, CargoArgs { locked, offline, rest: vec!["--timings".to_owned(), "-v".to_owned()] });
             assert_eq!(sorted(&[&format!("{arg}=true")]).unwrap_err().flag, arg);
@@ -191,12 +192,21 @@ mod tests {
     fn all_else_is_cargos() {
         for args in [
             &["--timings=html", "-vv", "--lib", "--ignore-rust-version", "--future-incompat-report", "-q"][..],
-            &["--config", "profile.release.lto=true", "--config=term.verbose=true", "--config", "profile.x.strip = true"],
+            &[
+                "--config",
+                "profile.release.lto=true",
+                "--config=term.verbose=true",
+                "--config",
+                "profile.x.strip = true",
+            ],
             &["-Z", "unstable-options", "-Zmtime-on-use", "-vZ", "bindeps", "-Zbuild-std-features=x", "--unknown"],
             &["word", "-"],
         ] {
             let found = sorted(args).unwrap();
-            assert_eq!((found.rest, found.locked, found.offline), (args.iter().map(ToString::to_string).collect(), false, false));
+            assert_eq!(
+                (found.rest, found.locked, found.offline),
+                (args.iter().map(ToString::to_string).collect(), false, false)
+            );
         }
     }
 

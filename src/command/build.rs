@@ -380,7 +380,8 @@ impl Build<'_> {
                 match zig::bring(cache, self.interrupt) {
                     Ok(brought) => {
                         if let Some(fault) = brought.replaced {
-                            let message = format!("the zig in convoy's cache was not as published, and is replaced: {fault}");
+                            let message =
+                                format!("the zig in convoy's cache was not as published, and is replaced: {fault}");
                             self.reporter.warning(Phase::Provision, message).code("zig-damaged").send();
                         }
                         host.zig = Some(brought.facts);

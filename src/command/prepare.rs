@@ -179,7 +179,8 @@ pub(super) fn prepare(
     let mut warnings: Vec<Warning> = Vec::new();
     let unknown_key = |message: String| Warning { target: None, code: "unknown-key".to_owned(), message };
     warnings.extend(files.iter().flat_map(|file| file.warnings.iter().cloned()).map(unknown_key));
-    let strays: Vec<Utf8PathBuf> = graph.member_dirs().filter(|dir| *dir != root).map(|dir| dir.join("Convoy.toml")).collect();
+    let strays: Vec<Utf8PathBuf> =
+        graph.member_dirs().filter(|dir| *dir != root).map(|dir| dir.join("Convoy.toml")).collect();
     warnings.extend(strays.iter().filter(|stray| stray.is_file()).map(|stray| unread_settings(stray, &root)));
     let settings = config::settle(selection, &Environment::of_process(), &files, &root, &cwd)?;
 
@@ -260,7 +261,8 @@ pub(super) fn prepare(
         warnings,
         read,
     };
-    let (sources, evidence) = demand::shown(&graph, &slices, &settings, &project.workspace_root, cache, reporter, interrupt);
+    let (sources, evidence) =
+        demand::shown(&graph, &slices, &settings, &project.workspace_root, cache, reporter, interrupt);
     interrupt.check()?;
     let names = needs::variables(evidence.values());
     project.host.env.extend(demand::set_variables(&names, &environment));

@@ -11,9 +11,7 @@ mod system_deps;
 use serde::{Deserialize, Serialize};
 
 pub use guard::same_feature;
-pub(crate) use rust::{
-    LARGEST, each_meta, items_of_macro, metas_of, on_deep_stack, parse, rust_files, text_of,
-};
+pub(crate) use rust::{LARGEST, each_meta, items_of_macro, metas_of, on_deep_stack, parse, rust_files, text_of};
 pub use store::{Source, gather, is_unchanged};
 
 /// Interprets one build script: for the fuzz target.

@@ -100,11 +100,7 @@ pub(crate) fn rust_files(dir: &Utf8Path, package: &Utf8Path) -> Vec<Utf8PathBuf>
 }
 
 /// [`rust_files`]; `listed` hears of each directory before it is listed.
-pub(super) fn rust_files_in(
-    dir: &Utf8Path,
-    package: &Utf8Path,
-    listed: &mut dyn FnMut(&Utf8Path),
-) -> Vec<Utf8PathBuf> {
+pub(super) fn rust_files_in(dir: &Utf8Path, package: &Utf8Path, listed: &mut dyn FnMut(&Utf8Path)) -> Vec<Utf8PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {

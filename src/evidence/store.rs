@@ -81,7 +81,11 @@ impl Kept {
 }
 
 /// Whether packages still show what they did. Only those are read again that have changed since.
-pub fn is_unchanged(known: &[(Source, Evidence)], helpers: impl FnOnce() -> BTreeSet<String>, cache: &CacheDir) -> bool {
+pub fn is_unchanged(
+    known: &[(Source, Evidence)],
+    helpers: impl FnOnce() -> BTreeSet<String>,
+    cache: &CacheDir,
+) -> bool {
     let same = |(source, evidence): &&(Source, Evidence)| {
         Kept::recall(cache, source).is_some_and(|kept| kept.evidence == *evidence)
     };

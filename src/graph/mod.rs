@@ -272,8 +272,10 @@ impl Graph {
         let other = workspace.iter().find(|member| spec.means_another_version_of(member.name(), member.id().repr()));
         if let Some(other) = other {
             let (name, version) = (other.name(), other.version());
-            return Error::usage(format!("package `{text}` is not a member of the workspace: `{name}` has version {version}"))
-                .hint(format!("use `{name}` or `{name}@{version}`"));
+            return Error::usage(format!(
+                "package `{text}` is not a member of the workspace: `{name}` has version {version}"
+            ))
+            .hint(format!("use `{name}` or `{name}@{version}`"));
         }
         let error = Error::usage(format!("package `{text}` is not a member of the workspace"));
         let near = spec.name().and_then(|name| nearest(name, workspace.iter().map(|member| member.name())));

@@ -77,7 +77,8 @@ impl Rule {
 }
 
 fn is_triple(text: &str) -> bool {
-    let plain = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
+    let plain =
+        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
     text.contains('-') && text.split('-').all(plain)
 }
 

@@ -214,7 +214,8 @@ mod tests {
             ("target = \"cfg(unix) \"", "row `a-sys`: target `cfg(unix) `"),
             ("target = \"linux\"", "row `a-sys`: target `linux`: it is neither a triple nor `cfg(…)`"),
         ] {
-            let row = format!("[[crate]]\nname = \"a-sys\"\nread = \"1\"\nneeds = [{{ tools = [\"cc\"], {condition} }}]\n");
+            let row =
+                format!("[[crate]]\nname = \"a-sys\"\nread = \"1\"\nneeds = [{{ tools = [\"cc\"], {condition} }}]\n");
             let error = Rows::parse(&row).unwrap_err();
             assert!(error.starts_with(says), "{condition}: {error}");
         }

@@ -39,8 +39,7 @@ pub(super) fn shown(
             reporter.info(Phase::Plan, message).target("crates").progress(done, total).send();
         }
     };
-    let evidence =
-        evidence::gather(&sources, &helpers(), cache, threads, &progress, &|| interrupt.came().is_some());
+    let evidence = evidence::gather(&sources, &helpers(), cache, threads, &progress, &|| interrupt.came().is_some());
     (sources, evidence)
 }
 
@@ -223,7 +222,8 @@ mod tests {
         let counting = inside.counting(&settings, &names);
         assert_eq!(counting, map(&[("LIBGIT2_NO_VENDOR", "1"), ("HANDED_IN", ""), ("BY_CONFIG", "")]));
         // What a volume is named by holds its place inside.
-        let settings = ContainerSettings { volumes: vec!["SQLITE3_LIB_DIR".to_owned()], ..ContainerSettings::default() };
+        let settings =
+            ContainerSettings { volumes: vec!["SQLITE3_LIB_DIR".to_owned()], ..ContainerSettings::default() };
         assert_eq!(inside.counting(&settings, &names).get("SQLITE3_LIB_DIR").map(String::as_str), Some("/opt/sqlite"));
     }
 }

@@ -99,7 +99,8 @@ impl Members {
     pub fn selected(&self, selection: &Selection, manifest: &Utf8Path) -> Option<&Utf8Path> {
         let is_default = |member: &&Member| self.workspace_default_members.contains(&member.id);
         let member = if selection.workspace {
-            let excluded: Vec<PackageSpec> = selection.exclude.iter().flat_map(|text| PackageSpec::parse(text)).collect();
+            let excluded: Vec<PackageSpec> =
+                selection.exclude.iter().flat_map(|text| PackageSpec::parse(text)).collect();
             only(self.packages.iter().filter(|member| !excluded.iter().any(|spec| member.is_meant_by(spec))))
         } else if !selection.packages.is_empty() {
             let specs: Vec<PackageSpec> = selection.packages.iter().flat_map(|text| PackageSpec::parse(text)).collect();

@@ -474,7 +474,9 @@ fn what_cannot_be_read_is_told() {
     fs_err::write(dir.join("build.rs"), b"fn main() {} // \xff").unwrap();
     assert_eq!(script("build.rs"), Script::Unreadable("build.rs: it is not UTF-8".to_owned()));
     // Nothing of this machine is read, neither where reading never ends nor where it tells something.
-    for outside in ["include!(\"/proc/kmsg\");", "#[path = \"/dev/zero\"] mod x;", "include!(\"../../../etc/hostname\");"] {
+    for outside in
+        ["include!(\"/proc/kmsg\");", "#[path = \"/dev/zero\"] mod x;", "include!(\"../../../etc/hostname\");"]
+    {
         let script = format!("fn main() {{}} #[cfg(any())] mod y {{ {outside} }}");
         let reason = reason(&[("build.rs", &script)]);
         assert!(reason.contains("it is outside of the package") || reason.contains("No such file"), "{reason}");
