@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Glibc;
-use crate::config::ContainerSettings;
+use crate::config::TargetSettings;
 use crate::files;
 use crate::graph::Package;
 use crate::host::HostFacts;
@@ -53,21 +53,21 @@ struct Fact {
 pub struct Subject {
     packages: String,
     lock: String,
+    settings: String,
     containers: String,
 }
 
 impl Subject {
-    /// Of the active packages, the digest of `Cargo.lock`, and how containers are made.
-    pub fn new<'a>(
-        packages: impl IntoIterator<Item = &'a Package>,
-        lock: &str,
-        containers: &ContainerSettings,
-    ) -> Self {
+    /// Of the active packages, the digest of `Cargo.lock`, and what configuration says for the cell.
+    pub fn new<'a>(packages: impl IntoIterator<Item = &'a Package>, lock: &str, settings: &TargetSettings) -> Self {
         // Their versions are in the lock.
         let named = |package: &'a Package| (&package.name, &package.features);
         let packages: BTreeSet<_> = packages.into_iter().map(named).collect();
         let packages = files::sha256(format!("{packages:?}"));
-        Self { packages, lock: lock.to_owned(), containers: files::sha256(format!("{containers:?}")) }
+        let TargetSettings { rustflags, env, supply, build_std, container, .. } = settings;
+        // A digest, as values of the environment may be secrets.
+        let settings = files::sha256(format!("{rustflags:?}{env:?}{supply:?}{build_std:?}"));
+        Self { packages, lock: lock.to_owned(), settings, containers: files::sha256(format!("{container:?}")) }
     }
 
     /// All that a failure of a route depended on: when any of it changes, the route deserves another attempt.
@@ -85,7 +85,7 @@ impl Subject {
         };
         let found = (host.libraries.get(&cell.target), &host.tools);
         let (rustc, version) = (&host.rustc.version, crate::VERSION);
-        files::sha256(format!("{version}\0{rustc}\0{}\0{tools}\0{user:?}\0{found:?}", self.lock))
+        files::sha256(format!("{version}\0{rustc}\0{}\0{tools}\0{user:?}\0{found:?}\0{}", self.lock, self.settings))
     }
 }
 
@@ -149,14 +149,13 @@ mod tests {
             floor: floor.map(|floor| floor.parse().unwrap()),
             floor_by_default: false,
             cpu: cpu.map(str::to_owned),
-            platform: None,
-            devices: Vec::new(),
+            ..Cell::default()
         }
     }
 
     fn subject(package: &str, lock: &str) -> Subject {
         let package = Package { name: package.to_owned(), ..Package::default() };
-        Subject::new([&package], lock, &ContainerSettings::default())
+        Subject::new([&package], lock, &TargetSettings::default())
     }
 
     fn host(gcc: &str) -> HostFacts {

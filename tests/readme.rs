@@ -84,7 +84,7 @@ fn every_command_line_is_understood() {
             Command::Verify(args) => args.target.into_iter().collect(),
             _ => continue,
         };
-        matrix::cells(&words, Catalog::embedded(), "", &[], &|_| Default::default())
+        matrix::cells(&words, &matrix::Known::of_catalog(Catalog::embedded()), &|_| Default::default())
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     }
 }
@@ -158,7 +158,7 @@ fn targets_and_devices_are_those_of_the_catalog() {
     assert_eq!(matrix, DEFAULT_MATRIX);
     for row in table("word") {
         for word in quoted(&row[1]) {
-            matrix::cells(&[word.to_owned()], catalog, "", &[], &|_| Default::default()).unwrap();
+            matrix::cells(&[word.to_owned()], &matrix::Known::of_catalog(catalog), &|_| Default::default()).unwrap();
         }
     }
 }

@@ -254,10 +254,7 @@ fn cell(triple: &str, sysroot: Option<String>, route: RouteKind, host: &mut Host
             id: triple.to_owned(),
             target: triple.to_owned(),
             floor: Some("2.31".parse().unwrap()),
-            floor_by_default: false,
-            cpu: None,
-            platform: None,
-            devices: Vec::new(),
+            ..Cell::default()
         },
         status: Status::Buildable,
         route: Some(route),

@@ -325,6 +325,11 @@ pub struct Glibc {
     pub minor: u32,
 }
 
+impl Glibc {
+    /// The oldest that Rust's own std starts on.
+    pub const OLDEST: Glibc = Glibc { major: 2, minor: 17 };
+}
+
 impl fmt::Display for Glibc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.major, self.minor)
@@ -337,7 +342,10 @@ impl FromStr for Glibc {
     fn from_str(text: &str) -> Result<Self, String> {
         let parse = || {
             let (major, minor) = text.split_once('.')?;
-            let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+            // `2.028` is not 2.28, and no glibc has such a name.
+            let digits = |s: &str| {
+                !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit()) && (s.len() == 1 || !s.starts_with('0'))
+            };
             if !digits(major) || !digits(minor) {
                 return None;
             }
@@ -423,7 +431,7 @@ mod tests {
     fn glibc_versions_order_by_number() {
         let parse = |text: &str| text.parse::<Glibc>();
         assert!(parse("2.4").unwrap() < parse("2.31").unwrap());
-        for bad in ["", "2", "2.", ".31", "2.x", "2.31.1", "-2.31", "+2.3", "2.99999999999"] {
+        for bad in ["", "2", "2.", ".31", "2.x", "2.31.1", "-2.31", "+2.3", "2.99999999999", "2.028", "02.28"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -325,7 +325,8 @@ impl Build<'_> {
                     ProvisionKind::Sysroot => {
                         self.images(cache).lend_apt(&provision.name, prepared)?;
                         let Build { selection, reporter, interrupt, .. } = self;
-                        Bringer { selection, cache, reporter, interrupt }.bring(&provision.name, prepared)?;
+                        let offline = prepared.settings.provisioning.forbids_network().is_some();
+                        Bringer { selection, cache, reporter, interrupt, offline }.bring(&provision.name, prepared)?;
                     }
                     _ => self.bring(&provision, &mut prepared.project.host, cache)?,
                 }

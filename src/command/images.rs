@@ -7,6 +7,7 @@ use std::cell::OnceCell;
 use std::time::Instant;
 
 use crate::command::prepare::{Prepared, Project};
+use crate::config::{Forbidden, Source};
 use crate::container::{Engine, EngineFacts, EngineKind, ImagePlan};
 use crate::error::{Error, Exit, Result};
 use crate::host::{self, AptFacts, CacheDir, HostFacts, Refused};
@@ -100,10 +101,11 @@ impl ImageBringer<'_> {
     ) -> Result<Result<(), Refused>> {
         self.ready(&prepared.project.host)?;
         let (name, dir) = (plan.reference.as_str(), prepared.project.convoy_dir());
-        let may_bring = !self.selection.offline && prepared.settings.provision.value;
         let images = self.images(&engine)?;
-        if !may_bring && images.present(plan)?.is_none() {
-            return Ok(Err(not_here(self.selection.offline)));
+        if let Some(forbidden) = prepared.settings.provisioning.forbids(Source::Network)
+            && images.present(plan)?.is_none()
+        {
+            return Ok(Err(not_here(&forbidden)));
         }
         let lock = &prepared.locked.lock;
         let digest = match plan.recipe() {
@@ -224,14 +226,9 @@ impl ImageBringer<'_> {
 }
 
 /// An image of the user's own that is not here, and may not be brought.
-fn not_here(offline: bool) -> Refused {
-    let (reason, hint) = match offline {
-        true => ("it is not here, and `--offline` is set", "build once without `--offline`"),
-        false => {
-            ("it is not here, and nothing may be provisioned", "pull it, or let convoy do it (`provision = \"auto\"`)")
-        }
-    };
-    Refused { reason: reason.to_owned(), hint: Some(hint.to_owned()), work: false }
+fn not_here(forbidden: &Forbidden) -> Refused {
+    let reason = format!("it is not here, and {}", forbidden.reason);
+    Refused { reason, hint: Some(forbidden.hint_or("bring it by hand")), work: false }
 }
 
 fn refused(error: &Error) -> Refused {

@@ -4,6 +4,7 @@ mod demand;
 mod locate;
 mod metadata;
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
@@ -15,12 +16,12 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::Catalog;
 use crate::command::current_dir;
 use crate::command::locked::Locked;
-use crate::config::{self, ConfigFile, Environment, Settings};
+use crate::config::{self, ConfigFile, Environment, Origin, Settings};
 use crate::container::Engine;
 use crate::error::{Error, Result};
 use crate::evidence::{Evidence, Source};
 use crate::graph::{Bin, Graph, Resolver, Slice};
-use crate::host::{self, CacheDir, HostFacts, UserFlags};
+use crate::host::{self, CacheDir, HostFacts, Rustc, UserFlags};
 use crate::interrupt::Interrupt;
 use crate::needs::{self, Need};
 use crate::plan::{self, Cell, CellInput, Plan, RouteKind, matrix};
@@ -105,7 +106,6 @@ pub(super) struct Prepared {
     needs: BTreeMap<String, Vec<Need>>,
     /// The same in a container, for the cells where it is different.
     needs_inside: BTreeMap<String, Vec<Need>>,
-    forced: BTreeMap<String, Vec<RouteKind>>,
     /// The routes that failed, by the cell's id, each with the cause: in earlier runs, and in this one.
     pub failed: BTreeMap<String, BTreeMap<RouteKind, String>>,
     /// The active packages, by the cell's id.
@@ -164,7 +164,7 @@ pub(super) fn prepare(
         // Who builds for some platforms need not have fetched the crates of all.
         Err(failure) if failure.crates_are_lacking() => {
             let host = facts?;
-            let triples = wanted_triples(selection, &manifest, &cwd, &host, interrupt)?;
+            let triples = wanted_triples(selection, &manifest, &cwd, &host, cache, interrupt)?;
             (query.ask(&triples, &none)??, host)
         }
         Err(failure) => return Err(failure.into()),
@@ -182,11 +182,17 @@ pub(super) fn prepare(
     let strays: Vec<Utf8PathBuf> =
         graph.member_dirs().filter(|dir| *dir != root).map(|dir| dir.join("Convoy.toml")).collect();
     warnings.extend(strays.iter().filter(|stray| stray.is_file()).map(|stray| unread_settings(stray, &root)));
-    let settings = config::settle(selection, &Environment::of_process(), &files, &root, &cwd)?;
+    let cargo = host::cargo_config(&cwd, &host.rustc.host)?;
+    let environment = Environment { offline: offline_by(&cargo), ..Environment::of_process() };
+    let settings = config::settle(selection, &environment, &files, &root, &cwd)?;
 
-    let (cells, known) = settled_cells(&settings, &host, &cwd)?;
-    let own_features = |cell: &Cell| settings.for_names(matrix::names_of(cell)).features;
-    let own: Vec<(String, Vec<String>)> = cells.iter().map(|cell| (cell.id.clone(), own_features(cell))).collect();
+    let rustc_targets = OnceCell::new();
+    let rustc_targets = || known_targets(&rustc_targets, &host.rustc, &cwd, cache);
+    let cells = settled_cells(&settings, &host, &rustc_targets)?;
+    check_routes(selection, &cells)?;
+    warnings.extend(unknown_tables(&files, &cells, catalog, &rustc_targets)?.into_iter().map(unknown_key));
+    let own: Vec<(String, Vec<String>)> =
+        cells.iter().map(|cell| (cell.id.clone(), cell.settings.features.clone())).collect();
     let own: Vec<_> = own.into_iter().filter(|(_, features)| !features.is_empty()).collect();
     // cargo selects by the manifest only where it was pointed to a package.
     let bins = graph.bins(selection, Some(&manifest), &own)?;
@@ -209,14 +215,12 @@ pub(super) fn prepare(
             message: "not in the catalog: it is tried, and verified as far as it is known".to_owned(),
         });
     }
-    warnings.extend(unknown_tables(&files, &cells, catalog, &known).into_iter().map(unknown_key));
     warnings.extend(unknown_crates(&settings, &graph).map(unknown_key));
 
     let mut triples: Vec<&str> = cells.iter().map(|cell| cell.target.as_str()).collect();
     triples.push(&host.rustc.host);
     triples.sort_unstable();
     triples.dedup();
-    let cargo = host::cargo_config(&cwd, &host.rustc.host)?;
     let flags = host::user_flags(&cargo, &cwd, &triples, &host.rustc.host)?;
     host.user = host::user_tools(&cargo, &triples, &host.rustc.host);
     let environment = host::build_environment(&cargo);
@@ -226,8 +230,7 @@ pub(super) fn prepare(
         .filter_map(|file| Some((file.to_owned(), fs_err::read_to_string(file).ok()?)))
         .collect();
 
-    let forced = forced_routes(selection, &cells)?;
-    let slices = slices(&graph, selection, &manifest, &cells, &settings, &host)?;
+    let slices = slices(&graph, selection, &manifest, &cells, &host)?;
     let target_dir = selection.target_dir.as_ref().map_or_else(|| graph.target_directory(), |dir| cwd.join(dir));
     let mut read = graph.local_manifests();
     read.extend(strays);
@@ -275,7 +278,7 @@ pub(super) fn prepare(
     }
     project.host.libraries = host::find_libraries(&wanted, &project.host.rustc.host, cache);
     let locked = Locked::read(project.workspace_root.join("Convoy.lock"))?;
-    if demand::wants_sysroots(&needs, &cells, &settings, &project.host) {
+    if demand::wants_sysroots(&needs, &cells, &project.host) {
         project.host.apt = host::apt(cache);
         let started = Instant::now();
         locked.look_up(cache, &mut project.host);
@@ -290,7 +293,6 @@ pub(super) fn prepare(
         cells,
         needs,
         needs_inside,
-        forced,
         failed: BTreeMap::new(),
         slices,
         sources,
@@ -322,8 +324,8 @@ impl Prepared {
     pub fn decide(&mut self) {
         self.plan_now();
         let wants = |cell: &plan::CellPlan| {
-            let forced = self.cells.iter().find(|own| own.id == cell.cell.id).and_then(|own| self.routes(own));
-            let allowed = forced.is_none_or(|routes| routes.contains(&RouteKind::Container));
+            let routes = cell.cell.settings.routes.as_deref();
+            let allowed = routes.is_none_or(|routes| routes.contains(&RouteKind::Container));
             let failed = self
                 .failed
                 .get(&cell.cell.id)
@@ -356,32 +358,50 @@ impl Prepared {
             .cells
             .iter()
             .map(|cell| {
-                let settings = self.settings.for_names(matrix::names_of(cell));
                 let needs = self.needs.get(&cell.id).cloned().unwrap_or_default();
-                let routes = self.routes(cell);
                 let failed = self.failed.get(&cell.id).cloned().unwrap_or_default();
                 let needs_inside = self.needs_inside.get(&cell.id).cloned();
-                CellInput { cell: cell.clone(), needs, needs_inside, settings, routes, failed }
+                CellInput { cell: cell.clone(), needs, needs_inside, failed }
             })
             .collect();
         self.project.plan = plan::plan(inputs, &self.project.host, &self.settings, Catalog::embedded());
     }
+}
 
-    /// The routes that the user allows for a cell, in the order of their choice.
-    pub fn routes(&self, cell: &Cell) -> Option<Vec<RouteKind>> {
-        let configured = || self.settings.for_names(matrix::names_of(cell)).routes;
-        self.forced.get(&cell.id).cloned().or_else(configured)
+/// What sets cargo's `net.offline`, where that is true. cargo takes the variable over its files.
+fn offline_by(cargo: &cargo_config2::Config) -> Option<Origin> {
+    let by_variable = std::env::var_os("CARGO_NET_OFFLINE").is_some();
+    cargo.net.offline.filter(|offline| *offline).map(|_| match by_variable {
+        true => Origin::Environment("CARGO_NET_OFFLINE"),
+        false => Origin::File(".cargo/config.toml".to_owned()),
+    })
+}
+
+/// rustc's targets, asked for once, when the first word needs them.
+fn known_targets<'a>(
+    known: &'a OnceCell<Vec<String>>,
+    rustc: &Rustc,
+    cwd: &Utf8Path,
+    cache: &CacheDir,
+) -> Result<&'a [String]> {
+    match known.get() {
+        Some(known) => Ok(known),
+        None => host::remembered_targets(cwd, rustc, cache).map(|asked| known.get_or_init(|| asked).as_slice()),
     }
 }
 
-/// The cells, and rustc's targets where these had to be asked for.
-fn settled_cells(settings: &Settings, host: &HostFacts, cwd: &Utf8Path) -> Result<(Vec<Cell>, Vec<String>)> {
+/// The cells; rustc's targets are asked for where a word needs them.
+fn settled_cells<'a>(
+    settings: &Settings,
+    host: &HostFacts,
+    rustc_targets: &dyn Fn() -> Result<&'a [String]>,
+) -> Result<Vec<Cell>> {
     let catalog = Catalog::embedded();
     let words = &settings.targets.value;
-    let known = if matrix::needs_target_list(words, catalog) { host::rustc_targets(cwd)? } else { Vec::new() };
-    let cells =
-        matrix::cells(words, catalog, &host.rustc.host, &known, &|names| settings.for_names(names.iter().copied()))?;
-    Ok((cells, known))
+    let rustc_targets = if matrix::needs_target_list(words, catalog) { rustc_targets()? } else { &[] };
+    let newest_glibc = Some(matrix::newest_glibc(host));
+    let known = matrix::Known { catalog, host: &host.rustc.host, rustc_targets, newest_glibc };
+    matrix::cells(words, &known, &|names| settings.for_names(names.iter().map(String::as_str)))
 }
 
 /// The triples that are built for, and this machine's: known without the graph.
@@ -390,13 +410,15 @@ fn wanted_triples(
     manifest: &Utf8Path,
     cwd: &Utf8Path,
     host: &HostFacts,
+    cache: &CacheDir,
     interrupt: &Interrupt,
 ) -> Result<BTreeSet<String>> {
     let members = Members::find(manifest, cwd, interrupt)?;
     let root = &members.workspace_root;
     let files = settings_files(members.selected(selection, manifest), root, cwd)?;
     let settings = config::settle(selection, &Environment::of_process(), &files, root, cwd)?;
-    let (cells, _) = settled_cells(&settings, host, cwd)?;
+    let rustc_targets = OnceCell::new();
+    let cells = settled_cells(&settings, host, &|| known_targets(&rustc_targets, &host.rustc, cwd, cache))?;
     Ok(triples_of(&cells, host))
 }
 
@@ -414,22 +436,30 @@ fn unread_settings(stray: &Utf8Path, root: &Utf8Path) -> Warning {
     }
 }
 
-/// A `[target."…"]` table that no target can mean is a typing error.
-fn unknown_tables(files: &[ConfigFile], cells: &[Cell], catalog: &Catalog, known: &[String]) -> Vec<String> {
-    let means = |word: &String| {
-        cells.iter().any(|cell| matrix::names_of(cell).any(|name| name == word))
-            || catalog.target(word).is_some()
-            || catalog.platform(word).is_some()
-            || catalog.device(word).is_some()
-            || known.contains(word)
+/// A `[target."…"]` table that no target can mean is a typing error; one of a target that this run does not build is none.
+fn unknown_tables<'a>(
+    files: &[ConfigFile],
+    cells: &[Cell],
+    catalog: &Catalog,
+    rustc_targets: &dyn Fn() -> Result<&'a [String]>,
+) -> Result<Vec<String>> {
+    let known = |word: &String| {
+        matrix::is_known(word, catalog) || cells.iter().any(|cell| cell.names.iter().any(|name| name == word))
     };
     let tables = files.iter().filter(|file| !file.of_cross).flat_map(|file| &file.table.target);
-    let odd = tables.map(|(word, _)| word).filter(|word| !means(word));
-    odd.map(|word| {
+    let mut warnings = Vec::new();
+    for (word, _) in tables.filter(|(word, _)| !known(word)) {
+        if rustc_targets()?.iter().any(|triple| matrix::names_target(word, triple)) {
+            continue;
+        }
         let words = catalog.targets.iter().flat_map(|t| [Some(t.triple.as_str()), t.platform.as_deref()]).flatten();
-        format!("[target.\"{word}\"] means no target of this run{}", did_you_mean(word, words))
-    })
-    .collect()
+        let devices = catalog.devices.iter().map(|device| device.name.as_str());
+        let near = did_you_mean(word, words.chain(devices));
+        warnings.push(format!(
+            "[target.\"{word}\"] is no target, platform, device or group that convoy or rustc knows{near}"
+        ));
+    }
+    Ok(warnings)
 }
 
 /// `[needs]` tables of crates that no target of this project has.
@@ -441,29 +471,18 @@ fn unknown_crates<'a>(settings: &'a Settings, graph: &'a Graph) -> impl Iterator
         .map(|name| format!("[needs.{name}] means no crate of this project{}", did_you_mean(name, graph.names())))
 }
 
-/// `--route` for each cell: one that names the cell beats one for all.
-fn forced_routes(selection: &Selection, cells: &[Cell]) -> Result<BTreeMap<String, Vec<RouteKind>>> {
-    let mut forced = BTreeMap::new();
-    for route in selection.routes.iter().filter(|route| route.target.is_none()) {
-        forced.extend(cells.iter().map(|cell| (cell.id.clone(), vec![route.route])));
+/// Each `--route WORD=ROUTE` must mean a target of this run. What it says is in the cells' settings.
+fn check_routes(selection: &Selection, cells: &[Cell]) -> Result<()> {
+    let names = || cells.iter().flat_map(|cell| &cell.names);
+    let words = selection.routes.iter().filter_map(|route| route.target.as_ref());
+    for word in words.filter(|word| !names().any(|name| name == *word)) {
+        let error = Error::usage(format!("--route names `{word}`, which is no target of this run"));
+        return Err(match crate::suggest::nearest(word, names().map(String::as_str)) {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => error,
+        });
     }
-    for route in &selection.routes {
-        let Some(word) = &route.target else { continue };
-        let mut met = false;
-        for cell in cells.iter().filter(|cell| matrix::names_of(cell).any(|name| name == word)) {
-            forced.insert(cell.id.clone(), vec![route.route]);
-            met = true;
-        }
-        if !met {
-            let names: Vec<&str> = cells.iter().flat_map(matrix::names_of).collect();
-            let error = Error::usage(format!("--route names `{word}`, which is no target of this run"));
-            return Err(match crate::suggest::nearest(word, names) {
-                Some(near) => error.hint(format!("did you mean `{near}`?")),
-                None => error,
-            });
-        }
-    }
-    Ok(forced)
+    Ok(())
 }
 
 /// The active packages of every cell; cells of one triple and the same features share a slice.
@@ -472,16 +491,10 @@ fn slices(
     selection: &Selection,
     manifest: &Utf8PathBuf,
     cells: &[Cell],
-    settings: &Settings,
     host: &HostFacts,
 ) -> Result<BTreeMap<String, Arc<Slice>>> {
-    let keyed: Vec<(&Cell, (String, Vec<String>))> = cells
-        .iter()
-        .map(|cell| {
-            let features = settings.for_names(matrix::names_of(cell)).features;
-            (cell, (cell.target.clone(), features))
-        })
-        .collect();
+    let keyed: Vec<(&Cell, (String, Vec<String>))> =
+        cells.iter().map(|cell| (cell, (cell.target.clone(), cell.settings.features.clone()))).collect();
     let mut distinct: Vec<&(String, Vec<String>)> = keyed.iter().map(|(_, key)| key).collect();
     distinct.sort();
     distinct.dedup();

@@ -9,6 +9,7 @@ use crate::command::locked::Locked;
 use crate::command::prepare::{Network, Prepared, find_workspace, prepare, run_id};
 use crate::command::sysroots::Bringer;
 use crate::command::{current_dir, print_json, say};
+use crate::config::Forbidden;
 use crate::error::{Error, Exit, Result};
 use crate::host::{self, CacheDir, Refused};
 use crate::interrupt::Interrupt;
@@ -63,19 +64,21 @@ fn listed(kept: KeptSysroot) -> ListedSysroot {
 fn update(selection: &Selection, style: Style) -> Result<Exit> {
     let interrupt = Interrupt::listen()?;
     let cache = CacheDir::find()?;
-    if selection.locked || selection.offline {
-        return Err(Error::usage(
-            "`supply update` asks the archive what it has now, and `--locked` or `--offline` forbids it",
-        ));
+    if selection.locked {
+        return Err(Error::usage("`supply update` asks the archive what it has now, and `--locked` forbids it"));
     }
     let reporter = Reporter::new(run_id(), style, None)?;
     let mut prepared = prepare(selection, Network::Allowed, &cache, &reporter, &interrupt)?;
+    if let Some(Forbidden { reason, hint }) = prepared.settings.provisioning.forbids_network() {
+        let told = format!("`supply update` asks the archive what it has now, and {reason}");
+        return Err(Error::usage(told).hint(hint));
+    }
     let plans = prepared.project.plan.sysroots.clone();
     if plans.is_empty() {
         say("no target of this project takes libraries from a sysroot: nothing to lock\n");
         return Ok(Exit::Success);
     }
-    let bringer = Bringer { selection, cache: &cache, reporter: &reporter, interrupt: &interrupt };
+    let bringer = Bringer { selection, cache: &cache, reporter: &reporter, interrupt: &interrupt, offline: false };
     for plan in plans {
         let locked = bringer.resolve(&plan, &prepared)?.map_err(|refused| refusal(&plan.key.to_string(), refused))?;
         let changes = changes(&locked, &prepared);

@@ -19,6 +19,8 @@ pub(super) struct Bringer<'a> {
     pub cache: &'a CacheDir,
     pub reporter: &'a Reporter,
     pub interrupt: &'a Interrupt,
+    /// Whether nothing may go over the network.
+    pub offline: bool,
 }
 
 impl Bringer<'_> {
@@ -81,14 +83,7 @@ impl Bringer<'_> {
 
     fn sysroots<'b>(&'b self, apt: Option<&'b AptFacts>, progress: &'b dyn Fn(Progress)) -> Sysroots<'b> {
         let limits = Limits::default();
-        Sysroots {
-            apt,
-            cache: self.cache,
-            offline: self.selection.offline,
-            limits,
-            interrupt: self.interrupt,
-            progress,
-        }
+        Sysroots { apt, cache: self.cache, offline: self.offline, limits, interrupt: self.interrupt, progress }
     }
 
     fn tell(&self, name: &str, progress: Progress) {

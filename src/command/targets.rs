@@ -3,7 +3,7 @@
 use crate::catalog::Catalog;
 use crate::command::prepare::engine_choice;
 use crate::command::{current_dir, print_json, say};
-use crate::config::TargetSettings;
+use crate::config::{Provisioning, TargetSettings};
 use crate::error::{Exit, Result};
 use crate::host::{self, CacheDir, HostFacts};
 use crate::plan::route::{self, Situation};
@@ -54,9 +54,8 @@ fn row(triple: &str, catalog: &Catalog, host: &HostFacts) -> TargetRow {
         target: triple.to_owned(),
         floor,
         floor_by_default: true,
-        cpu: None,
         platform: target.and_then(|target| target.platform.clone()),
-        devices: Vec::new(),
+        ..Cell::default()
     };
     let situation = Situation {
         cell: &cell,
@@ -65,9 +64,8 @@ fn row(triple: &str, catalog: &Catalog, host: &HostFacts) -> TargetRow {
         needs_inside: &[],
         host,
         catalog,
-        may_provision: true,
+        provisioning: &Provisioning::unlimited(),
         settings: &TargetSettings::default(),
-        offline: false,
         in_image: false,
     };
     TargetRow {

@@ -105,7 +105,8 @@ fn expectation_of(word: &str, catalog: &Catalog) -> Result<Expectation> {
         Vec::new()
     };
     // No machine is the host here: its own triple gets the catalog's floor like any other.
-    let cells = matrix::cells(&words, catalog, "", &known, &|_| Default::default())?;
+    let known = matrix::Known { rustc_targets: &known, ..matrix::Known::of_catalog(catalog) };
+    let cells = matrix::cells(&words, &known, &|_| Default::default())?;
     match cells.as_slice() {
         [cell] => Ok(Expectation {
             floor: cell.floor,

@@ -166,7 +166,7 @@ impl<'a> Ways<'a> {
     /// What meets a need of a cell. One that is not sure to be there blocks nothing.
     pub(super) fn met(&self, need: &Need, cell: &CellPlan) -> Option<String> {
         let settings = &self.prepared.settings;
-        let met = plan::met(need, cell, &self.prepared.project.host, settings.offline);
+        let met = plan::met(need, cell, &self.prepared.project.host, &settings.provisioning);
         let unsure = need.confidence == needs::Confidence::Unknown;
         met.or_else(|| unsure.then(|| "not known to be needed".to_owned()))
     }
@@ -207,7 +207,7 @@ impl<'a> Ways<'a> {
             Side::Host => &host.rustc.host,
         };
         let Prepared { settings, evidence, .. } = self.prepared;
-        let env = environment(host, settings, &cell.cell);
+        let env = environment(host, &cell.cell);
         let knowledge = Knowledge { evidence, user: &settings.needs, env: &env };
         let judged = |package: &crate::graph::Package| {
             needs::asked(package, Circumstances::new(triple, &host.rustc.host, &env), knowledge)

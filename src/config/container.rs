@@ -195,11 +195,11 @@ impl ContainerSettings {
         volumes.filter_map(|volume| volume.mount(variable).transpose()).collect()
     }
 
-    /// What it says, for `plan -v`. Values that are handed in may be secrets, and lines may hold some.
-    pub(super) fn said(&self) -> Vec<String> {
+    /// What it says, by its keys, for `plan -v`. Values that are handed in may be secrets, and lines may hold some.
+    pub(super) fn said(&self) -> Vec<(&'static str, String)> {
         let mut said = Vec::new();
-        let mut say = |key: &str, value: Option<&dyn fmt::Display>| {
-            said.extend(value.map(|value| format!("{key} = {value}")));
+        let mut say = |key, value: Option<&dyn fmt::Display>| {
+            said.extend(value.map(|value| (key, value.to_string())));
         };
         fn shown<T: fmt::Display>(value: &Option<T>) -> Option<&dyn fmt::Display> {
             value.as_ref().map(|value| value as &dyn fmt::Display)
@@ -440,8 +440,9 @@ mod tests {
             "passthrough = ['TOKEN=hunter2', 'HOME']\npre-build = ['login hunter2']\ndockerfile-args = { KEY = 'hunter2' }\n\
              volumes = ['/data:ro']\nnetwork = false\ntoolchain = 'image'\nregistry = 'registry.example/team'\n",
         );
+        let said: Vec<String> = settings.said().into_iter().map(|(key, value)| format!("{key} = {value}")).collect();
         assert_eq!(
-            settings.said(),
+            said,
             [
                 "dockerfile-args = KEY",
                 "pre-build = 1 line",
@@ -452,7 +453,7 @@ mod tests {
                 "toolchain = image",
             ]
         );
-        assert_eq!(ContainerSettings::default().said(), Vec::<String>::new());
+        assert!(ContainerSettings::default().said().is_empty());
     }
 
     #[test]

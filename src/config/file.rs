@@ -284,29 +284,49 @@ mod tests {
         );
     }
 
-    #[test]
-    fn later_tables_win() {
-        let text = "[target.b]\nglibc = '2.31'\nfeatures = ['x']\ncontainer.image = 'a'\n[target.a]\nglibc = '2.36'\n\
-            [container]\ndockerfile = 'b'\nnetwork = true\n";
-        let (table, _) = table(text).unwrap();
-        let settings = crate::config::Settings {
-            targets: crate::config::Valued { value: vec![], origin: crate::config::Origin::Default },
-            dist_dir: crate::config::Valued { value: "d".into(), origin: crate::config::Origin::Default },
-            profile: crate::config::Valued { value: "p".into(), origin: crate::config::Origin::Default },
-            provision: crate::config::Valued { value: true, origin: crate::config::Origin::Default },
-            offline: false,
-            ignore_needs: false,
-            needs: table.needs,
-            supply: table.supply,
-            container: table.container,
-            engine: crate::config::Valued { value: Default::default(), origin: crate::config::Origin::Default },
-            build_std: Some(true),
-            tables: table.target,
+    fn settled(files: &[(&str, &str)]) -> crate::config::Settings {
+        let file = |(name, text): &(&str, &str)| ConfigFile {
+            name: (*name).to_owned(),
+            table: table(text).unwrap().0,
+            warnings: Vec::new(),
+            of_cross: false,
         };
+        let files: Vec<ConfigFile> = files.iter().map(file).collect();
+        let dir = Utf8Path::new("/work");
+        let selection = crate::request::Selection::default();
+        crate::config::settle(&selection, &crate::config::Environment::default(), &files, dir, dir).unwrap()
+    }
+
+    #[test]
+    fn the_most_specific_table_of_a_file_wins_and_the_heavier_file() {
+        let text = "[target.a]\nglibc = '2.36'\n[target.b]\nglibc = '2.31'\nfeatures = ['x']\ncontainer.image = 'a'\n\
+            [container]\ndockerfile = 'b'\nnetwork = true\n";
+        let settings = settled(&[("one", text)]);
         let merged = settings.for_names(["b", "a"]);
         assert_eq!(merged.glibc.unwrap().to_string(), "2.36");
+        assert_eq!(settings.for_names(["a", "b"]).glibc.unwrap().to_string(), "2.31");
         assert_eq!(merged.features, ["x"]);
         assert_eq!(merged.container.source(), crate::config::ImageSource::Named("a"));
-        assert_eq!((merged.container.network, merged.build_std), (Some(true), Some(true)));
+        assert_eq!(merged.container.network, Some(true));
+        let settings = settled(&[("one", text), ("two", "[target.b]\nglibc = '2.28'\n")]);
+        assert_eq!(settings.for_names(["b", "a"]).glibc.unwrap().to_string(), "2.28");
+    }
+
+    #[test]
+    fn each_value_is_told_with_its_file() {
+        let light = "[supply]\norder = ['host']\npackages = ['libone-dev']\nmirrors = ['file:/one']\n\
+            [container]\nnetwork = true\nimage = 'a'\n";
+        let heavy = "[supply]\norder = ['sysroot']\npackages = ['libtwo-dev']\n[container]\nbase = 'b'\n\
+            [target.'linux/arm64']\nglibc = '2.36'\nenv = { KEY = 'hunter2' }\nsupply.order = ['host']\n";
+        let rows = settled(&[("light", light), ("heavy", heavy)]).origins();
+        let rows: Vec<String> =
+            rows.into_iter().map(|(key, value, origin)| format!("{key} = {value}  ({origin})")).collect();
+        insta::assert_snapshot!(rows.join("\n"));
+    }
+
+    #[test]
+    fn a_floor_that_std_cannot_start_on_is_refused_where_it_is_written() {
+        let error = table("[target.x]\nglibc = '2.5'\n").unwrap_err().to_string();
+        assert!(error.contains("Convoy.toml:2:9: glibc 2.5 is older than 2.17"), "{error}");
     }
 }

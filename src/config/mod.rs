@@ -5,6 +5,7 @@ mod container;
 mod cross;
 mod file;
 mod image;
+mod provisioning;
 mod supply;
 mod volume;
 
@@ -24,6 +25,7 @@ pub use container::{ContainerSettings, ImageSource, PreBuild, ToolchainSource};
 pub(crate) use cross::parse as parse_cross;
 pub use cross::{cross_deb_arch, cross_file, cross_variables, load_cross};
 pub use file::{ConfigFile, load, metadata_files};
+pub use provisioning::{Forbidden, Provisioning, Source};
 pub use supply::{SupplySettings, SupplySource};
 pub use volume::{Mount, Volume};
 
@@ -93,10 +95,8 @@ pub struct Settings {
     pub dist_dir: Valued<Utf8PathBuf>,
     /// cargo's profile.
     pub profile: Valued<String>,
-    /// Whether things may be brought to this machine.
-    pub provision: Valued<bool>,
-    /// Whether nothing may go over the network.
-    pub offline: bool,
+    /// What may be put on this machine, and whether the network may be used.
+    pub provisioning: Provisioning,
     /// Whether blocked targets are attempted all the same.
     pub ignore_needs: bool,
     /// `[needs.<crate>]` tables: what crates ask of the machine, where the user knows better.
@@ -109,8 +109,36 @@ pub struct Settings {
     pub engine: Valued<EngineChoice>,
     /// Whether std is built from source, where a Cross.toml says it of every target.
     pub build_std: Option<bool>,
-    /// `[target."…"]` tables, in order of rising weight, by the word they are written under.
-    pub tables: Vec<(String, TargetSettings)>,
+    /// `[target."…"]` tables, in order of rising weight; those of one file stand together.
+    pub tables: Vec<TargetTable>,
+    /// The route of all targets, by `--route ROUTE`.
+    pub route: Option<RouteKind>,
+    /// What each file says for all targets, in order of rising weight: the origin of `supply`, `container` and `build_std`.
+    pub sources: Vec<GeneralTable>,
+}
+
+/// What is said for the targets that a word means: a `[target."…"]` table, or `--route WORD=ROUTE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetTable {
+    /// A target word, or the id of a cell.
+    pub word: String,
+    /// What is said.
+    pub settings: TargetSettings,
+    /// Where.
+    pub origin: Origin,
+}
+
+/// What one file says for all targets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GeneralTable {
+    /// The file.
+    pub origin: Origin,
+    /// `[supply]`.
+    pub supply: SupplySettings,
+    /// `[container]`.
+    pub container: ContainerSettings,
+    /// Whether std is built from source.
+    pub build_std: Option<bool>,
 }
 
 /// One `[target."<triple, platform or device>"]` table.
@@ -120,6 +148,7 @@ pub struct TargetSettings {
     /// Order of preference; one entry forces it.
     pub routes: Option<Vec<RouteKind>>,
     /// The glibc floor.
+    #[serde(deserialize_with = "floor")]
     pub glibc: Option<Glibc>,
     /// Features to add.
     pub features: Vec<String>,
@@ -157,6 +186,27 @@ impl TargetSettings {
         self.container.overlay(container);
     }
 
+    /// What it says, by its keys, for `plan -v`.
+    fn said(&self) -> Vec<(String, String)> {
+        let mut said = Vec::new();
+        let mut say = |key: &str, value: Option<String>| said.extend(value.map(|value| (key.to_owned(), value)));
+        let some = |text: String| (!text.is_empty()).then_some(text);
+        say(
+            "routes",
+            self.routes.as_ref().map(|routes| routes.iter().map(|r| r.name()).collect::<Vec<_>>().join(", ")),
+        );
+        say("glibc", self.glibc.map(|glibc| glibc.to_string()));
+        say("cpu", self.cpu.clone());
+        say("build-std", self.build_std.map(|build| build.to_string()));
+        say("features", some(self.features.join(", ")));
+        say("rustflags", some(self.rustflags.join(" ")));
+        // Values may be secrets.
+        say("env", some(self.env.keys().map(String::as_str).collect::<Vec<_>>().join(", ")));
+        said.extend(self.supply.said().into_iter().map(|(key, value)| (format!("supply.{key}"), value)));
+        said.extend(self.container.said().into_iter().map(|(key, value)| (format!("container.{key}"), value)));
+        said
+    }
+
     /// The same, its files taken from a folder.
     fn in_dir(mut self, dir: &Utf8Path) -> Self {
         self.supply = self.supply.in_dir(dir);
@@ -165,7 +215,19 @@ impl TargetSettings {
     }
 }
 
-/// The environment variables that settle something.
+/// A floor that Rust's own std can start on.
+fn floor<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<Glibc>, D::Error> {
+    let floor = Glibc::deserialize(deserializer)?;
+    if floor < Glibc::OLDEST {
+        let oldest = Glibc::OLDEST;
+        return Err(serde::de::Error::custom(format!(
+            "glibc {floor} is older than {oldest}, which Rust's own std needs"
+        )));
+    }
+    Ok(Some(floor))
+}
+
+/// The environment variables that settle something, and what cargo's configuration says of the network.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     /// `CONVOY_TARGETS`: a comma list.
@@ -180,6 +242,8 @@ pub struct Environment {
     pub engine: Option<String>,
     /// `CROSS_CONFIG`: the file that cross reads in place of `Cross.toml`.
     pub cross_config: Option<String>,
+    /// What sets cargo's `net.offline`, where that is true; the caller reads cargo's configuration.
+    pub offline: Option<Origin>,
 }
 
 impl Environment {
@@ -193,6 +257,7 @@ impl Environment {
             provision: read("CONVOY_PROVISION"),
             engine: read("CONVOY_ENGINE"),
             cross_config: read("CROSS_CONFIG"),
+            offline: None,
         }
     }
 }
@@ -247,6 +312,7 @@ pub fn settle(
             return Err(Error::usage(format!("CONVOY_PROVISION is `{other}`")).hint("use `auto` or `never`"));
         }
     };
+    let sources = general_tables(files, workspace_root);
     let engine_variable = environment.engine.as_deref().map(engine_of).transpose()?;
     Ok(Settings {
         targets,
@@ -264,22 +330,28 @@ pub fn settle(
             |file| file.table.profile.clone(),
             "release".to_owned(),
         ),
-        provision: pick(
-            selection.no_provision.then_some(false),
-            provision_variable,
-            files,
-            |file| file.table.provision.map(|provision| provision == file::ProvisionMode::Auto),
-            true,
+        provisioning: Provisioning::new(
+            pick(
+                selection.no_provision.then_some(false),
+                provision_variable,
+                files,
+                |file| file.table.provision.map(|provision| provision == file::ProvisionMode::Auto),
+                true,
+            ),
+            match (selection.offline, environment.offline.clone()) {
+                (true, _) => Valued { value: true, origin: Origin::CommandLine },
+                (false, Some(origin)) => Valued { value: true, origin },
+                (false, None) => Valued { value: false, origin: Origin::Default },
+            },
         ),
-        offline: selection.offline,
         ignore_needs: selection.ignore_needs,
         needs: files.iter().flat_map(|file| file.table.needs.clone()).collect(),
-        supply: files.iter().fold(SupplySettings::default(), |mut supply, file| {
-            supply.overlay(file.table.supply.clone().in_dir(workspace_root));
+        supply: sources.iter().fold(SupplySettings::default(), |mut supply, source| {
+            supply.overlay(source.supply.clone());
             supply
         }),
-        container: files.iter().fold(ContainerSettings::default(), |mut container, file| {
-            container.overlay(file.table.container.clone().in_dir(workspace_root));
+        container: sources.iter().fold(ContainerSettings::default(), |mut container, source| {
+            container.overlay(source.container.clone());
             container
         }),
         engine: pick(
@@ -289,13 +361,40 @@ pub fn settle(
             |file| file.table.container.engine,
             EngineChoice::default(),
         ),
-        build_std: files.iter().rev().find_map(|file| file.table.build_std),
-        tables: files
-            .iter()
-            .flat_map(|file| file.table.target.clone())
-            .map(|(word, table)| (word, table.in_dir(workspace_root)))
-            .collect(),
+        build_std: sources.iter().rev().find_map(|source| source.build_std),
+        tables: target_tables(selection, files, workspace_root),
+        route: selection.routes.iter().rfind(|forced| forced.target.is_none()).map(|forced| forced.route),
+        sources,
     })
+}
+
+/// What each file says for all targets.
+fn general_tables(files: &[ConfigFile], workspace_root: &Utf8Path) -> Vec<GeneralTable> {
+    let table = |file: &ConfigFile| GeneralTable {
+        origin: Origin::File(file.name.clone()),
+        supply: file.table.supply.clone().in_dir(workspace_root),
+        container: file.table.container.clone().in_dir(workspace_root),
+        build_std: file.table.build_std,
+    };
+    files.iter().map(table).collect()
+}
+
+/// The tables of files, and the routes of the command line, which outweigh them.
+fn target_tables(selection: &Selection, files: &[ConfigFile], workspace_root: &Utf8Path) -> Vec<TargetTable> {
+    let of_file = |file: &ConfigFile| {
+        let origin = Origin::File(file.name.clone());
+        let tables = file.table.target.clone().into_iter();
+        tables.map(move |(word, settings)| TargetTable {
+            word,
+            settings: settings.in_dir(workspace_root),
+            origin: origin.clone(),
+        })
+    };
+    let forced = selection.routes.iter().filter_map(|forced| {
+        let settings = TargetSettings { routes: Some(vec![forced.route]), ..TargetSettings::default() };
+        Some(TargetTable { word: forced.target.clone()?, settings, origin: Origin::CommandLine })
+    });
+    files.iter().flat_map(of_file).chain(forced).collect()
 }
 
 fn engine_of(text: &str) -> Result<EngineChoice> {
@@ -305,7 +404,8 @@ fn engine_of(text: &str) -> Result<EngineChoice> {
 }
 
 impl Settings {
-    /// What the tables say for a cell that goes by these names.
+    /// What is said for a cell that goes by these names, the most specific last. Of several tables of one file that mean
+    /// it the most specific wins, whatever their order; a file that weighs more beats one that weighs less. Lists add up.
     pub fn for_names<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> TargetSettings {
         let names: Vec<&str> = names.into_iter().collect();
         let mut merged = TargetSettings {
@@ -314,11 +414,18 @@ impl Settings {
             build_std: self.build_std,
             ..TargetSettings::default()
         };
-        for (word, table) in &self.tables {
-            if names.contains(&word.as_str()) {
-                merged.overlay(table);
+        let mut forced = self.route.map(|route| vec![route]);
+        for source in self.tables.chunk_by(|a, b| a.origin == b.origin) {
+            let place = |table: &TargetTable| names.iter().rposition(|name| *name == table.word);
+            let mut own: Vec<_> = source.iter().filter_map(|table| Some((place(table)?, &table.settings))).collect();
+            own.sort_by_key(|(place, _)| *place);
+            if source[0].origin == Origin::CommandLine {
+                forced = own.last().and_then(|(_, settings)| settings.routes.clone()).or(forced);
+            } else {
+                own.iter().for_each(|(_, settings)| merged.overlay(settings));
             }
         }
+        merged.routes = forced.or(merged.routes);
         merged
     }
 
@@ -330,54 +437,59 @@ impl Settings {
 
     /// The files that images are made from.
     pub fn container_files(&self) -> impl Iterator<Item = &Utf8Path> {
-        let tables = self.tables.iter().map(|(_, table)| &table.container);
+        let tables = self.tables.iter().map(|table| &table.settings.container);
         std::iter::once(&self.container).chain(tables).flat_map(ContainerSettings::files)
     }
 
-    /// Each value's origin, for `plan -v`.
+    /// Each value with its key and its origin, for `plan -v`.
     pub fn origins(&self) -> Vec<(String, String, String)> {
+        let row = |key: &str, value: &str, origin: &Origin| (key.to_owned(), value.to_owned(), origin.to_string());
         let mut rows = vec![
-            ("targets".to_owned(), self.targets.value.join(", "), self.targets.origin.to_string()),
-            ("dist-dir".to_owned(), self.dist_dir.value.to_string(), self.dist_dir.origin.to_string()),
-            ("profile".to_owned(), self.profile.value.clone(), self.profile.origin.to_string()),
-            (
-                "provision".to_owned(),
-                if self.provision.value { "auto" } else { "never" }.to_owned(),
-                self.provision.origin.to_string(),
-            ),
-            ("engine".to_owned(), self.engine.value.to_string(), self.engine.origin.to_string()),
+            row("targets", &self.targets.value.join(", "), &self.targets.origin),
+            row("dist-dir", self.dist_dir.value.as_str(), &self.dist_dir.origin),
+            row("profile", &self.profile.value, &self.profile.origin),
         ];
-        if self.supply != SupplySettings::default() {
-            rows.push(("supply".to_owned(), self.supply.said().join("; "), "configuration".to_owned()));
-        }
-        let container = self.container.said();
-        if !container.is_empty() {
-            rows.push(("container".to_owned(), container.join("; "), "configuration".to_owned()));
-        }
-        if let Some(build_std) = self.build_std {
-            rows.push(("build-std".to_owned(), build_std.to_string(), "configuration".to_owned()));
-        }
-        for (word, table) in &self.tables {
-            let mut said = Vec::new();
-            said.extend(table.routes.as_ref().map(|r| {
-                let names: Vec<&str> = r.iter().map(|route| route.name()).collect();
-                format!("routes = {}", names.join(", "))
-            }));
-            said.extend(table.glibc.map(|glibc| format!("glibc = {glibc}")));
-            said.extend(table.cpu.as_ref().map(|cpu| format!("cpu = {cpu}")));
-            said.extend(table.build_std.map(|build| format!("build-std = {build}")));
-            if !table.features.is_empty() {
-                said.push(format!("features = {}", table.features.join(", ")));
-            }
-            if !table.rustflags.is_empty() {
-                said.push(format!("rustflags = {}", table.rustflags.join(" ")));
-            }
-            // Values may be secrets.
-            said.extend(table.env.keys().map(|name| format!("env {name}")));
-            said.extend(table.supply.said().into_iter().map(|said| format!("supply.{said}")));
-            said.extend(table.container.said().into_iter().map(|said| format!("container.{said}")));
-            rows.push((format!("target.{word}"), said.join("; "), "configuration".to_owned()));
+        rows.extend(self.provisioning.origins().map(|(key, value, origin)| row(key, value, origin)));
+        rows.push(row("engine", self.engine.value.name(), &self.engine.origin));
+        rows.extend(self.route.map(|route| row("routes", route.name(), &Origin::CommandLine)));
+        rows.extend(self.general_origins());
+        for TargetTable { word, settings, origin } in &self.tables {
+            rows.extend(settings.said().iter().map(|(key, value)| row(&format!("target.{word}.{key}"), value, origin)));
         }
         rows
     }
+
+    /// What is said for all targets: of a value the file that weighs most, of a list every file that adds to it.
+    fn general_origins(&self) -> Vec<(String, String, String)> {
+        let general = |table: &GeneralTable| TargetSettings {
+            supply: table.supply.clone(),
+            container: table.container.clone(),
+            build_std: table.build_std,
+            ..TargetSettings::default()
+        };
+        let counts: BTreeMap<String, String> = TargetSettings {
+            supply: self.supply.clone(),
+            container: self.container.clone(),
+            build_std: self.build_std,
+            ..TargetSettings::default()
+        }
+        .said()
+        .into_iter()
+        .collect();
+        let mut rows = Vec::new();
+        for table in self.sources.iter().rev() {
+            for (key, value) in general(table).said().into_iter().rev() {
+                let adds = LISTS.iter().any(|list| key.ends_with(list));
+                let known = rows.iter().any(|(other, ..): &(String, String, String)| *other == key);
+                if adds && counts.contains_key(&key) || !known && counts.get(&key) == Some(&value) {
+                    rows.push((key, value, table.origin.to_string()));
+                }
+            }
+        }
+        rows.reverse();
+        rows
+    }
 }
+
+/// The keys whose values add up over files.
+const LISTS: [&str; 5] = [".packages", ".dockerfile-args", ".pre-build", ".passthrough", ".volumes"];

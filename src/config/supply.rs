@@ -80,18 +80,16 @@ impl SupplySettings {
         self.order.as_ref().is_some_and(|order| order.first() == Some(&SupplySource::Sysroot))
     }
 
-    /// What it says, for `plan -v`.
-    pub(super) fn said(&self) -> Vec<String> {
+    /// What it says, by its keys, for `plan -v`.
+    pub(super) fn said(&self) -> Vec<(&'static str, String)> {
         let mut said = Vec::new();
-        said.extend(self.order.as_ref().map(|order| {
-            format!("order = {}", order.iter().map(|source| source.name()).collect::<Vec<_>>().join(", "))
-        }));
-        if !self.packages.is_empty() {
-            said.push(format!("packages = {}", self.packages.join(", ")));
-        }
-        said.extend(self.mirrors.as_ref().map(|mirrors| format!("mirrors = {}", mirrors.join(", "))));
-        said.extend(self.snapshot.as_ref().map(|snapshot| format!("snapshot = {snapshot}")));
-        said.extend(self.keyring.as_ref().map(|keyring| format!("keyring = {keyring}")));
+        let mut say = |key, value: Option<String>| said.extend(value.map(|value| (key, value)));
+        let names = |order: &Vec<SupplySource>| order.iter().map(|source| source.name()).collect::<Vec<_>>().join(", ");
+        say("order", self.order.as_ref().map(names));
+        say("packages", (!self.packages.is_empty()).then(|| self.packages.join(", ")));
+        say("mirrors", self.mirrors.as_ref().map(|mirrors| mirrors.join(", ")));
+        say("snapshot", self.snapshot.clone());
+        say("keyring", self.keyring.as_ref().map(ToString::to_string));
         said
     }
 }

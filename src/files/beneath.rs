@@ -53,7 +53,8 @@ impl UntrustedDir {
         {
             use rustix::fs::{Mode, OFlags};
             let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-            let handle = rustix::fs::open(path.as_std_path(), flags, Mode::empty()).map_err(|errno| named(path, errno))?;
+            let handle =
+                rustix::fs::open(path.as_std_path(), flags, Mode::empty()).map_err(|errno| named(path, errno))?;
             Ok(Self { path: path.to_owned(), handle })
         }
         #[cfg(not(unix))]
@@ -141,7 +142,9 @@ impl PlainFile {
         let file = {
             use rustix::fs::{Mode, OFlags};
             let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::RDONLY | OFlags::CLOEXEC;
-            rustix::fs::open(path.as_std_path(), flags, Mode::empty()).map(File::from).map_err(|errno| named(path, errno))?
+            rustix::fs::open(path.as_std_path(), flags, Mode::empty())
+                .map(File::from)
+                .map_err(|errno| named(path, errno))?
         };
         #[cfg(not(unix))]
         let file = File::open(path)?;
@@ -297,7 +300,8 @@ mod tests {
         std::os::unix::fs::symlink(place.dir.join("secret"), inside.join("link")).unwrap();
         std::os::unix::fs::symlink(&place.dir, inside.join("up")).unwrap();
         std::os::unix::fs::symlink("deep", inside.join("near")).unwrap();
-        for bad in ["../secret", "deep/../../secret", "", ".", "/etc/passwd", "link", "up/secret", "near/file", "deep"] {
+        for bad in ["../secret", "deep/../../secret", "", ".", "/etc/passwd", "link", "up/secret", "near/file", "deep"]
+        {
             let error = dir.file(bad.into(), SMALL).expect_err(bad);
             assert_ne!(error.kind(), io::ErrorKind::NotFound, "{bad}: {error}");
         }

@@ -24,7 +24,7 @@ pub use apt::apt;
 pub use cache::{CacheDir, ROOMS};
 pub use engine::{engine, made_image, own_images, remember_made};
 pub use libraries::find_libraries;
-pub use probe::{foreign_gcc, probe, rustc_targets};
+pub use probe::{foreign_gcc, probe, remembered_targets, rustc_targets};
 pub use stamp::{Stamp, this_program};
 pub use tools::{cargo_command, on_path, rust_command};
 pub use user::{UserFlags, build_environment, build_jobs, cargo_config, has_build_dir, process_environment, user_flags, user_tools};

@@ -197,6 +197,18 @@ pub fn rustc_targets(dir: &Utf8Path) -> Result<Vec<String>> {
     Ok(text.lines().map(str::to_owned).collect())
 }
 
+/// The same, remembered for each rustc.
+pub fn remembered_targets(dir: &Utf8Path, rustc: &Rustc, cache: &CacheDir) -> Result<Vec<String>> {
+    let key = format!("targets-{}", crate::files::sha256(format!("{}\0{}", rustc.version, rustc.sysroot)));
+    if let Some(known) = cache.recall::<Vec<String>>("probes", &key).filter(|known| !known.is_empty()) {
+        return Ok(known);
+    }
+    let targets = rustc_targets(dir)?;
+    // A cache that cannot be written only costs time.
+    let _ = cache.remember("probes", &key, &targets);
+    Ok(targets)
+}
+
 fn installed_std(rustlib: &Utf8Path) -> Result<std::collections::BTreeSet<String>> {
     let mut found = std::collections::BTreeSet::new();
     for entry in fs_err::read_dir(rustlib)? {

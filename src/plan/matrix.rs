@@ -1,150 +1,87 @@
 //! Target words → cells.
+//!
+//! A cell's id makes `dist/<id>/`, the name of its log and its rows in the manifest. It follows from the word that asked for
+//! the cell and from configuration, and never from the other words of a run:
+//!
+//! | word | id |
+//! | --- | --- |
+//! | a triple, or its platform: `linux/arm64` | `<triple>` |
+//! | the same with a glibc floor: `linux/arm64.2.28` | `<triple>.<floor>` |
+//! | a device, or an alias of it: `pi-4` | `<device>` |
+//! | the same with a floor: `pi-4.2.36` | `<device>.<floor>` |
+//! | a group of platforms: `linux` | those of its triples |
+//! | a group of devices: `pi`, `pi.2.36` | `<group>-<architecture>`, `<group>-<architecture>.<floor>`: `pi-aarch64` |
+//!
+//! The members of a group of devices that share a triple are one cell, with the lowest CPU and the lowest floor among them.
+//! That cell may only hold what holds for each of them, so a member whose own table or `--route` says anything stands
+//! apart, under its own id. Words with one id are one cell; words with different ids are cells of their own, even where
+//! their binaries would be the same.
 
-use std::collections::BTreeMap;
+mod words;
 
-use crate::catalog::{Catalog, Device, Glibc, Target};
+use std::sync::Arc;
+
+use crate::catalog::{Catalog, Glibc};
 use crate::config::TargetSettings;
 use crate::error::{Error, Result};
+use crate::host::HostFacts;
 use crate::plan::Cell;
+use crate::provision::zig;
 use crate::suggest::nearest;
+use crate::sysroot::Suites;
+use words::{GROUPS, Wanted, expand};
+pub use words::{is_known, names_target, needs_target_list};
 
-/// The oldest glibc that Rust's own std starts on.
-const RUST_FLOOR: Glibc = Glibc { major: 2, minor: 17 };
-
-/// Groups of targets and what they hold.
-const GROUPS: &[&str] = &["linux", "darwin", "windows", "pi", "all"];
-
-/// A word, resolved but not yet folded with the others.
-#[derive(Clone, Debug)]
-struct Wanted {
-    triple: String,
-    asked_floor: Option<Glibc>,
-    device: Option<Device>,
+/// What words are resolved against.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Targets and devices.
+    pub catalog: &'a Catalog,
+    /// This machine's own triple.
+    pub host: &'a str,
+    /// What `rustc --print target-list` prints; empty where every word is known without.
+    pub rustc_targets: &'a [String],
+    /// The newest glibc that something can link against; none where any floor will do.
+    pub newest_glibc: Option<Glibc>,
 }
 
-/// The words that configuration may change a cell by.
-pub fn names_of(cell: &Cell) -> impl Iterator<Item = &str> {
-    [cell.id.as_str(), cell.target.as_str()]
-        .into_iter()
-        .chain(cell.platform.as_deref())
-        .chain(cell.devices.iter().flat_map(|device| names_of_device(device)))
+impl<'a> Known<'a> {
+    /// What the catalog knows, whatever the machine.
+    pub fn of_catalog(catalog: &'a Catalog) -> Self {
+        Self { catalog, host: "", rustc_targets: &[], newest_glibc: None }
+    }
 }
 
-/// A device's name as it was asked for, and its own where that is an alias.
-fn names_of_device(device: &str) -> impl Iterator<Item = &str> {
-    let own = Catalog::embedded().device(device).map(|own| own.name.as_str()).filter(|own| *own != device);
-    std::iter::once(device).chain(own)
+/// The newest glibc that something can link against: of the pinned zig, of Debian's releases, of this machine's compilers.
+pub fn newest_glibc(host: &HostFacts) -> Glibc {
+    let compilers = host.gcc.values().filter_map(|gcc| gcc.glibc).chain(host.glibc);
+    let suites = Suites::embedded().all().iter().map(|suite| suite.glibc);
+    suites.chain(compilers).fold(zig::newest_glibc(), Glibc::max)
 }
 
-/// Whether every word is known without asking rustc for its target list.
-pub fn needs_target_list(words: &[String], catalog: &Catalog) -> bool {
-    words.iter().any(|word| {
-        let (name, _) = split_floor(word);
-        !GROUPS.contains(&name)
-            && catalog.target(name).is_none()
-            && catalog.platform(name).is_none()
-            && catalog.device(name).is_none()
-    })
-}
-
-/// Resolves the words and folds what is the same. `rustc_targets` is what `rustc --print target-list` knows;
-/// `configured` is what configuration says for a cell that goes by these names.
+/// Resolves the words into cells, each with what `configured` says for its names (the most specific last).
+///
+/// # Errors
+/// A word that means nothing, and a glibc floor that no target of the word can have.
 pub fn cells(
     words: &[String],
-    catalog: &Catalog,
-    host: &str,
-    rustc_targets: &[String],
-    configured: &dyn Fn(&[&str]) -> TargetSettings,
+    known: &Known<'_>,
+    configured: &dyn Fn(&[String]) -> TargetSettings,
 ) -> Result<Vec<Cell>> {
-    let mut folded: Vec<Cell> = Vec::new();
+    let mut cells: Vec<Cell> = Vec::new();
     for word in words {
-        let expanded = expand(word, catalog, rustc_targets)?;
-        // A device named by itself is a cell of its own; those that only a group brings share one by triple.
-        let from_group = expanded.len() > 1;
-        let cells = expanded.into_iter().map(|wanted| to_cell(wanted, catalog, host, configured));
-        let cells: Vec<Cell> = if from_group { fold_devices(cells.collect(), catalog) } else { cells.collect() };
-        for cell in cells {
-            match folded.iter_mut().find(|other| same_build(other, &cell)) {
-                Some(other) => {
-                    for device in cell.devices {
-                        if !other.devices.contains(&device) {
-                            other.devices.push(device);
-                        }
-                    }
-                }
-                None => folded.push(cell),
+        let wanted = expand(word, known)?;
+        let resolved = match wanted.first().is_some_and(|first| first.of_group) {
+            true => fold_group(&wanted, known, configured)?,
+            false => wanted.iter().map(|wanted| to_cell(wanted, known, configured)).collect::<Result<_>>()?,
+        };
+        for cell in resolved {
+            if cells.iter().all(|other| other.id != cell.id) {
+                cells.push(cell);
             }
         }
     }
-    name_cells(&mut folded);
-    // Only now it is known which cell an id means. A floor is a part of such an id, but a CPU is none.
-    for cell in folded.iter_mut().filter(|cell| cell.id != cell.target && !cell.devices.contains(&cell.id)) {
-        if let Some(cpu) = configured(&[&cell.id]).cpu {
-            cell.cpu = Some(cpu);
-        }
-    }
-    Ok(folded)
-}
-
-fn same_build(a: &Cell, b: &Cell) -> bool {
-    a.target == b.target && a.floor == b.floor && a.cpu == b.cpu
-}
-
-fn split_floor(word: &str) -> (&str, Option<&str>) {
-    // Neither triples nor platforms nor devices that take a floor hold a dot; rustc's few that do
-    // (`thumbv8m.main-none-eabi`) have a letter behind it.
-    match word.split_once('.') {
-        Some((name, floor)) if floor.starts_with(|c: char| c.is_ascii_digit()) => (name, Some(floor)),
-        _ => (word, None),
-    }
-}
-
-fn expand(word: &str, catalog: &Catalog, rustc_targets: &[String]) -> Result<Vec<Wanted>> {
-    let (name, floor) = split_floor(word);
-    let floor = floor
-        .map(|text| text.parse::<Glibc>().map_err(|why| Error::usage(format!("target `{word}`: {why}"))))
-        .transpose()?;
-    if let Some(floor) = floor
-        && floor < RUST_FLOOR
-    {
-        return Err(Error::usage(format!("target `{word}`: Rust's own std asks for glibc {RUST_FLOOR} or newer"))
-            .hint(format!("use `{name}.{RUST_FLOOR}`")));
-    }
-    let plain = |target: &Target| Wanted { triple: target.triple.clone(), asked_floor: floor, device: None };
-    let of_os = |os: &str| -> Vec<Wanted> {
-        catalog.targets.iter().filter(|t| t.platform.is_some() && (os == "all" || t.os() == os)).map(plain).collect()
-    };
-    let wanted = match name {
-        "pi" => catalog
-            .devices
-            .iter()
-            .filter(|device| device.name.starts_with("pi-"))
-            .map(|device| Wanted { triple: device.target.clone(), asked_floor: floor, device: Some(device.clone()) })
-            .collect(),
-        "linux" | "darwin" | "windows" | "all" => of_os(name),
-        _ => {
-            if let Some(target) = catalog.target(name).or_else(|| catalog.platform(name)) {
-                vec![plain(target)]
-            } else if let Some(device) = catalog.device(name) {
-                vec![Wanted {
-                    triple: device.target.clone(),
-                    asked_floor: floor,
-                    device: Some(Device { name: name.to_owned(), ..device.clone() }),
-                }]
-            } else if rustc_targets.iter().any(|triple| triple == name) {
-                vec![Wanted { triple: name.to_owned(), asked_floor: floor, device: None }]
-            } else {
-                return Err(unknown(name, catalog, rustc_targets));
-            }
-        }
-    };
-    if floor.is_some()
-        && let Some(odd) = wanted.iter().find(|wanted| !takes_floor(&wanted.triple))
-    {
-        return Err(Error::usage(format!("target `{word}`: a glibc floor means nothing for {}", odd.triple))
-            .hint(format!("use `{name}`")));
-    }
-    Ok(wanted)
+    Ok(cells)
 }
 
 fn unknown(name: &str, catalog: &Catalog, rustc_targets: &[String]) -> Error {
@@ -167,170 +104,274 @@ pub fn takes_floor(triple: &str) -> bool {
     triple.contains("-linux-gnu")
 }
 
-fn to_cell(wanted: Wanted, catalog: &Catalog, host: &str, configured: &dyn Fn(&[&str]) -> TargetSettings) -> Cell {
-    let target = catalog.target(&wanted.triple);
-    let platform = target.and_then(|target| target.platform.clone());
-    let device = wanted.device.as_ref();
-    let names: Vec<&str> = [Some(wanted.triple.as_str()), platform.as_deref()]
-        .into_iter()
-        .flatten()
-        .chain(device.into_iter().flat_map(|device| names_of_device(&device.name)))
-        .collect();
+/// Why nothing can be linked for a floor; none where something can.
+fn floor_fault(floor: Glibc, newest: Option<Glibc>) -> Option<(String, Glibc)> {
+    if floor < Glibc::OLDEST {
+        return Some((format!("Rust's own std asks for glibc {} or newer", Glibc::OLDEST), Glibc::OLDEST));
+    }
+    let newest = newest.filter(|newest| floor > *newest)?;
+    Some((format!("no glibc newer than {newest} is known"), newest))
+}
+
+fn to_cell(wanted: &Wanted<'_>, known: &Known<'_>, configured: &dyn Fn(&[String]) -> TargetSettings) -> Result<Cell> {
+    let Wanted { triple, asked_floor, device, .. } = wanted;
+    let target = known.catalog.target(triple);
+    let names = wanted.names(known.catalog);
     let settings = configured(&names);
+    let own_floor = settings.glibc.filter(|_| takes_floor(triple) && asked_floor.is_none());
+    let id = wanted.id();
+    if let Some(floor) = own_floor
+        && let Some((fault, instead)) = floor_fault(floor, known.newest_glibc)
+    {
+        return Err(Error::usage(format!("target `{id}`: `glibc = \"{floor}\"` in its [target] table: {fault}"))
+            .hint(format!("use `glibc = \"{instead}\"`")));
+    }
     // The host's own triple with no floor asked is built as cargo builds it.
-    let default = target.and_then(|target| target.default_floor).filter(|_| wanted.triple != host);
-    Cell {
-        id: String::new(),
-        floor_by_default: wanted.asked_floor.is_none() && settings.glibc.is_none() && device.is_none(),
-        floor: wanted
-            .asked_floor
-            .or(settings.glibc.filter(|_| takes_floor(&wanted.triple)))
-            .or(device.map(|device| device.floor))
-            .or(default),
-        cpu: settings.cpu.or_else(|| device.map(|device| device.cpu.clone())),
-        platform,
-        devices: wanted.device.map(|device| device.name).into_iter().collect(),
-        target: wanted.triple,
-    }
+    let default = target.and_then(|target| target.default_floor).filter(|_| triple != known.host);
+    Ok(Cell {
+        id,
+        floor_by_default: asked_floor.is_none() && settings.glibc.is_none() && device.is_none(),
+        floor: asked_floor.or(own_floor).or(device.map(|device| device.floor)).or(default),
+        cpu: settings.cpu.clone().or_else(|| device.map(|device| device.cpu.clone())),
+        platform: target.and_then(|target| target.platform.clone()),
+        devices: device.map(|device| device.name.clone()).into_iter().collect(),
+        target: triple.clone(),
+        names,
+        settings: Arc::new(settings),
+    })
 }
 
-/// Cells of devices that share a triple become one, with the lowest CPU and floor.
-fn fold_devices(cells: Vec<Cell>, catalog: &Catalog) -> Vec<Cell> {
+/// Members of a group that share a triple and of which nothing special is said become one cell, with the lowest CPU and
+/// floor; the others stand apart.
+fn fold_group(
+    members: &[Wanted<'_>],
+    known: &Known<'_>,
+    configured: &dyn Fn(&[String]) -> TargetSettings,
+) -> Result<Vec<Cell>> {
+    let mut cells: Vec<Cell> = Vec::new();
+    for member in members {
+        let shared = member.without_device();
+        let own = to_cell(member, known, configured)?;
+        if *own.settings != configured(&shared.names(known.catalog)) {
+            cells.push(own);
+            continue;
+        }
+        let id = shared.id();
+        match cells.iter_mut().find(|cell| cell.id == id) {
+            Some(cell) => fold(cell, own, known.catalog),
+            None => cells.push(Cell { id, ..own }),
+        }
+    }
+    Ok(cells)
+}
+
+/// Lets a cell serve another device of its triple too.
+fn fold(cell: &mut Cell, member: Cell, catalog: &Catalog) {
     let rank = |cpu: &Option<String>| catalog.cpu_rank(cpu.as_deref());
-    let mut folded: Vec<Cell> = Vec::new();
-    for cell in cells {
-        match folded.iter_mut().find(|other| other.target == cell.target) {
-            Some(other) => {
-                if rank(&cell.cpu) < rank(&other.cpu) {
-                    other.cpu.clone_from(&cell.cpu);
-                }
-                other.floor = other.floor.min(cell.floor);
-                other.floor_by_default &= cell.floor_by_default;
-                other.devices.extend(cell.devices);
-            }
-            None => folded.push(cell),
-        }
+    if rank(&member.cpu) < rank(&cell.cpu) {
+        cell.cpu = member.cpu;
     }
-    folded
+    cell.floor = lowest(cell.floor, member.floor);
+    cell.devices.extend(member.devices);
+    // They share what is said of the group; a member's own name still means the cell.
+    let new: Vec<String> = member.names.into_iter().filter(|name| !cell.names.contains(name)).collect();
+    cell.names.extend(new);
 }
 
-/// The triple where it is unique, else the device, else `<triple>.<floor>`.
-fn name_cells(cells: &mut [Cell]) {
-    let mut of_triple: BTreeMap<String, usize> = BTreeMap::new();
-    for cell in cells.iter() {
-        *of_triple.entry(cell.target.clone()).or_default() += 1;
-    }
-    let floor = |cell: &Cell| cell.floor.map(|floor| format!(".{floor}")).unwrap_or_default();
-    for cell in cells.iter_mut() {
-        cell.id = match cell.devices.first() {
-            _ if of_triple[&cell.target] == 1 => cell.target.clone(),
-            Some(device) => device.clone(),
-            None => format!("{}{}", cell.target, floor(cell)),
-        };
-    }
-    let mut of_id: BTreeMap<String, usize> = BTreeMap::new();
-    for cell in cells.iter() {
-        *of_id.entry(cell.id.clone()).or_default() += 1;
-    }
-    for cell in cells.iter_mut() {
-        if of_id[&cell.id] > 1 {
-            cell.id = format!("{}{}", cell.id, floor(cell));
-        }
-    }
+/// The lower of two floors. No floor promises nothing, so it is not the lowest.
+fn lowest(a: Option<Glibc>, b: Option<Glibc>) -> Option<Glibc> {
+    a.into_iter().chain(b).min()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn cells_of(words: &[&str]) -> Vec<Cell> {
+    const HOST: &str = "x86_64-unknown-linux-gnu";
+
+    fn try_cells(words: &[&str], configured: &dyn Fn(&[String]) -> TargetSettings) -> Result<Vec<Cell>> {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        let list = ["riscv64gc-unknown-linux-gnu".to_owned()];
-        cells(&words, Catalog::embedded(), "x86_64-unknown-linux-gnu", &list, &|_| TargetSettings::default()).unwrap()
+        let rustc_targets = ["riscv64gc-unknown-linux-gnu".to_owned()];
+        let newest_glibc = Some(newest_glibc(&HostFacts::default()));
+        let known = Known { catalog: Catalog::embedded(), host: HOST, rustc_targets: &rustc_targets, newest_glibc };
+        cells(&words, &known, configured)
     }
 
-    #[test]
-    fn tables_count_by_a_cells_id_and_by_a_devices_own_name() {
-        let configured = |names: &[&str]| {
-            let cpu = match names {
-                _ if names.contains(&"aarch64-unknown-linux-gnu.2.36") => Some("cortex-a76"),
-                _ if names.contains(&"pi-4") => Some("cortex-a55"),
-                _ => None,
-            };
-            TargetSettings { cpu: cpu.map(str::to_owned), ..TargetSettings::default() }
-        };
-        let cpus = |words: &[&str]| {
-            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-            let cells = cells(&words, Catalog::embedded(), "x86_64-unknown-linux-gnu", &[], &configured).unwrap();
-            cells.into_iter().map(|cell| cell.cpu.unwrap_or_default()).collect::<Vec<_>>()
-        };
-        assert_eq!(cpus(&["linux/arm64.2.31", "linux/arm64.2.36"]), ["", "cortex-a76"]);
-        // An alias of the device.
-        assert_eq!(cpus(&["pi-4-64"]), ["cortex-a55"]);
+    fn cells_of(words: &[&str]) -> Vec<Cell> {
+        try_cells(words, &|_| TargetSettings::default()).unwrap()
     }
 
-    fn brief(words: &[&str]) -> Vec<String> {
-        cells_of(words)
-            .iter()
-            .map(|cell| {
-                format!(
-                    "{} {} {} {} {:?}",
-                    cell.id,
-                    cell.target,
-                    cell.floor.map(|f| f.to_string()).unwrap_or_default(),
-                    cell.cpu.as_deref().unwrap_or("-"),
-                    cell.devices
-                )
-            })
-            .collect()
+    /// What each of these tables says, by its word, for cells that go by it.
+    fn by_words<'a>(tables: &'a [(&'a str, fn(&mut TargetSettings))]) -> impl Fn(&[String]) -> TargetSettings + 'a {
+        move |names| {
+            let mut settings = TargetSettings::default();
+            let own = tables.iter().filter(|(word, _)| names.iter().any(|name| name == word));
+            own.for_each(|(_, edit)| edit(&mut settings));
+            settings
+        }
+    }
+
+    fn brief(cells: &[Cell]) -> String {
+        let line = |cell: &Cell| {
+            let floor = cell.floor.map(|floor| floor.to_string()).unwrap_or_default();
+            let cpu = cell.cpu.as_deref().unwrap_or("-");
+            let flags = cell.settings.rustflags.join(" ");
+            format!("{}: {} {floor} {cpu} {:?} {flags}", cell.id, cell.target, cell.devices).trim_end().to_owned()
+        };
+        cells.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
     #[test]
     fn the_default_matrix() {
-        insta::assert_snapshot!(brief(crate::catalog::DEFAULT_MATRIX).join("\n"));
+        insta::assert_snapshot!(brief(&cells_of(crate::catalog::DEFAULT_MATRIX)));
     }
 
     #[test]
     fn a_group_folds_devices_and_named_ones_stay_apart() {
-        insta::assert_snapshot!(format!("{}\n\n{}", brief(&["pi"]).join("\n"), brief(&["pi-4", "pi-5"]).join("\n")));
+        let told =
+            [&["pi"][..], &["pi.2.36"], &["pi-4", "pi-5"], &["pi-aarch64", "pi"]].map(|words| brief(&cells_of(words)));
+        insta::assert_snapshot!(told.join("\n\n"));
     }
 
     #[test]
     fn floors_and_devices_of_one_triple_get_ids_of_their_own() {
+        insta::assert_snapshot!(brief(&cells_of(&[
+            "aarch64-unknown-linux-gnu.2.31",
+            "linux/arm64.2.36",
+            "pi-4",
+            "pi-4.2.36",
+            "linux/arm64",
+            "riscv64gc-unknown-linux-gnu",
+            "x86_64-unknown-linux-gnu.2.28",
+            "linux/amd64"
+        ])));
+    }
+
+    #[test]
+    fn what_is_said_of_one_device_is_in_no_binary_of_another() {
+        let lse = |settings: &mut TargetSettings| settings.rustflags.push("-Ctarget-feature=+lse".to_owned());
+        let crc = |settings: &mut TargetSettings| settings.rustflags.push("-Ctarget-feature=+crc".to_owned());
+        let told = [
+            &[("pi-5", lse as fn(&mut TargetSettings))][..],
+            &[("pi-4-64", lse), ("pi-5", lse), ("pi-2", crc)],
+            &[("pi", crc), ("pi-5", lse)],
+            &[("pi-aarch64", crc)],
+            &[("linux/arm64", crc)],
+        ]
+        .map(|tables| brief(&try_cells(&["pi"], &by_words(tables)).unwrap()));
+        insta::assert_snapshot!(told.join("\n\n"));
+    }
+
+    /// `dist/<id>/` is a promise: release scripts go by it.
+    #[test]
+    fn an_id_depends_on_no_other_word_of_the_run() {
+        let words = [
+            "linux/arm64",
+            "aarch64-unknown-linux-gnu",
+            "linux/arm64.2.31",
+            "linux/arm64.2.36",
+            "linux",
+            "linux.2.28",
+            "all",
+            "pi",
+            "pi.2.36",
+            "pi-armv7",
+            "pi-5",
+            "pi-5-64",
+            "pi-5.2.36",
+            "pi-zero",
+            "pi-1",
+        ];
+        let lse = |settings: &mut TargetSettings| settings.rustflags.push("-Ctarget-feature=+lse".to_owned());
+        let tables = [("pi-5", lse as fn(&mut TargetSettings)), ("aarch64-unknown-linux-gnu.2.36", lse)];
+        for tables in [&tables[..], &[]] {
+            let configured = by_words(tables);
+            let alone = |word: &str| try_cells(&[word], &configured).unwrap();
+            let mut expected: Vec<Cell> = Vec::new();
+            for cell in words.iter().flat_map(|word| alone(word)) {
+                match expected.iter().find(|other| other.id == cell.id) {
+                    Some(other) => assert_eq!(*other, cell),
+                    None => expected.push(cell),
+                }
+            }
+            assert_eq!(try_cells(&words, &configured).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn no_group_is_called_as_a_device_or_a_triple_is() {
+        let catalog = Catalog::embedded();
+        let mut triples = std::collections::BTreeMap::new();
+        for cell in cells_of(&["pi"]) {
+            assert!(catalog.device(&cell.id).is_none() && catalog.target(&cell.id).is_none(), "{}", cell.id);
+            assert_eq!(triples.insert(cell.id.clone(), cell.target.clone()), None, "{}", cell.id);
+            assert_eq!(cells_of(&[&cell.id]), [cell]);
+        }
+    }
+
+    #[test]
+    fn a_table_means_a_cell_by_every_name_of_it_and_the_most_specific_comes_last() {
+        let names = |word: &str| cells_of(&[word]).remove(0).names.join(" ");
         insta::assert_snapshot!(
-            brief(&[
-                "aarch64-unknown-linux-gnu.2.31",
-                "linux/arm64.2.36",
-                "pi-4",
-                "pi-4.2.36",
-                "linux/arm64",
-                "riscv64gc-unknown-linux-gnu",
-                "x86_64-unknown-linux-gnu.2.28",
-                "linux/amd64"
-            ])
-            .join("\n")
+            ["linux/arm64", "linux/arm64.2.28", "x86_64-unknown-linux-musl", "pi-4-64.2.36"].map(names).join("\n")
         );
+        let cpu = |settings: &mut TargetSettings| settings.cpu = Some("cortex-a76".to_owned());
+        for (table, word) in [
+            ("aarch64-unknown-linux-gnu.2.36", "linux/arm64.2.36"),
+            ("linux/arm64.2.36", "aarch64-unknown-linux-gnu.2.36"),
+            ("linux", "linux/arm64"),
+            ("pi", "pi-4"),
+            ("pi-4", "pi-4-64"),
+            ("pi-4-64", "pi-4"),
+            ("pi-4.2.36", "pi-4.2.36"),
+        ] {
+            let tables = [(table, cpu as fn(&mut TargetSettings))];
+            let cells = try_cells(&[word], &by_words(&tables)).unwrap();
+            assert_eq!(cells[0].cpu.as_deref(), Some("cortex-a76"), "{table} for {word}");
+        }
+    }
+
+    #[test]
+    fn a_floor_that_is_there_is_lower_than_none() {
+        let floor = |text: &str| Some(text.parse().unwrap());
+        assert_eq!(lowest(None, floor("2.31")), floor("2.31"));
+        assert_eq!(lowest(floor("2.36"), None), floor("2.36"));
+        assert_eq!(lowest(floor("2.36"), floor("2.31")), floor("2.31"));
     }
 
     #[test]
     fn wrong_words_are_refused_with_a_way_on() {
-        let list = ["riscv64gc-unknown-linux-gnu".to_owned()];
         let mut told = String::new();
         for word in [
             "pi4",
             "linux/amr64",
             "qqq",
             "aarch64-unknown-linux-gnu.2.x",
+            "aarch64-unknown-linux-gnu.2.028",
             "darwin/arm64.2.31",
             "pi-4.2.12",
+            "pi-4.2.99",
             "riscv64gc-unknown-linux-gn",
         ] {
-            let error = cells(&[word.to_owned()], Catalog::embedded(), "x86_64-unknown-linux-gnu", &list, &|_| {
-                TargetSettings::default()
-            })
-            .unwrap_err();
+            let error = try_cells(&[word], &|_| TargetSettings::default()).unwrap_err();
             told += &format!("{error}\n  hint: {}\n", error.hint_text().unwrap_or("-"));
         }
+        for floor in ["2.5", "2.99"] {
+            let glibc = Some(floor.parse().unwrap());
+            let configured = |_: &[String]| TargetSettings { glibc, ..TargetSettings::default() };
+            told += &format!("{}\n", try_cells(&["linux/arm64"], &configured).unwrap_err());
+            // It means nothing for this one.
+            assert!(try_cells(&["darwin/arm64"], &configured).is_ok());
+        }
         insta::assert_snapshot!(told);
+    }
+
+    #[test]
+    fn every_floor_of_the_catalog_can_be_linked_for() {
+        let catalog = Catalog::embedded();
+        let floors = catalog.targets.iter().filter_map(|target| target.default_floor);
+        for floor in floors.chain(catalog.devices.iter().map(|device| device.floor)) {
+            assert_eq!(floor_fault(floor, Some(zig::newest_glibc())), None);
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! Deciding: needs × host facts × settings → [`Plan`]. Pure: no process, no file, no clock, no environment.
 
 pub mod matrix;
+mod provision;
 pub mod route;
 mod supply;
 mod sysroot;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,14 +18,16 @@ use crate::container::{self, Engine, ImagePlan};
 use crate::host::HostFacts;
 use crate::needs::{Need, NeedKind};
 use crate::sysroot::{SysrootKey, SysrootPlan};
+pub use provision::{Provision, ProvisionKind};
 pub use route::{Linker, Offer, Refusal, RouteKind, Setup, ZigTool};
 pub use supply::met;
 pub use sysroot::DEBIAN_ARCHIVE;
 
 /// One thing to build: the selected bins for a target, a floor and a CPU.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct Cell {
-    /// The cell's name in plan, manifest, logs and `dist/<id>/`.
+    /// The cell's name in plan, manifest, logs and `dist/<id>/`. It follows from the word that asked for the cell and from
+    /// configuration alone, as [`matrix`] says.
     pub id: String,
     /// rustc's target triple.
     pub target: String,
@@ -39,37 +43,14 @@ pub struct Cell {
     pub platform: Option<String>,
     /// The devices that this cell serves.
     pub devices: Vec<String>,
-}
-
-/// What a plan brings before a lane starts.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
-pub struct Provision {
-    /// What kind of thing.
-    pub kind: ProvisionKind,
-    /// Its name: the triple of a std, `ziglang`, …
-    pub name: String,
-    /// Its version, where one is pinned.
-    pub version: Option<String>,
-    /// How many bytes come over the network, about; none where unknown.
-    pub bytes: Option<u64>,
-    /// Whether it is already on this machine.
-    pub cached: bool,
-}
-
-/// A kind of thing that can be provisioned.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum ProvisionKind {
-    /// rustup's standard library for a target.
-    Std,
-    /// rustup's `rust-src` component, to build std from.
-    RustSrc,
-    /// zig, from the Python package.
-    Zig,
-    /// An image with tools. Its apt may have to bring the sysroots.
-    Image,
-    /// A target's own Debian packages, unpacked.
-    Sysroot,
+    /// The words that mean it, for `--route` and [target] tables.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub names: Vec<String>,
+    /// What configuration and `--route` say for it: all of it holds for each device that it serves.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub settings: Arc<TargetSettings>,
 }
 
 /// Whether a cell can be built here.
@@ -189,10 +170,6 @@ pub struct CellInput {
     pub needs: Vec<Need>,
     /// The same in a container, which has fewer of this machine's variables; none where it is no different.
     pub needs_inside: Option<Vec<Need>>,
-    /// What configuration says for it.
-    pub settings: TargetSettings,
-    /// Routes in order of preference from command line or configuration; one entry forces it.
-    pub routes: Option<Vec<RouteKind>>,
     /// Routes that failed here before, each with the cause. They are passed over while another one is offered.
     pub failed: BTreeMap<RouteKind, String>,
 }
@@ -268,8 +245,9 @@ fn plan_cell(
     settings: &Settings,
     catalog: &Catalog,
 ) -> (CellPlan, Option<Placement>, Option<SysrootPlan>) {
-    let CellInput { mut cell, mut needs, needs_inside, settings: own, routes, mut failed } = input;
-    if is_forced(routes.as_deref()) {
+    let CellInput { mut cell, mut needs, needs_inside, mut failed } = input;
+    let own = Arc::clone(&cell.settings);
+    if is_forced(own.routes.as_deref()) {
         failed.clear();
     }
     // What a compiler is needed for is never left out: it decides what a lane is set up with.
@@ -288,11 +266,10 @@ fn plan_cell(
         host,
         catalog,
         settings: &own,
-        may_provision: settings.provision.value,
-        offline: settings.offline,
+        provisioning: &settings.provisioning,
         in_image: false,
     };
-    let order = routes.unwrap_or_else(|| route::default_order(&cell, host));
+    let order = own.routes.clone().unwrap_or_else(|| route::default_order(&cell, host));
     let own_tools = order.iter().any(|kind| !matches!(kind, RouteKind::Container | RouteKind::Cross));
     let mut rejected = Vec::new();
     let mut hints: Vec<String> = Vec::new();

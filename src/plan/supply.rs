@@ -2,7 +2,7 @@
 //! turn in [`settle`].
 
 use crate::catalog::Glibc;
-use crate::config::SupplySource;
+use crate::config::{Provisioning, Source, SupplySource};
 use crate::container;
 use crate::darwin;
 use crate::host::{FoundBy, HostFacts};
@@ -235,12 +235,12 @@ pub(super) fn on_some_route(need: &Need, routes: &[RouteKind], situation: &Situa
 }
 
 /// What meets a need of a planned cell, in words; none where nothing does.
-pub fn met(need: &Need, planned: &CellPlan, host: &HostFacts, offline: bool) -> Option<String> {
-    let Some(image) = &planned.image else { return met_here(need, planned, planned.route, host, offline) };
+pub fn met(need: &Need, planned: &CellPlan, host: &HostFacts, provisioning: &Provisioning) -> Option<String> {
+    let Some(image) = &planned.image else { return met_here(need, planned, planned.route, host, provisioning) };
     if planned.inner_route.is_none() {
         return Some(format!("the image {}, as far as is known before a look into it", image.reference));
     }
-    let met = met_here(need, planned, planned.inner_route, &container::inside(host, image), offline)?;
+    let met = met_here(need, planned, planned.inner_route, &container::inside(host, image), provisioning)?;
     Some(match need.supply.as_ref().map(|supply| supply.kind) {
         Some(SupplyKind::Host) => met.replace("this machine's own package", "the image's own package"),
         Some(_) => met,
@@ -255,7 +255,7 @@ fn met_here(
     planned: &CellPlan,
     route: Option<RouteKind>,
     host: &HostFacts,
-    offline: bool,
+    provisioning: &Provisioning,
 ) -> Option<String> {
     let own = planned.cell.target == host.rustc.host;
     if route == Some(RouteKind::Cross) && !is_supplied(need.kind) {
@@ -273,29 +273,35 @@ fn met_here(
             })
         }
         NeedKind::Tool => host.tools.get(&need.name).map(|path| path.to_string()),
-        NeedKind::HostLinker => host_compiler(host),
+        NeedKind::HostLinker => host_compiler(host, provisioning),
         NeedKind::CCompiler | NeedKind::CxxCompiler if need.side == Side::Host || own => {
             let own = if need.kind == NeedKind::CxxCompiler { &host.cxx } else { &host.linker };
-            own.as_ref().map(|path| path.to_string()).or_else(|| host_compiler(host))
+            own.as_ref().map(|path| path.to_string()).or_else(|| host_compiler(host, provisioning))
         }
         NeedKind::CCompiler | NeedKind::CxxCompiler => match route {
             Some(route) => Some(format!("the route {route}")),
-            None if host.zig.is_some() => Some("zig".to_owned()),
-            None if host.zig_unavailable.is_none() => Some("zig, to be brought".to_owned()),
-            None => host.gcc.get(&planned.cell.target).map(|gcc| gcc.cc.to_string()),
+            None => {
+                let gcc = || host.gcc.get(&planned.cell.target).map(|gcc| gcc.cc.to_string());
+                zig(host, provisioning).map(str::to_owned).or_else(gcc)
+            }
         },
-        NeedKind::Download => (!offline).then(|| "the network".to_owned()),
+        NeedKind::Download => provisioning.forbids_network().is_none().then(|| "the network".to_owned()),
         NeedKind::Unsupported => None,
     }
 }
 
-fn host_compiler(host: &HostFacts) -> Option<String> {
-    let zig = || match (&host.zig, &host.zig_unavailable) {
-        (Some(_), _) => Some("zig".to_owned()),
-        (None, None) => Some("zig, to be brought".to_owned()),
-        (None, Some(_)) => None,
-    };
-    host.linker.as_ref().map(|path| path.to_string()).or_else(zig)
+/// zig, in words, where it is here or may be brought.
+fn zig(host: &HostFacts, provisioning: &Provisioning) -> Option<&'static str> {
+    match (&host.zig, &host.zig_unavailable) {
+        (Some(_), _) => Some("zig"),
+        (None, None) if provisioning.forbids(Source::Network).is_none() => Some("zig, to be brought"),
+        (None, _) => None,
+    }
+}
+
+fn host_compiler(host: &HostFacts, provisioning: &Provisioning) -> Option<String> {
+    let own = host.linker.as_ref().map(|path| path.to_string());
+    own.or_else(|| zig(host, provisioning).map(str::to_owned))
 }
 
 /// Whether a need is one that a supply meets.

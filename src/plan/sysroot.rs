@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Glibc, Target};
-use crate::config::SupplySource;
+use crate::config::{Forbidden, Source, SupplySource};
 use crate::needs::{Need, NeedKind, Side, Table};
+use crate::plan::provision::refuse;
 use crate::plan::route::{Refusal, Situation};
-use crate::plan::{CellPlan, Provision, ProvisionKind, Status};
+use crate::plan::{CellPlan, Provision, Status};
 use crate::sysroot::{Archive, Suite, Suites, SysrootKey, SysrootPlan};
 
 /// A sysroot that serves a cell.
@@ -74,11 +75,7 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<SysrootOffer, Refusal> 
     }
     let archive = supply.archive();
     let here = host.sysroots.get(&name).is_some_and(|sysroot| packages.is_subset(&sysroot.requested));
-    if !here {
-        may_be_brought(situation, &archive, &name)?;
-    }
-    let provision =
-        (!here).then_some(Provision { kind: ProvisionKind::Sysroot, name, version: None, bytes: None, cached: false });
+    let provision = if here { None } else { Some(bring(situation, &archive, &name)?) };
     Ok(SysrootOffer { plan: SysrootPlan { key, packages, archive }, suite, provision })
 }
 
@@ -162,23 +159,25 @@ fn of_this_machine_too<'a>(situation: &Situation<'a>) -> Option<&'a Need> {
     situation.needs.iter().filter(|_| own).find(both)
 }
 
-/// Whether packages may and can come to this machine.
-fn may_be_brought(situation: &Situation<'_>, archive: &Archive, name: &str) -> Result<(), Refusal> {
+/// The sysroot, where its packages may and can come to this machine.
+fn bring(situation: &Situation<'_>, archive: &Archive, name: &str) -> Result<Provision, Refusal> {
     let host = situation.host;
-    if !situation.may_provision {
-        return Err(Refusal::new(format!("the sysroot {name} is not here, and nothing may be provisioned")));
-    }
+    let fetched = host.fetched_sysroots.contains(name);
+    let provision = Provision::sysroot(name, fetched, situation.provisioning).map_err(|forbidden| {
+        let lacking = format!("the sysroot {name} is not in convoy's cache");
+        match situation.provisioning.forbids(Source::ThisMachine) {
+            // Then a packed one would not be unpacked either.
+            Some(Forbidden { reason, hint }) => Refusal::new(format!("{lacking}, and {reason}")).hint(hint),
+            None => refuse(lacking, &forbidden, "unpack a packed one: `cargo convoy supply unpack FILE`"),
+        }
+    })?;
     // What is locked and fetched needs no apt.
-    if host.fetched_sysroots.contains(name) {
-        return Ok(());
-    }
-    if situation.offline {
-        return Err(Refusal::new(format!("the sysroot {name} is not in convoy's cache, and `--offline` is set"))
-            .hint("build once without `--offline`, or unpack a packed one: `cargo convoy supply unpack FILE`"));
+    if fetched {
+        return Ok(provision);
     }
     // An image that convoy composes has an apt, and the archive of its base.
     if situation.in_image && host.apt.is_none() {
-        return Ok(());
+        return Ok(provision);
     }
     let Some(apt) = &host.apt else {
         return Err(Refusal::new("this machine has no apt to bring Debian's packages with").hint(
@@ -190,7 +189,7 @@ fn may_be_brought(situation: &Situation<'_>, archive: &Archive, name: &str) -> R
         return Err(Refusal::new(format!("apt on this machine ({}) names no archive of Debian", apt.distribution))
             .hint(NO_MIRROR));
     }
-    Ok(())
+    Ok(provision)
 }
 
 const NO_MIRROR: &str = "`cargo convoy doctor` prints the lines for Convoy.toml that name one";

@@ -7,7 +7,7 @@ use anstyle::AnsiColor;
 use crate::container::ImagePlan;
 use crate::needs::SupplyKind;
 use crate::package::{FailedStatus, Manifest};
-use crate::plan::{Plan, ProvisionKind, Status};
+use crate::plan::{Plan, Provision, ProvisionKind, Status};
 use crate::report::{VerifiedFile, escape};
 use crate::report::human::{Style, bold, seconds_text};
 use crate::verify::Level;
@@ -155,16 +155,6 @@ pub fn plan(plan: &Plan, style: Style) -> String {
             let sonames = if sonames.is_empty() { String::new() } else { format!(" ({})", sonames.join(", ")) };
             text.push_str(&wrapped("takes ", &format!("{} from {}{sonames}", need.name, supply.name)));
         }
-        for brought in &cell.provision {
-            let size = brought.bytes.map(|bytes| format!(", about {}", size_text(bytes))).unwrap_or_default();
-            let version = brought.version.clone().map(|version| format!(" {version}")).unwrap_or_default();
-            let what = match brought.kind {
-                ProvisionKind::Sysroot => "the sysroot ",
-                ProvisionKind::Image => "the image ",
-                _ => "",
-            };
-            text.push_str(&wrapped("brings ", &format!("{what}{}{version}{size}", brought.name)));
-        }
         if style.verbose > 0 {
             for need in &cell.needs {
                 let path = need.paths.first().map(|path| path.join(" → ")).unwrap_or_default();
@@ -178,13 +168,50 @@ pub fn plan(plan: &Plan, style: Style) -> String {
             text.push_str(&wrapped("hint: ", hint));
         }
     }
-    let lanes: Vec<String> = plan.lanes.iter().map(|lane| format!("{} ({})", lane.id, lane.cells.len())).collect();
-    match lanes.as_slice() {
-        [] => {}
-        [_] => text.push_str("one cargo invocation for all of these"),
-        many => text.push_str(&format!("{} cargo invocations: {}", many.len(), many.join(", "))),
-    }
+    text.push_str(&fetched(plan));
+    text.push_str(&invocations(plan));
     text.trim_end().to_owned()
+}
+
+/// What is brought before the build, once for all the targets that need it.
+fn fetched(plan: &Plan) -> String {
+    let mut wanted: BTreeMap<&Provision, Vec<&str>> = BTreeMap::new();
+    for cell in &plan.cells {
+        for provision in &cell.provision {
+            wanted.entry(provision).or_default().push(&cell.cell.id);
+        }
+    }
+    let mut text = String::new();
+    for (provision, ids) in &wanted {
+        let size = provision.bytes.map(|bytes| format!(", about {}", size_text(bytes))).unwrap_or_default();
+        let version = provision.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+        let what = match provision.kind {
+            ProvisionKind::Sysroot => "the sysroot ",
+            ProvisionKind::Image => "the image ",
+            ProvisionKind::Std => "the std for ",
+            ProvisionKind::RustSrc | ProvisionKind::Zig => "",
+        };
+        let whom = match ids.as_slice() {
+            [id] => (*id).to_owned(),
+            many => format!("{} targets", many.len()),
+        };
+        text.push_str(&wrapped("", &format!("{what}{}{version}{size}, for {whom}", provision.name)));
+    }
+    if text.is_empty() { text } else { format!("fetched once, before the build:\n{text}") }
+}
+
+/// How many times cargo is started, and for what.
+fn invocations(plan: &Plan) -> String {
+    let lanes: Vec<String> = plan.lanes.iter().map(|lane| format!("{} ({})", lane.id, lane.cells.len())).collect();
+    let blocked = plan.cells.iter().filter(|cell| cell.status == Status::Blocked).count();
+    match (lanes.as_slice(), plan.cells.len() - blocked) {
+        ([], _) => String::new(),
+        ([_], 1) if blocked > 0 => "one cargo invocation for the target that is not blocked".to_owned(),
+        ([_], 1) => "one cargo invocation".to_owned(),
+        ([_], count) if blocked > 0 => format!("one cargo invocation for the {count} targets that are not blocked"),
+        ([_], _) => "one cargo invocation for all of these".to_owned(),
+        (many, _) => format!("{} cargo invocations: {}", many.len(), many.join(", ")),
+    }
 }
 
 /// An image that a cell is built in, and what it is made from.

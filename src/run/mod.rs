@@ -154,7 +154,8 @@ mod tests {
         let lane = Utf8Path::new("/p/target/convoy/lane");
         let of = |path: &str| Artifact::of(&bin(), lane, "t", path.into()).map(|artifact| artifact.path);
         assert_eq!(of("/p/target/convoy/lane/t/release/app"), Some("/p/target/convoy/lane/t/release/app".into()));
-        let bad = ["/t/../../secret", "/t", "/t/.." , "/other/release/app", "/t/release/../../../secret", "/../lane/t/app"];
+        let bad =
+            ["/t/../../secret", "/t", "/t/..", "/other/release/app", "/t/release/../../../secret", "/../lane/t/app"];
         for bad in bad {
             assert_eq!(of(&format!("{lane}{bad}")), None, "{bad}");
         }
@@ -167,9 +168,8 @@ mod tests {
         let lane = Utf8Path::from_path(held.path()).unwrap().canonicalize_utf8().unwrap();
         fs_err::create_dir_all(lane.join("real/release")).unwrap();
         fs_err::write(lane.join("real/release/app"), "program").unwrap();
-        let open = |target: &str| {
-            Artifact::of(&bin(), &lane, target, &lane.join(target).join("release/app")).unwrap().open()
-        };
+        let open =
+            |target: &str| Artifact::of(&bin(), &lane, target, &lane.join(target).join("release/app")).unwrap().open();
         assert_eq!(open("real").unwrap().read().unwrap(), b"program");
         // The target's own folder may be replaced from inside as well.
         std::os::unix::fs::symlink("real", lane.join("linked")).unwrap();

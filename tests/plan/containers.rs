@@ -12,14 +12,14 @@ use cargo_convoy::sysroot::Suites;
 use crate::question::*;
 
 /// An engine that answers, and these facts of it.
-fn with_engine(host: HostFacts, edit: impl FnOnce(&mut EngineFacts)) -> HostFacts {
+pub fn with_engine(host: HostFacts, edit: impl FnOnce(&mut EngineFacts)) -> HostFacts {
     let Engine::Found(mut engine) = Engine::imagined("amd64") else { unreachable!("an imagined engine is one") };
     edit(&mut engine);
     HostFacts { engine: Engine::Found(engine), ..host }
 }
 
 /// A crate that builds a C++ library with cmake, and reads headers with libclang.
-fn cmake() -> Vec<Need> {
+pub fn cmake() -> Vec<Need> {
     let tool = |name: &str| Need { name: name.to_owned(), side: Side::Host, ..need(NeedKind::Tool, "shapes-sys") };
     let mut needs = cxx();
     needs.extend([tool("cmake"), tool("libclang")]);

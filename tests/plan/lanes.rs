@@ -50,3 +50,22 @@ fn a_blocked_cell_is_in_no_lane() {
     assert_eq!(plan.lanes[0].cells, ["x86_64-unknown-linux-musl"]);
     assert_eq!(plan.cell("aarch64-unknown-linux-gnu").unwrap().lane, None);
 }
+
+/// Every setting reached the one binary that devices share, whoseever it was.
+#[test]
+fn what_is_said_of_one_device_reaches_no_lane_of_another() {
+    let question = |words: &[&str]| {
+        ask(words, developer())
+            .table("pi-5", |table| table.rustflags = vec!["-Ctarget-feature=+lse".to_owned()])
+            .table("pi-4", |table| table.env = [("X".to_owned(), "1".to_owned())].into())
+            .table("pi-3-64", |table| table.features = vec!["small".to_owned()])
+    };
+    let plan = question(&["pi"]).plan();
+    let cell = plan.cell("pi-aarch64").unwrap();
+    assert_eq!(cell.cell.devices, ["pi-zero-2-64"]);
+    assert!(!cell.setup.rustflags.iter().any(|flag| flag.contains("lse")), "{:?}", cell.setup.rustflags);
+    let lane = plan.lanes.iter().find(|lane| lane.cells.contains(&"pi-aarch64".to_owned())).unwrap();
+    assert!(lane.env.is_empty() && lane.features.is_empty(), "{lane:?}");
+    assert!(plan.cell("pi-5").unwrap().setup.rustflags.contains(&"-Ctarget-feature=+lse".to_owned()));
+    insta::assert_snapshot!(lanes(question(&["pi"])));
+}

@@ -5,6 +5,7 @@
 mod containers;
 mod lanes;
 mod needs;
+mod provisioning;
 mod question;
 mod routes;
 mod sysroots;

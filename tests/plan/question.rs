@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8PathBuf;
 use cargo_convoy::catalog::Catalog;
-use cargo_convoy::config::{ContainerSettings, Origin, Settings, SupplySettings, TargetSettings, Valued};
+use cargo_convoy::config::{
+    ContainerSettings, Origin, Provisioning, Settings, SupplySettings, TargetSettings, TargetTable, Valued,
+};
 use cargo_convoy::container::{ImagePlan, ImageSource, Recipe};
 use cargo_convoy::host::{AptFacts, GccFacts, HostFacts, Rustc, UserTool, UserTools, ZigFacts};
 use cargo_convoy::needs::{Confidence, Need, NeedKind, Side};
@@ -189,31 +191,39 @@ impl Question {
         fn valued<T>(value: T) -> Valued<T> {
             Valued { value, origin: Origin::Default }
         }
+        fn set(value: bool, set: bool) -> Valued<bool> {
+            Valued { value, origin: if set { Origin::CommandLine } else { Origin::Default } }
+        }
+        let table = |(word, settings)| TargetTable { word, settings, origin: Origin::File("Convoy.toml".to_owned()) };
         let settings = Settings {
             targets: valued(self.words.clone()),
             dist_dir: valued("/project/dist".into()),
             profile: valued("release".to_owned()),
-            provision: valued(self.provision),
-            offline: self.offline,
+            provisioning: Provisioning::new(set(self.provision, !self.provision), set(self.offline, self.offline)),
             ignore_needs: false,
             needs: [].into(),
             supply: self.supply,
             container: self.container,
             engine: valued(EngineChoice::default()),
             build_std: None,
-            tables: self.tables,
+            tables: self.tables.into_iter().map(table).collect(),
+            route: None,
+            sources: Vec::new(),
         };
         let known =
             ["riscv64gc-unknown-linux-gnu", "i686-unknown-linux-musl", "sparc64-unknown-linux-gnu"].map(str::to_owned);
-        let configured = |names: &[&str]| settings.for_names(names.iter().copied());
-        let cells = matrix::cells(&self.words, Catalog::embedded(), HOST, &known, &configured).unwrap();
+        let configured = |names: &[String]| {
+            let settings = settings.for_names(names.iter().map(String::as_str));
+            TargetSettings { routes: self.routes.clone().or(settings.routes.clone()), ..settings }
+        };
+        let newest_glibc = Some(matrix::newest_glibc(&self.host));
+        let known = matrix::Known { catalog: Catalog::embedded(), host: HOST, rustc_targets: &known, newest_glibc };
+        let cells = matrix::cells(&self.words, &known, &configured).unwrap();
         let inputs = cells
             .into_iter()
             .map(|cell| {
-                let own = settings.for_names(matrix::names_of(&cell));
-                let routes = self.routes.clone().or_else(|| own.routes.clone());
                 let (needs, needs_inside) = (self.needs.clone(), self.needs_inside.clone());
-                CellInput { cell, needs, needs_inside, settings: own, routes, failed: self.failed.clone() }
+                CellInput { cell, needs, needs_inside, failed: self.failed.clone() }
             })
             .collect();
         plan::plan(inputs, &self.host, &settings, Catalog::embedded())
@@ -318,7 +328,7 @@ fn image_words(image: &ImagePlan, inner: Option<RouteKind>) -> String {
 }
 
 /// What a table of packages decides, and not the planner.
-fn without_digests(text: &str) -> String {
+pub fn without_digests(text: &str) -> String {
     let digest =
         regex::Regex::new("(cargo-convoy/tools:[a-z]+-|cargo-convoy/own:|lane container-)[0-9a-f]{12,16}").unwrap();
     digest.replace_all(text, "${1}DIGEST").into_owned()

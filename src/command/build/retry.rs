@@ -10,7 +10,7 @@ use crate::files;
 use crate::graph::Slice;
 use crate::host::CacheDir;
 use crate::learned::{self, Memory, Subject};
-use crate::plan::{self, Cell, CellPlan, Linker, Plan, RouteKind, Status, matrix};
+use crate::plan::{self, Cell, CellPlan, Linker, Plan, RouteKind, Status};
 use crate::report::Phase;
 use crate::run::{self, CellOutcome, CellResult};
 
@@ -35,17 +35,15 @@ impl Prepared {
 
     fn subjects(&self) -> BTreeMap<String, Subject> {
         let lock = files::sha256(fs_err::read(self.project.workspace_root.join("Cargo.lock")).unwrap_or_default());
-        let subject = |cell: &Cell, slice: &Slice| {
-            let settings = self.settings.for_names(matrix::names_of(cell));
-            Subject::new(slice.target.iter().chain(&slice.host), &lock, &settings.container)
-        };
+        let subject =
+            |cell: &Cell, slice: &Slice| Subject::new(slice.target.iter().chain(&slice.host), &lock, &cell.settings);
         let cells = self.cells.iter().filter_map(|cell| Some((cell, self.slices.get(&cell.id)?)));
         cells.map(|(cell, slice)| (cell.id.clone(), subject(cell, slice))).collect()
     }
 
     fn is_forced(&self, id: &str) -> bool {
         let cell = self.cells.iter().find(|cell| cell.id == id);
-        cell.is_none_or(|cell| plan::is_forced(self.routes(cell).as_deref()))
+        cell.is_none_or(|cell| plan::is_forced(cell.settings.routes.as_deref()))
     }
 }
 

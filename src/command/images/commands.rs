@@ -8,6 +8,7 @@ use super::locked::{Held, Wish, wishes};
 use crate::cli::ImagesCommand;
 use crate::command::prepare::{Network, Prepared, engine_choice, prepare, run_id};
 use crate::command::{Failed, print_json, say};
+use crate::config::Source;
 use crate::container::{Engine, EngineFacts, ImagePlan, ImageSource, MadeFrom, OwnImage};
 use crate::error::{Error, Exit, Result};
 use crate::host::{self, CacheDir, Refused};
@@ -103,8 +104,11 @@ fn push(selection: &Selection, style: Style) -> Result<Exit> {
         let engine = engine_of(&prepared)?;
         bringer.ready(&prepared.project.host)?;
         let images = bringer.images(&engine)?;
-        if selection.no_provision && images.present(&plan)?.is_none() {
-            return Err(Error::work(format!("the image {} is not here, and nothing may be provisioned", wish.name)));
+        if let Some(forbidden) = prepared.settings.provisioning.forbids(Source::Network)
+            && images.present(&plan)?.is_none()
+        {
+            let told = format!("the image {} is not here, and {}", wish.name, forbidden.reason);
+            return Err(Error::work(told).hint(forbidden.hint));
         }
         let digest = prepared.locked.lock.published(&recipe.digest());
         let origin = Origin { registry: Some(registry), digest };

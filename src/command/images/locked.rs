@@ -112,8 +112,9 @@ impl ImageBringer<'_> {
         let mut difference = difference(wish, &self.images(&engine)?, &prepared.locked.lock)?;
         let mut fresh = wish.references.iter().any(|reference| prepared.brought.contains(reference));
         // A team's image may be the one that is locked.
+        let offline = prepared.settings.provisioning.forbids_network().is_some();
         if let (Difference::Changed(..), false, false, Some(recipe), Some(registry)) =
-            (&difference, fresh, self.selection.offline, &wish.recipe, &wish.registry)
+            (&difference, fresh, offline, &wish.recipe, &wish.registry)
             && wish.references.iter().eq([&wish.name])
         {
             let digest = prepared.locked.lock.published(&recipe.digest());

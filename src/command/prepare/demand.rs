@@ -13,7 +13,7 @@ use crate::graph::{Graph, Slice, checksums};
 use crate::host::{self, CacheDir, HostFacts};
 use crate::interrupt::Interrupt;
 use crate::needs::{self, Knowledge, Need, NeedKind, Side, Table};
-use crate::plan::{Cell, matrix};
+use crate::plan::Cell;
 use crate::report::{Phase, Reporter};
 
 /// What those packages show of themselves of which nothing else is known, by id; and where they are.
@@ -74,7 +74,7 @@ pub(super) fn judged(
 ) -> BTreeMap<String, Vec<Need>> {
     let judge = |cell: &Cell| {
         let slice = slices.get(&cell.id)?;
-        let env = environment(host, settings, cell);
+        let env = environment(host, cell);
         let knowledge = Knowledge { evidence, user: &settings.needs, env: &env };
         Some((cell.id.clone(), needs::judge(slice, &cell.target, &host.rustc.host, knowledge)))
     };
@@ -93,10 +93,9 @@ pub(super) fn judged_inside(
 ) -> BTreeMap<String, Vec<Need>> {
     let judge = |cell: &Cell| {
         let slice = slices.get(&cell.id)?;
-        let own = settings.for_names(matrix::names_of(cell));
-        let mut env = inside.counting(&own.container, names);
-        env.extend(own.env);
-        if env == environment(host, settings, cell) {
+        let mut env = inside.counting(&cell.settings.container, names);
+        env.extend(cell.settings.env.clone());
+        if env == environment(host, cell) {
             return None;
         }
         let knowledge = Knowledge { evidence, user: &settings.needs, env: &env };
@@ -148,9 +147,9 @@ impl Inside {
 }
 
 /// What the build scripts of a cell will see of the variables that count.
-pub(in crate::command) fn environment(host: &HostFacts, settings: &Settings, cell: &Cell) -> BTreeMap<String, String> {
+pub(in crate::command) fn environment(host: &HostFacts, cell: &Cell) -> BTreeMap<String, String> {
     let mut env = host.env.clone();
-    env.extend(settings.for_names(matrix::names_of(cell)).env);
+    env.extend(cell.settings.env.clone());
     env
 }
 
@@ -175,14 +174,9 @@ pub(super) fn wanted(
 }
 
 /// Whether a sysroot may come into question: a library that this machine does not have, or a word of the user's.
-pub(super) fn wants_sysroots(
-    needs: &BTreeMap<String, Vec<Need>>,
-    cells: &[Cell],
-    settings: &Settings,
-    host: &HostFacts,
-) -> bool {
+pub(super) fn wants_sysroots(needs: &BTreeMap<String, Vec<Need>>, cells: &[Cell], host: &HostFacts) -> bool {
     cells.iter().filter(|cell| cell.target.contains("-linux-gnu")).any(|cell| {
-        let supply = settings.for_names(matrix::names_of(cell)).supply;
+        let supply = &cell.settings.supply;
         let here = host.libraries.get(&cell.target);
         let lacking = |need: &Need| {
             need.kind == NeedKind::SystemLibrary

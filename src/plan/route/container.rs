@@ -5,14 +5,14 @@ use camino::Utf8Path;
 
 use super::{Offer, Refusal, RouteKind, Situation, blocking, named};
 use crate::catalog::tools;
-use crate::config::{self, ToolchainSource};
+use crate::config::{self, Forbidden, ToolchainSource};
 use crate::container::{
     self, Engine, EngineFacts, ImagePlan, ImageSource, Recipe, RustInImage, plan_for, standard_packages,
 };
 use crate::files;
 use crate::host::HostFacts;
 use crate::needs::NeedKind;
-use crate::plan::{Cell, Provision, ProvisionKind, supply};
+use crate::plan::{Cell, Provision, supply};
 use crate::shell::quote;
 use crate::sysroot::{Suite, Suites};
 
@@ -250,20 +250,13 @@ fn bring(situation: &Situation<'_>, image: &ImagePlan) -> Result<Vec<Provision>,
     if image.present && (!image.is_opaque() || situation.host.image_facts.contains_key(&image.reference)) {
         return Ok(Vec::new());
     }
-    // Whether an image of the user's own is here is only known once the engine was asked for it.
-    let absent = !image.present && image.recipe().is_some();
-    if absent && !situation.may_provision {
-        return Err(Refusal::new(format!("the image {} is not here, and nothing may be provisioned", image.reference)));
+    if image.present || image.recipe().is_none() {
+        return Ok(vec![Provision::look_into_image(&image.reference, image.present)]);
     }
-    if absent && situation.offline {
-        return Err(Refusal::new(format!("the image {} is not here, and `--offline` is set", image.reference))
-            .hint("build once without `--offline`"));
+    match Provision::image(&image.reference, situation.provisioning) {
+        Ok(provision) => Ok(vec![provision]),
+        Err(Forbidden { reason, hint }) => {
+            Err(Refusal::new(format!("the image {} is not here, and {reason}", image.reference)).hint(hint))
+        }
     }
-    Ok(vec![Provision {
-        kind: ProvisionKind::Image,
-        name: image.reference.clone(),
-        version: None,
-        bytes: None,
-        cached: image.present,
-    }])
 }

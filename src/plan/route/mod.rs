@@ -14,12 +14,13 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, Glibc, Target};
-use crate::config::{ImageSource, TargetSettings};
+use crate::config::{Forbidden, ImageSource, Provisioning, TargetSettings};
 use crate::container::{Engine, ImagePlan};
 use crate::host::{HostFacts, UserTool};
 use crate::needs::{Need, NeedKind, Side};
+use crate::plan::provision::refuse;
 use crate::plan::sysroot::SysrootOffer;
-use crate::plan::{Cell, Provision, ProvisionKind, supply};
+use crate::plan::{Cell, Provision, supply};
 pub use crate::request::RouteKind;
 
 pub use zig::{for_host as zig_for_host, zig_name};
@@ -39,12 +40,10 @@ pub struct Situation<'a> {
     pub host: &'a HostFacts,
     /// The catalog.
     pub catalog: &'a Catalog,
-    /// Whether things may be brought to this machine.
-    pub may_provision: bool,
+    /// What may be put on this machine.
+    pub provisioning: &'a Provisioning,
     /// What configuration says for the cell.
     pub settings: &'a TargetSettings,
-    /// Whether nothing may go over the network.
-    pub offline: bool,
     /// Whether `host` is the inside of a container.
     pub in_image: bool,
 }
@@ -259,7 +258,15 @@ pub fn may_be_in_container(situation: &Situation<'_>) -> bool {
 
 /// What no route changes: a crate that is not made for the target, a build script that wants the network.
 fn require_support(situation: &Situation<'_>) -> Result<(), Refusal> {
+    let offline = situation.provisioning.forbids_network();
     for need in blocking(situation) {
+        if let (NeedKind::Download, Some(Forbidden { reason, hint })) = (need.kind, &offline) {
+            return Err(Refusal::new(format!(
+                "the build script of crate `{}` fetches {} over the network, and {reason}",
+                need.package, need.name
+            ))
+            .hint(hint));
+        }
         match need.kind {
             NeedKind::Unsupported => {
                 return Err(Refusal::new(format!(
@@ -267,12 +274,6 @@ fn require_support(situation: &Situation<'_>) -> Result<(), Refusal> {
                     need.package, situation.cell.target, need.name
                 ))
                 .hint(format!("leave `{}` out for this target (`[target.'cfg(…)'.dependencies]`)", first_step(need))));
-            }
-            NeedKind::Download if situation.offline => {
-                return Err(Refusal::new(format!(
-                    "the build script of crate `{}` fetches {} over the network, and `--offline` is set",
-                    need.package, need.name
-                )));
             }
             NeedKind::Download if situation.in_image && situation.settings.container.network != Some(true) => {
                 return Err(Refusal::new(format!(
@@ -314,16 +315,8 @@ fn require_std(situation: &Situation<'_>, offer: &mut Offer) -> Result<(), Refus
             if let Some(why) = &host.refused_src {
                 return Err(Refusal::new(format!("{lacking}: rustup could not bring it: {why}")).hint(hint));
             }
-            if !situation.may_provision {
-                return Err(Refusal::new(format!("{lacking}, and nothing may be provisioned")).hint(hint));
-            }
-            offer.provision.push(Provision {
-                kind: ProvisionKind::RustSrc,
-                name: "rust-src".to_owned(),
-                version: Some(toolchain.clone()),
-                bytes: None,
-                cached: false,
-            });
+            let source = Provision::rust_src(toolchain, situation.provisioning);
+            offer.provision.push(source.map_err(|forbidden| refuse(lacking, &forbidden, &hint))?);
         }
         return Ok(());
     }
@@ -341,17 +334,10 @@ fn require_std(situation: &Situation<'_>, offer: &mut Offer) -> Result<(), Refus
             "set `build-std = true` under [target.\"{triple}\"] in Convoy.toml to build it from source"
         )));
     }
-    if !situation.may_provision {
-        return Err(Refusal::new(format!("the std for {triple} is not installed, and nothing may be provisioned"))
-            .hint(format!("run `{command}`")));
-    }
-    offer.provision.push(Provision {
-        kind: ProvisionKind::Std,
-        name: triple.clone(),
-        version: Some(toolchain.clone()),
-        bytes: None,
-        cached: false,
-    });
+    let std = Provision::std(triple, toolchain, situation.provisioning).map_err(|forbidden| {
+        refuse(format!("the std for {triple} is not installed"), &forbidden, &format!("run `{command}`"))
+    })?;
+    offer.provision.push(std);
     Ok(())
 }
 

@@ -3,8 +3,9 @@
 use crate::catalog::{ArmLevel, Catalog, Glibc, Target};
 use crate::host::HostFacts;
 use crate::needs::NeedKind;
+use crate::plan::provision::refuse;
 use crate::plan::sysroot::{SysrootOffer, refuse_libcxx};
-use crate::plan::{Cell, Provision, ProvisionKind};
+use crate::plan::{Cell, Provision};
 use crate::provision::zig as pinned;
 
 use super::lld::require_rust_lld;
@@ -26,6 +27,12 @@ pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -
         return Err(Refusal::new(format!("zig has no name for {}", cell.target)));
     };
     let provision = require_zig(situation)?;
+    let pinned_here = host.zig.as_ref().is_none_or(|zig| zig.version == pinned::version());
+    if let Some(floor) = floor.filter(|floor| pinned_here && *floor > pinned::newest_glibc()) {
+        let (version, newest) = (pinned::version(), pinned::newest_glibc());
+        return Err(Refusal::new(format!("zig {version} knows glibc up to {newest}, and the floor is {floor}"))
+            .hint(format!("ask for `-t {}.{newest}` if that floor will do", cell.target)));
+    }
     require_tools(situation)?;
     let darwin = cell.target.ends_with("-apple-darwin");
     let mut because = match &host.zig {
@@ -79,19 +86,12 @@ pub(super) fn require_zig(situation: &Situation<'_>) -> Result<Vec<Provision>, R
         return Ok(Vec::new());
     }
     let hint = "put `zig` on PATH or install the `ziglang` Python package";
-    if !situation.may_provision {
-        return Err(Refusal::new("zig is not on this machine, and nothing may be provisioned").hint(hint));
-    }
+    let zig = Provision::zig(situation.provisioning)
+        .map_err(|forbidden| refuse("zig is not on this machine", &forbidden, hint))?;
     if let Some(why) = &host.zig_unavailable {
         return Err(Refusal::new(format!("zig is not on this machine and cannot be brought: {why}")).hint(hint));
     }
-    Ok(vec![Provision {
-        kind: ProvisionKind::Zig,
-        name: "ziglang".to_owned(),
-        version: Some(pinned::version().to_owned()),
-        bytes: Some(pinned::bytes()),
-        cached: false,
-    }])
+    Ok(vec![zig])
 }
 
 fn tool_for(cell: &Cell, floor: Option<Glibc>, target: Option<&Target>) -> Option<ZigTool> {

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::Glibc;
 use crate::error::{Error, Result};
 use crate::files::{self, PlainFile, SMALL};
 use crate::host::{CacheDir, Stamp, ZigFacts};
@@ -24,6 +25,7 @@ const BEGUN: &str = ".bringing-";
 struct Pinned {
     version: String,
     bytes: u64,
+    glibc: Glibc,
     wheel: Vec<PinnedWheel>,
 }
 
@@ -43,6 +45,11 @@ static PINNED: LazyLock<Pinned> = LazyLock::new(|| {
 /// The version that is brought.
 pub fn version() -> &'static str {
     &PINNED.version
+}
+
+/// The newest glibc that it can link against.
+pub fn newest_glibc() -> Glibc {
+    PINNED.glibc
 }
 
 /// How much comes over the network, about.

@@ -1,0 +1,146 @@
+//! What a target word means.
+
+use super::{Known, floor_fault, takes_floor, unknown};
+use crate::catalog::{Catalog, Device, Glibc, Target};
+use crate::error::{Error, Result};
+
+/// Groups of targets.
+pub(super) const GROUPS: &[&str] = &["linux", "darwin", "windows", "pi", "all"];
+
+/// The group of the devices whose names begin with it.
+const PI: &str = "pi";
+
+/// One target of a word.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted<'a> {
+    pub triple: String,
+    pub asked_floor: Option<Glibc>,
+    pub device: Option<&'a Device>,
+    /// Whether a group of devices was asked for.
+    pub of_group: bool,
+}
+
+impl Wanted<'_> {
+    /// The id of its cell. See the [parent module](super).
+    pub fn id(&self) -> String {
+        let name = match self.device {
+            Some(device) => device.name.clone(),
+            None if self.of_group => group_id(&self.triple),
+            None => self.triple.clone(),
+        };
+        with_floor(&name, self.asked_floor)
+    }
+
+    /// What the members of its group with the same triple have in common.
+    pub fn without_device(&self) -> Self {
+        Self { device: None, ..self.clone() }
+    }
+
+    /// The words that mean it in tables and for `--route`, the most specific last: the groups that have it, its triple and
+    /// platform, its device; then the same with the floor that was asked for. They do not depend on the spelling of the
+    /// word that asked.
+    pub fn names(&self, catalog: &Catalog) -> Vec<String> {
+        let target = catalog.target(&self.triple);
+        let platform = target.and_then(|target| target.platform.as_deref());
+        let mut names: Vec<String> = Vec::new();
+        if let Some(target) = target.filter(|_| platform.is_some()) {
+            names.extend(["all", target.os()].map(str::to_owned));
+        }
+        names.push(self.triple.clone());
+        names.extend(platform.map(str::to_owned));
+        if self.of_group || self.device.is_some_and(is_pi) {
+            names.extend([PI.to_owned(), group_id(&self.triple)]);
+        }
+        if let Some(device) = self.device {
+            names.extend(device.aliases.iter().chain([&device.name]).cloned());
+        }
+        if let Some(floor) = self.asked_floor {
+            let precise: Vec<String> = names.iter().map(|name| with_floor(name, Some(floor))).collect();
+            names.extend(precise);
+        }
+        names
+    }
+}
+
+fn with_floor(name: &str, floor: Option<Glibc>) -> String {
+    floor.map_or_else(|| name.to_owned(), |floor| format!("{name}.{floor}"))
+}
+
+fn is_pi(device: &Device) -> bool {
+    device.name.strip_prefix(PI).is_some_and(|rest| rest.starts_with('-'))
+}
+
+/// What the group's devices of one triple are called.
+fn group_id(triple: &str) -> String {
+    format!("{PI}-{}", triple.split('-').next().unwrap_or(triple))
+}
+
+/// Whether some word needs rustc's target list to be judged.
+pub fn needs_target_list(words: &[String], catalog: &Catalog) -> bool {
+    words.iter().any(|word| !is_known(word, catalog))
+}
+
+/// Whether the catalog knows what a word means; its floor is not looked at.
+pub fn is_known(word: &str, catalog: &Catalog) -> bool {
+    let (name, _) = split_floor(word);
+    GROUPS.contains(&name)
+        || catalog.target(name).is_some()
+        || catalog.platform(name).is_some()
+        || catalog.device(name).is_some()
+        || catalog.devices.iter().any(|device| is_pi(device) && group_id(&device.target) == name)
+}
+
+/// Whether a word is a triple, perhaps with a floor.
+pub fn names_target(word: &str, triple: &str) -> bool {
+    split_floor(word).0 == triple
+}
+
+fn split_floor(word: &str) -> (&str, Option<&str>) {
+    // Neither triples nor platforms nor devices that take a floor hold a dot; rustc's few that do
+    // (`thumbv8m.main-none-eabi`) have a letter behind it.
+    match word.split_once('.') {
+        Some((name, floor)) if floor.starts_with(|c: char| c.is_ascii_digit()) => (name, Some(floor)),
+        _ => (word, None),
+    }
+}
+
+/// The targets of a word, in the catalog's order.
+pub(super) fn expand<'a>(word: &str, known: &Known<'a>) -> Result<Vec<Wanted<'a>>> {
+    let catalog = known.catalog;
+    let (name, floor) = split_floor(word);
+    let floor = floor
+        .map(|text| text.parse::<Glibc>().map_err(|why| Error::usage(format!("target `{word}`: {why}"))))
+        .transpose()?;
+    if let Some((fault, instead)) = floor.and_then(|floor| floor_fault(floor, known.newest_glibc)) {
+        return Err(Error::usage(format!("target `{word}`: {fault}")).hint(format!("use `{name}.{instead}`")));
+    }
+    let wanted =
+        |triple: &str, device| Wanted { triple: triple.to_owned(), asked_floor: floor, device, of_group: false };
+    let plain = |target: &Target| wanted(&target.triple, None);
+    let pis = || catalog.devices.iter().filter(|device| is_pi(device));
+    let member = |device: &'a Device| Wanted { of_group: true, ..wanted(&device.target, Some(device)) };
+    let found = if name == PI {
+        pis().map(member).collect()
+    } else if GROUPS.contains(&name) {
+        let of_os = |target: &&Target| target.platform.is_some() && (name == "all" || target.os() == name);
+        catalog.targets.iter().filter(of_os).map(plain).collect()
+    } else if let Some(target) = catalog.target(name).or_else(|| catalog.platform(name)) {
+        vec![plain(target)]
+    } else if let Some(device) = catalog.device(name) {
+        vec![wanted(&device.target, Some(device))]
+    } else if known.rustc_targets.iter().any(|triple| triple == name) {
+        vec![wanted(name, None)]
+    } else {
+        pis().filter(|device| group_id(&device.target) == name).map(member).collect()
+    };
+    if found.is_empty() {
+        return Err(unknown(name, catalog, known.rustc_targets));
+    }
+    if floor.is_some()
+        && let Some(odd) = found.iter().find(|wanted| !takes_floor(&wanted.triple))
+    {
+        return Err(Error::usage(format!("target `{word}`: a glibc floor means nothing for {}", odd.triple))
+            .hint(format!("use `{name}`")));
+    }
+    Ok(found)
+}

@@ -1,0 +1,115 @@
+//! What a plan puts on this machine first. Nothing else makes a [`Provision`], and each of its makers asks whether it may
+//! be brought, so that no route can plan for a download that `--offline` or `--no-provision` forbids.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Forbidden, Provisioning, Source};
+use crate::plan::route::Refusal;
+use crate::provision::zig as pinned;
+
+/// What a plan brings before a lane starts.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+pub struct Provision {
+    /// What kind of thing.
+    pub kind: ProvisionKind,
+    /// Its name: the triple of a std, `ziglang`, …
+    pub name: String,
+    /// Its version, where one is pinned.
+    pub version: Option<String>,
+    /// How many bytes come over the network, about; none where unknown.
+    pub bytes: Option<u64>,
+    /// Whether it is already on this machine.
+    pub cached: bool,
+    /// Keeps other modules from making one.
+    #[serde(skip)]
+    #[schemars(skip)]
+    permitted: Permitted,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Permitted(());
+
+/// A kind of thing that can be provisioned.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProvisionKind {
+    /// rustup's standard library for a target.
+    Std,
+    /// rustup's `rust-src` component, to build std from.
+    RustSrc,
+    /// zig, from the Python package.
+    Zig,
+    /// An image with tools. Its apt may have to bring the sysroots.
+    Image,
+    /// A target's own Debian packages, unpacked.
+    Sysroot,
+}
+
+impl Provision {
+    fn new(
+        kind: ProvisionKind,
+        name: impl Into<String>,
+        source: Source,
+        provisioning: &Provisioning,
+    ) -> Result<Self, Forbidden> {
+        match provisioning.forbids(source) {
+            Some(forbidden) => Err(forbidden),
+            None => Ok(Self {
+                kind,
+                name: name.into(),
+                version: None,
+                bytes: None,
+                cached: false,
+                permitted: Permitted(()),
+            }),
+        }
+    }
+
+    /// The std of a target, by rustup into a toolchain.
+    pub(super) fn std(triple: &str, toolchain: &str, provisioning: &Provisioning) -> Result<Self, Forbidden> {
+        let std = Self::new(ProvisionKind::Std, triple, Source::Network, provisioning)?;
+        Ok(Self { version: Some(toolchain.to_owned()), ..std })
+    }
+
+    /// The source of std, by rustup into a toolchain.
+    pub(super) fn rust_src(toolchain: &str, provisioning: &Provisioning) -> Result<Self, Forbidden> {
+        let source = Self::new(ProvisionKind::RustSrc, "rust-src", Source::Network, provisioning)?;
+        Ok(Self { version: Some(toolchain.to_owned()), ..source })
+    }
+
+    /// The pinned zig, by pip.
+    pub(super) fn zig(provisioning: &Provisioning) -> Result<Self, Forbidden> {
+        let zig = Self::new(ProvisionKind::Zig, "ziglang", Source::Network, provisioning)?;
+        Ok(Self { version: Some(pinned::version().to_owned()), bytes: Some(pinned::bytes()), ..zig })
+    }
+
+    /// A sysroot; one whose packages are `fetched` is only unpacked.
+    pub(super) fn sysroot(name: &str, fetched: bool, provisioning: &Provisioning) -> Result<Self, Forbidden> {
+        let source = if fetched { Source::ThisMachine } else { Source::Network };
+        Self::new(ProvisionKind::Sysroot, name, source, provisioning)
+    }
+
+    /// An image that is not on the engine.
+    pub(super) fn image(reference: &str, provisioning: &Provisioning) -> Result<Self, Forbidden> {
+        Self::new(ProvisionKind::Image, reference, Source::Network, provisioning)
+    }
+
+    /// An image that is to be looked into. Whether one of the user's own is on the engine is only known once the engine is
+    /// asked for it; whoever fetches it then asks the same permission.
+    pub(super) fn look_into_image(reference: &str, present: bool) -> Self {
+        Self {
+            kind: ProvisionKind::Image,
+            name: reference.to_owned(),
+            version: None,
+            bytes: None,
+            cached: present,
+            permitted: Permitted(()),
+        }
+    }
+}
+
+/// The refusal of a route that lacks something which may not be brought; `other` is what the user can do instead.
+pub(super) fn refuse(lacking: impl std::fmt::Display, forbidden: &Forbidden, other: &str) -> Refusal {
+    Refusal::new(format!("{lacking}, and {}", forbidden.reason)).hint(forbidden.hint_or(other))
+}
