@@ -155,8 +155,7 @@ impl Interrupt {
             Err(error) => return Ok(Err(error)),
         };
         let watched = self.watch(child.id());
-        let (Some(stdin), Some(stdout), Some(stderr)) =
-            (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
             return Err(Error::work("a child without its pipes"));
         };

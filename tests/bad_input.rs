@@ -256,11 +256,11 @@ fn a_cross_toml_is_read_and_what_is_not_followed_is_told() {
     );
     let done = project.convoy(["plan", "-v", "-t", MUSL, "--engine=none"]).ends(0);
     done.says("warning: Cross.toml: key `build.xargo` is not supported by convoy: `build-std = true`")
-        .says(&format!("target.{MUSL} = container.image = a:1"))
-        .says("container = passthrough = TOKEN")
+        .says(&format!("target.{MUSL}.container.image = a:1 (Cross.toml)"))
+        .says("container.passthrough = TOKEN (Cross.toml)")
         .says("engine = none (command line)")
         .says_not("hunter2")
-        .says_not("means no target of this run");
+        .says_not("that convoy or rustc knows");
     // It does not send a target into a container, and every run tells of it.
     project.build(MUSL).ends(0).says("build.xargo");
     project.build(MUSL).ends(0).says("build.xargo");
@@ -284,9 +284,22 @@ fn an_unknown_key_is_a_warning_with_the_nearest() {
     let done = project.build(MUSL).ends(0);
     done.says("warning: Convoy.toml: key `tragets` means nothing; did you mean `targets`?")
         .says("key `target.linux/amr64.rustflag` means nothing; did you mean `rustflags`?")
-        .says("[target.\"linux/amr64\"] means no target of this run; did you mean `linux/arm64`?");
+        .says("[target.\"linux/amr64\"] is no target, platform, device or group that convoy or rustc knows; did you mean `linux/arm64`?");
     // At every run, also when the plan is kept.
     project.build(MUSL).ends(0).says("did you mean `targets`?");
+}
+
+/// A team's CI jobs build one target each, and share the file.
+#[test]
+fn a_table_of_a_target_that_this_run_does_not_build_is_no_warning() {
+    let project = Project::hello("other-tables");
+    let words =
+        ["riscv64gc-unknown-linux-gnu", "s390x-unknown-linux-gnu.2.31", "pi-4.2.36", "pi", "linux", "pi-aarch64"];
+    let tables: String = words.iter().map(|word| format!("[target.\"{word}\"]\nfeatures = []\n")).collect();
+    project.write("Convoy.toml", &format!("{tables}[target.riscv64gc-unknown-linux-gn]\nfeatures = []\n"));
+    let done = project.convoy(["plan", "-t", MUSL]).ends(0);
+    done.says("[target.\"riscv64gc-unknown-linux-gn\"] is no target");
+    assert_eq!(done.stderr.matches("warning").count(), 1, "{done}");
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn a_proc_macro_is_blocked_with_that_sentence_where_zig_may_not_be_brought() {
         .ends(3);
     done.says(
         "`serde_derive` has a build script or proc-macro, which needs a linker for this machine: no cc is on PATH, and zig \
-         is not on this machine, and nothing may be provisioned",
+         is not on this machine, and `--no-provision` is set",
     )
     .says("hint: install gcc or clang, or put `zig` on PATH");
     let manifest = project.manifest_json();
@@ -127,4 +127,31 @@ fn no_rust_at_all() {
     let path = toolbox(&project.dir.join("path"), &[]);
     let done = project.build(MUSL).env("CONVOY_CACHE_DIR", project.dir.join("cache")).path_only(&path).ends(5);
     done.says("could not start `").says("hint: is");
+}
+
+/// Whatever says that there is no network, nothing is started that needs one.
+#[test]
+fn zig_is_not_fetched_where_the_network_may_not_be_used() {
+    let project = Project::hello("offline");
+    let (path, cache) = bare(&project);
+    let log = project.dir.join("python-calls");
+    // No zig is installed, and there is a pip that could fetch it.
+    project.script(
+        "path/python3",
+        &format!("#!/bin/sh\necho \"$*\" >>'{log}'\ncase \"$*\" in *install*) exit 1 ;; esac\n"),
+    );
+    let build = || project.build("linux/arm64").env("CONVOY_CACHE_DIR", &cache).path_only(&path);
+    let by_pip = || fs_err::read_to_string(&log).unwrap_or_default().contains("pip install");
+    let told = |done: support::Done, word: &str| {
+        done.says(&format!("zig is not on this machine, and {word} is set")).says_not("Bringing");
+        assert!(!by_pip(), "{}", fs_err::read_to_string(&log).unwrap());
+    };
+    told(build().arg("--offline").ends(3), "`--offline`");
+    told(build().env("CARGO_NET_OFFLINE", "true").ends(3), "`CARGO_NET_OFFLINE`");
+    project.write(".cargo/config.toml", "[net]\noffline = true\n");
+    told(build().env_remove("CARGO_NET_OFFLINE").ends(3), "`offline`");
+    let plan = project.convoy(["plan", "-v", "-t", "linux/arm64"]).env("CONVOY_CACHE_DIR", &cache).path_only(&path);
+    plan.env_remove("CARGO_NET_OFFLINE").ends(3).says("offline = true (.cargo/config.toml)");
+    build().env("CARGO_NET_OFFLINE", "false").ends(3);
+    assert!(by_pip(), "it would have been fetched");
 }

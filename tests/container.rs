@@ -214,7 +214,7 @@ fn a_host_route_that_fails_for_its_tools_gives_way_to_a_container_and_that_is_re
     let build = || machine.on(project.build(&target).args(["--profile", "dev"]));
     let done = build().ends(0);
     done.says("gcc failed (").says("trying container");
-    assert_eq!(rows(&project.manifest_json(), "artifacts")[ARM64]["route"], "container");
+    assert_eq!(rows(&project.manifest_json(), "artifacts")[&target]["route"], "container");
     let again = build().ends(0);
     again.says("by container").says_not("trying container");
     let plan = machine.on(project.convoy(["plan", "-t", &target])).ends(0);

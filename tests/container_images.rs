@@ -346,7 +346,7 @@ fn an_installed_cross_builds_what_it_is_asked_to() {
     let done = build().ends(0);
     done.says_not("guarded:");
     let manifest = project.manifest_json();
-    let row = &rows(&manifest, "artifacts")[ARM64];
+    let row = &rows(&manifest, "artifacts")[&target];
     assert_eq!((&row["route"], &row["verified"]), (&"cross".into(), &true.into()), "{row:#}");
     let arm = project.dist(&format!("{ARM64}/hello"));
     assert_eq!(run("qemu-aarch64-static", &["-L", "/usr/aarch64-linux-gnu", arm.as_str()]), "hello 42\n");
@@ -395,7 +395,7 @@ fn rust_may_come_with_the_image() {
     project.write("build.rs", &script.replacen("fn main() {", &looks, 1));
     let both = format!("{AMD64}.2.36,{ARM64}.2.36");
     on(&engine, project.build(&both).args(["--route", "container", "--profile", "dev"])).ends(0);
-    assert_eq!(run(project.dist(&format!("{AMD64}/hello")), &[]), "hello 42\n");
+    assert_eq!(run(project.dist(&format!("{AMD64}.2.36/hello")), &[]), "hello 42\n");
     let manifest = project.manifest_json();
     assert_eq!(manifest["artifacts"].as_array().unwrap().len(), 2, "{manifest:#}");
 }

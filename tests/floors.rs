@@ -97,17 +97,17 @@ fn a_changed_floor_gives_the_right_binary_without_cleaning() {
     for (name, (manifest, build)) in [("changed-cc", WITH_CC), ("changed-cmake", WITH_CMAKE)] {
         tool("cmake");
         let project = glibc_teller(name, manifest, build);
-        let program = project.dist(&format!("{ARM64}/teller"));
+        let program = |floor: &str| project.dist(&format!("{ARM64}.{floor}/teller"));
         for asked in ["2.31", "2.36", "2.31"] {
             project.build(&format!("linux/arm64.{asked}")).arg("--route=zig").ends(0);
             let manifest = project.manifest_json();
-            assert_eq!(floor(&rows(&manifest, "artifacts")[ARM64]), asked);
-            assert_eq!(run_arm64(&program).trim(), asked, "{name}: C was compiled anew");
+            assert_eq!(floor(&rows(&manifest, "artifacts")[&format!("{ARM64}.{asked}")]), asked);
+            assert_eq!(run_arm64(&program(asked)).trim(), asked, "{name}: C was compiled anew");
         }
         // Another compiler is another key too.
         project.build("linux/arm64.2.36").arg("--route=gcc").ends(0);
         let minor = newest_of_cross_gcc();
-        assert_eq!(run_arm64(&program).trim(), format!("2.{minor}"), "{name}: C was compiled anew by gcc");
+        assert_eq!(run_arm64(&program("2.36")).trim(), format!("2.{minor}"), "{name}: C was compiled anew by gcc");
     }
 }
 
@@ -136,7 +136,7 @@ fn a_build_folder_of_the_users_does_not_defeat_the_clearing() {
     project.write(".cargo/config.toml", "[build]\nbuild-dir = \"elsewhere\"\n");
     for asked in ["2.31", "2.36"] {
         project.build(&format!("linux/arm64.{asked}")).arg("--route=zig").ends(0);
-        assert_eq!(run_arm64(&project.dist(&format!("{ARM64}/teller"))).trim(), asked);
+        assert_eq!(run_arm64(&project.dist(&format!("{ARM64}.{asked}/teller"))).trim(), asked);
     }
 }
 
@@ -224,7 +224,7 @@ fn a_rejected_binary_stays_in_the_target_dir_and_is_told_with_its_findings() {
 
     // With the floor that it has, the same is right.
     project.build("linux/arm64.2.36,linux/amd64").ends(0);
-    assert_eq!(run_arm64(&project.dist(&format!("{ARM64}/hello"))), "42\n");
+    assert_eq!(run_arm64(&project.dist(&format!("{ARM64}.2.36/hello"))), "42\n");
 }
 
 #[test]
@@ -232,10 +232,10 @@ fn a_binary_for_a_device_may_use_what_its_cpu_has() {
     let project = Project::hello("device");
     project.build("pi-2").arg("--smoke").ends(0);
     let manifest = project.manifest_json();
-    let row = &rows(&manifest, "artifacts")["armv7-unknown-linux-gnueabihf"];
+    let row = &rows(&manifest, "artifacts")["pi-2"];
     assert_eq!(row["devices"], serde_json::json!(["pi-2"]));
     assert!(codes(row, "ok").contains(&"smoke-started".to_owned()), "{row:#}");
-    let file = project.dist("armv7-unknown-linux-gnueabihf/hello");
+    let file = project.dist("pi-2/hello");
     project.convoy(["verify", "--target", "pi-2", file.as_str()]).ends(0);
     // qemu knows the CPU by that name.
     let root = "/usr/arm-linux-gnueabihf";
@@ -265,4 +265,64 @@ fn a_std_built_from_source_starts_on_the_oldest_pi() {
     project.build(target).arg("--smoke").ends(0);
     let program = project.dist(&format!("{target}/hello"));
     assert_eq!(run(tool("qemu-arm-static"), &["-cpu", "arm1176", program.as_str()]).trim(), "hello 42");
+}
+
+/// A Pi 3 would end with SIGILL where the Pi 5's own flags reached the binary that both share.
+#[test]
+fn what_is_said_of_one_device_of_a_group_is_in_its_own_binary_alone() {
+    let project = Project::empty("group").manifest("teller", "").file(
+        "src/main.rs",
+        "#![allow(unexpected_cfgs)]\nfn main() { println!(\"five={} group={}\", cfg!(five), cfg!(group)); }\n",
+    );
+    project.write(
+        "Convoy.toml",
+        "[target.pi]\nrustflags = [\"--cfg\", \"group\"]\n[target.pi-5]\nrustflags = [\"--cfg\", \"five\"]\n",
+    );
+    project.build("pi-aarch64").args(["--profile", "dev"]).ends(0);
+    let manifest = project.manifest_json();
+    let rows = rows(&manifest, "artifacts");
+    let devices = |id: &str| rows[id]["devices"].clone();
+    assert_eq!(devices("pi-aarch64"), serde_json::json!(["pi-3-64", "pi-zero-2-64", "pi-4"]));
+    assert_eq!(devices("pi-5"), serde_json::json!(["pi-5"]));
+    for (id, wants) in [("pi-aarch64", "five=false group=true"), ("pi-5", "five=true group=true")] {
+        let program = project.dist(&format!("{id}/teller"));
+        let told = run(tool("qemu-aarch64-static"), &["-cpu", "max", "-L", "/usr/aarch64-linux-gnu", program.as_str()]);
+        assert_eq!(told.trim(), wants, "{id}");
+    }
+}
+
+#[test]
+fn a_route_and_a_table_take_the_word_that_was_typed() {
+    let project = Project::hello("words");
+    project.write("Convoy.toml", &format!("[target.\"{ARM64}.2.36\"]\nrustflags = [\"-Cdebuginfo=1\"]\n"));
+    for word in [&format!("{ARM64}.2.36"), "linux/arm64.2.36", "linux/arm64", "linux", ARM64] {
+        let forced = format!("{word}=zig");
+        let plan = project.convoy(["plan", "--json", "-t", "linux/arm64.2.36", "--route", &forced]).ends(0).json();
+        assert_eq!(plan["cells"][0]["id"], format!("{ARM64}.2.36"));
+        assert_eq!(plan["cells"][0]["route"], "zig", "{word}: {plan:#}");
+    }
+    let plan = project.convoy(["plan", "-v", "-t", "linux/arm64.2.36"]).ends(0);
+    plan.says(&format!("target.{ARM64}.2.36.rustflags = -Cdebuginfo=1 (Convoy.toml)"));
+    let wrong = project.convoy(["plan", "-t", "linux/arm64.2.36", "--route", "linux/arm64.2.28=zig"]).ends(2);
+    wrong.says("--route names `linux/arm64.2.28`, which is no target of this run");
+}
+
+#[test]
+fn the_newest_glibc_of_the_pinned_zig_is_right() {
+    use cargo_convoy::provision::zig;
+    let own = run(support::zig(), &["version"]);
+    // The list is that of the pinned version.
+    if own.trim() != zig::version() {
+        return;
+    }
+    let list = fs_err::read(support::zig().with_file_name("lib").join("libc/glibc/abilists")).unwrap();
+    // The libraries' names, each ended by a zero byte; then the versions, three bytes each. Both begin with their number.
+    let mut rest = &list[1..];
+    for _ in 0..list[0] {
+        let end = rest.iter().position(|byte| *byte == 0).unwrap();
+        rest = &rest[end + 1..];
+    }
+    let versions = rest[1..].chunks(3).take(usize::from(rest[0])).map(|version| (version[0].into(), version[1].into()));
+    let newest = zig::newest_glibc();
+    assert_eq!(versions.max(), Some((newest.major, newest.minor)));
 }

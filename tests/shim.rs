@@ -243,7 +243,8 @@ fn nothing_is_asked_of_rustup_where_nothing_may_be_brought() {
     let project = Project::hello("never");
     let path = refusing_rustup(&project);
     let done = project.build("powerpc64le-unknown-linux-musl").arg("--no-provision").path_only(&path).ends(3);
-    done.says("nothing may be provisioned").says("hint: run `rustup target add --toolchain");
+    done.says("`--no-provision` is set")
+        .says("hint: leave out `--no-provision`, or run `rustup target add --toolchain");
     project.convoy(["plan", "-t", "powerpc64le-unknown-linux-musl"]).path_only(&path).ends(0);
     assert!(!path.join("asked").exists());
 }

@@ -260,7 +260,10 @@ rustc-wrapper = "sccache"
             [registries.team]\nindex = \"https://hunter2@team.example/i\"\n";
         let seen = masked(text, Utf8Path::new("/p"), &mut Vec::new()).unwrap();
         assert!(!seen.contains("hunter2") && seen.contains("sparse+https://mirror.example/"), "{seen}");
-        assert_eq!(masked("[registries.team]\nindex = \"https://team.example/i\"\n", Utf8Path::new("/p"), &mut Vec::new()), None);
+        assert_eq!(
+            masked("[registries.team]\nindex = \"https://team.example/i\"\n", Utf8Path::new("/p"), &mut Vec::new()),
+            None
+        );
     }
 
     #[test]

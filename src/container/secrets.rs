@@ -97,7 +97,8 @@ pub fn entering(
     // A path of this machine is none inside.
     let counts = |name: &String, value: &str| table.contains_key(name) && !value.starts_with('/');
     let own = process.iter().filter(|(name, value)| enters(name, counts(name, value)));
-    let mut env: BTreeMap<String, String> = own.map(|(name, value)| (name.clone(), without_credentials(value))).collect();
+    let mut env: BTreeMap<String, String> =
+        own.map(|(name, value)| (name.clone(), without_credentials(value))).collect();
     for (name, value) in handed_in {
         let value = value.map(str::to_owned).or_else(|| process.get(*name).cloned());
         env.extend(value.map(|value| ((*name).to_owned(), value)));
@@ -229,7 +230,9 @@ mod tests {
 
     #[test]
     fn files_with_secrets_are_known() {
-        for file in ["/p/.env", "/p/a/.env.local", "/p/tools/.cargo/credentials.toml", "/p/.netrc", ".docker/config.json"] {
+        for file in
+            ["/p/.env", "/p/a/.env.local", "/p/tools/.cargo/credentials.toml", "/p/.netrc", ".docker/config.json"]
+        {
             assert!(is_secret_file(file.into()), "{file}");
         }
         for file in ["/p/.env.example", "/p/credentials.toml", "/p/env", "/p/config.json", "/p/src/.environment"] {

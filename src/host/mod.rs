@@ -27,7 +27,9 @@ pub use libraries::find_libraries;
 pub use probe::{foreign_gcc, probe, remembered_targets, rustc_targets};
 pub use stamp::{Stamp, this_program};
 pub use tools::{cargo_command, on_path, rust_command};
-pub use user::{UserFlags, build_environment, build_jobs, cargo_config, has_build_dir, process_environment, user_flags, user_tools};
+pub use user::{
+    UserFlags, build_environment, build_jobs, cargo_config, has_build_dir, process_environment, user_flags, user_tools,
+};
 
 /// What this machine offers.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]

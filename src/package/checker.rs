@@ -94,7 +94,9 @@ impl Checker {
         }
         let bytes = match file.read() {
             Ok(bytes) => bytes,
-            Err(error) => return Ok(Checked::unreadable(Finding::unreadable(format!("cannot read `{path}`: {error}")))),
+            Err(error) => {
+                return Ok(Checked::unreadable(Finding::unreadable(format!("cannot read `{path}`: {error}"))));
+            }
         };
         let checked = examine(&bytes, expectation, package_dirs)?;
         let known = Remembered { stamp: file.stamp().clone(), expectation: key, checked: checked.clone() };
@@ -149,11 +151,7 @@ impl Checked {
     }
 }
 
-fn examine(
-    bytes: &[u8],
-    mut expectation: Expectation,
-    package_dirs: &dyn Fn() -> Vec<Utf8PathBuf>,
-) -> Result<Checked> {
+fn examine(bytes: &[u8], mut expectation: Expectation, package_dirs: &dyn Fn() -> Vec<Utf8PathBuf>) -> Result<Checked> {
     let (sha256, size) = (files::sha256(bytes), bytes.len() as u64);
     let mut inspection = match inspect(bytes) {
         Ok(inspection) => inspection,

@@ -129,8 +129,10 @@ pub fn refuse_others(dist: &Utf8Path, owner: &Owner<'_>, keep: bool, paths: &BTr
     let error = Error::work(format!("`{dist}` holds binaries of another project: `{path}` of package `{package}`"));
     Err(error.hint(match keep {
         true => "choose another directory with `--dist-dir`".to_owned(),
-        false => "choose another directory with `--dist-dir`, or keep those binaries beside this project's with `--keep`"
-            .to_owned(),
+        false => {
+            "choose another directory with `--dist-dir`, or keep those binaries beside this project's with `--keep`"
+                .to_owned()
+        }
     }))
 }
 
@@ -197,7 +199,8 @@ pub fn place(
     }
 
     remove_leftovers(dist, lock.is_some());
-    let staging = tempfile::Builder::new().prefix(STAGING).rand_bytes(STAGING_RANDOM).tempdir_in(dist).map_err(fault)?;
+    let staging =
+        tempfile::Builder::new().prefix(STAGING).rand_bytes(STAGING_RANDOM).tempdir_in(dist).map_err(fault)?;
     let beside = Utf8PathBuf::from_path_buf(staging.path().to_owned())
         .map_err(|path| Error::work(format!("`{}` is not UTF-8", path.display())))?;
     fs_err::write(beside.join(MARKER), "").map_err(fault)?;
@@ -254,8 +257,10 @@ fn stage(place: &Place, to: &Utf8Path, fault: impl Fn(io::Error) -> Error) -> Re
 fn refuse_links<'a>(dist: &Utf8Path, paths: impl Iterator<Item = &'a Utf8Path>) -> Result<()> {
     let dirs: BTreeSet<&Utf8Path> = paths.filter_map(Utf8Path::parent).collect();
     match dirs.into_iter().map(|dir| dist.join(dir)).find(|dir| dir.symlink_metadata().is_ok_and(|m| !m.is_dir())) {
-        Some(dir) => Err(Error::work(format!("`{dir}` is in the way: it is a symbolic link or a file, not a directory"))
-            .hint("remove it, or choose another directory with --dist-dir")),
+        Some(dir) => {
+            Err(Error::work(format!("`{dir}` is in the way: it is a symbolic link or a file, not a directory"))
+                .hint("remove it, or choose another directory with --dist-dir"))
+        }
         None => Ok(()),
     }
 }

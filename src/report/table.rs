@@ -8,8 +8,8 @@ use crate::container::ImagePlan;
 use crate::needs::SupplyKind;
 use crate::package::{FailedStatus, Manifest};
 use crate::plan::{Plan, Provision, ProvisionKind, Status};
-use crate::report::{VerifiedFile, escape};
 use crate::report::human::{Style, bold, seconds_text};
+use crate::report::{VerifiedFile, escape};
 use crate::verify::Level;
 
 /// Rows of cells, each column as wide as its widest cell; the last is not padded.
@@ -184,18 +184,21 @@ fn fetched(plan: &Plan) -> String {
     let mut text = String::new();
     for (provision, ids) in &wanted {
         let size = provision.bytes.map(|bytes| format!(", about {}", size_text(bytes))).unwrap_or_default();
-        let version = provision.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
-        let what = match provision.kind {
-            ProvisionKind::Sysroot => "the sysroot ",
-            ProvisionKind::Image => "the image ",
-            ProvisionKind::Std => "the std for ",
-            ProvisionKind::RustSrc | ProvisionKind::Zig => "",
-        };
         let whom = match ids.as_slice() {
             [id] => (*id).to_owned(),
             many => format!("{} targets", many.len()),
         };
-        text.push_str(&wrapped("", &format!("{what}{}{version}{size}, for {whom}", provision.name)));
+        let what = match (provision.kind, &provision.version) {
+            // By its name it is known whom it is for.
+            (ProvisionKind::Std, _) => format!("the std for {} (rustup)", provision.name),
+            (ProvisionKind::Sysroot, _) => format!("the sysroot {}, for {whom}", provision.name),
+            (ProvisionKind::Image, _) => format!("the image {}, for {whom}", provision.name),
+            (ProvisionKind::RustSrc, _) => format!("the source of std (rustup), for {whom}"),
+            (ProvisionKind::Zig, version) => {
+                format!("{} {}{size}, for {whom}", provision.name, version.as_deref().unwrap_or_default())
+            }
+        };
+        text.push_str(&wrapped("", &what));
     }
     if text.is_empty() { text } else { format!("fetched once, before the build:\n{text}") }
 }

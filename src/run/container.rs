@@ -9,8 +9,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::config::ContainerSettings;
 use crate::container::{
-    CARGO_PARTS, Confinement, Engine, EngineFacts, Entry, Gathered, ImagePlan, Mount, Places, Start, entering, included,
-    masked, mounts,
+    CARGO_PARTS, Confinement, Engine, EngineFacts, Entry, Gathered, ImagePlan, Mount, Places, Start, entering,
+    included, masked, mounts,
 };
 use crate::error::{Error, Result};
 use crate::files;
@@ -491,4 +491,3 @@ fn remove_if_there(file: &Utf8Path) -> Result<()> {
         _ => Ok(()),
     }
 }
-

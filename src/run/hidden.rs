@@ -24,7 +24,8 @@ pub(super) fn secret_files(sources: &[Utf8PathBuf], skip: &[&Utf8Path]) -> BTree
             let Ok(kind) = entry.file_type() else { continue };
             let (name, path) = (entry.file_name(), entry.path());
             if kind.is_dir() {
-                let skipped = skip.contains(&path) || NOT_LOOKED_INTO.contains(&name) || in_git && OF_GIT.contains(&name);
+                let skipped =
+                    skip.contains(&path) || NOT_LOOKED_INTO.contains(&name) || in_git && OF_GIT.contains(&name);
                 if !skipped {
                     open.push((path.to_owned(), in_git || name == ".git"));
                 }

@@ -586,7 +586,8 @@ mod tests {
             let outcome = Outcome { complaints: complaints.to_owned(), ..Outcome::default() };
             failure(&outcome, Utf8Path::new("/")).message
         };
-        let complaints = "   Compiling thiserror v2.0.0\nwarning: unused variable: `error`\nerror: no space in the registry\n";
+        let complaints =
+            "   Compiling thiserror v2.0.0\nwarning: unused variable: `error`\nerror: no space in the registry\n";
         assert_eq!(quoted(complaints), "no space in the registry");
         assert_eq!(quoted("warning: unused variable: `error`\n"), "cargo failed without a reason");
         let complaint = "warning: `a_error` is unused\nerror: failed to get `b`\n\nCaused by:\n  x";

@@ -76,7 +76,10 @@ pub(super) fn clear_set_id(_: &Utf8Path) -> io::Result<()> {
 pub(super) fn wait_for_cargo(dir: &Utf8Path, interrupt: &Interrupt, waiting: impl Fn()) -> Result<()> {
     let folders = |dir: &Utf8Path| -> Vec<Utf8PathBuf> {
         let entries = dir.read_dir_utf8().into_iter().flatten().flatten();
-        entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.into_path()).collect()
+        entries
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .map(|entry| entry.into_path())
+            .collect()
     };
     // `<profile>/` for this machine, `<triple>/<profile>/` for the others.
     let outer = folders(dir);

@@ -2,8 +2,8 @@
 
 mod cargo;
 mod container;
-mod jobserver;
 mod hidden;
+mod jobserver;
 mod lane;
 mod lane_files;
 mod setup;

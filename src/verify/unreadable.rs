@@ -73,7 +73,11 @@ impl From<Exhausted> for Unreadable {
 
 /// Refuses a table with more entries than any program has.
 pub(super) fn few(count: usize, what: &str) -> Result<(), Unreadable> {
-    if count <= MOST_ENTRIES { Ok(()) } else { Err(Unreadable::Damaged(format!("it has more than {MOST_ENTRIES} {what}"))) }
+    if count <= MOST_ENTRIES {
+        Ok(())
+    } else {
+        Err(Unreadable::Damaged(format!("it has more than {MOST_ENTRIES} {what}")))
+    }
 }
 
 /// Refuses a part that reaches beyond the end of a file.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use cargo_convoy::host::HostFacts;
 use cargo_convoy::plan::{ProvisionKind, Status};
+use cargo_convoy::report::{Style, table};
 
 use crate::containers::{cmake, with_engine};
 use crate::question::*;
@@ -58,4 +59,20 @@ fn a_sysroot_whose_packages_were_fetched_is_unpacked_offline() {
     let plan = fetched().offline().plan();
     assert_eq!(plan.cells[0].provision[0].kind, ProvisionKind::Sysroot);
     assert_eq!(fetched().never_provision().plan().cells[0].status, Status::Blocked);
+}
+
+#[test]
+fn a_plan_lists_once_what_is_fetched_once_and_counts_no_blocked_target() {
+    let host = || HostFacts { zig: None, std: BTreeSet::from([HOST.to_owned()]), ..developer() };
+    let told = |question: Question| table::plan(&question.plan(), Style::default());
+    let here = || HostFacts { zig: None, ..developer() };
+    let words = ["linux/arm64", "linux/arm/v7", "darwin/arm64"];
+    let told = [
+        told(ask(&words, host()).needs(c())),
+        told(ask(&["linux/arm64"], host()).needs(c())),
+        told(ask(&["x86_64-unknown-linux-musl", "linux/arm64"], here()).never_provision()),
+        told(ask(&["x86_64-unknown-linux-musl", "linux/amd64", "linux/arm64"], here()).never_provision()),
+        told(ask(&["linux/arm64"], here()).never_provision()),
+    ];
+    insta::assert_snapshot!(told.join("\n\n"));
 }

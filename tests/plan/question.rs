@@ -336,8 +336,9 @@ pub fn without_digests(text: &str) -> String {
 
 /// What every composed image of this release has.
 pub fn usual(recipe: &Recipe) -> BTreeSet<String> {
-    let suite = Suites::embedded().named(&recipe.suite).unwrap();
-    cargo_convoy::container::standard_packages(HOST, suite)
+    // A base of no release that convoy knows has none.
+    let suite = Suites::embedded().named(&recipe.suite);
+    suite.map(|suite| cargo_convoy::container::standard_packages(HOST, suite)).unwrap_or_default()
 }
 
 /// A Debian machine: its apt knows an archive, and pkg-config is there.

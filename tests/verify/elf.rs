@@ -154,7 +154,10 @@ fn without_section_headers_the_loaders_view_is_checked() {
     let inspection = inspect_bytes(&bytes).unwrap();
     assert_eq!(inspection.needed, ["libc.so.6"]);
     let findings = judge(&inspection, &expect(GNU));
-    assert_eq!((violations(&findings), warnings(&findings)), (vec![], vec!["no-section-headers", "glibc-above-default"]));
+    assert_eq!(
+        (violations(&findings), warnings(&findings)),
+        (vec![], vec!["no-section-headers", "glibc-above-default"])
+    );
     let mut expectation = expect(GNU);
     expectation.floor = Some(glibc(28));
     let findings = judge(&inspection, &expectation);
@@ -183,7 +186,11 @@ fn section_headers_change_nothing_that_the_loader_does() {
             assert_eq!(elf(&whole), elf(&stripped), "{compiler} {flags:?}");
             assert_eq!((whole.linkage, &whole.needed), (stripped.linkage, &stripped.needed));
             let dynamic = !flags.iter().any(|flag| flag.starts_with("-static"));
-            assert_eq!(elf(&whole).2.iter().any(|symbol| symbol.name == "pthread_create"), dynamic, "{compiler} {flags:?}");
+            assert_eq!(
+                elf(&whole).2.iter().any(|symbol| symbol.name == "pthread_create"),
+                dynamic,
+                "{compiler} {flags:?}"
+            );
         }
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
-use crate::package::{Tool, Toolchain};
 use crate::graph::Bin;
+use crate::package::{Tool, Toolchain};
 
 struct Folder {
     _held: tempfile::TempDir,
@@ -137,8 +137,7 @@ fn what_a_killed_run_left_is_removed_and_nothing_else() {
             dir.set_modified(std::time::SystemTime::now() - day).unwrap();
         }
     };
-    let foreign =
-        [".convoy-notes", ".convoy-Notes1", ".convoy-nomark", ".convoy-nested", ".convoy-abcdefg", "x86"];
+    let foreign = [".convoy-notes", ".convoy-Notes1", ".convoy-nomark", ".convoy-nested", ".convoy-abcdefg", "x86"];
     make(".convoy-aB3dE6", &[MARKER, "0", "1", MANIFEST, SUMS]);
     make(".convoy-notes", &["thesis.txt"]);
     make(".convoy-Notes1", &[MARKER, "0", "thesis.txt"]);

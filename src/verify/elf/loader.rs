@@ -106,10 +106,7 @@ impl<'data, E: FileHeader<Endian = Endianness>> Dynamic<'data, E> {
         few(offsets.len(), "needed libraries")?;
         let strings = self.strings().unwrap_or_default();
         let unnamed = || Unreadable::Damaged("a needed library has no name".to_owned());
-        offsets
-            .into_iter()
-            .map(|offset| Ok(budget.name(string(strings, offset).ok_or_else(unnamed)?)?))
-            .collect()
+        offsets.into_iter().map(|offset| Ok(budget.name(string(strings, offset).ok_or_else(unnamed)?)?)).collect()
     }
 
     fn strings(&self) -> Option<&'data [u8]> {
@@ -158,7 +155,9 @@ impl<'data, E: FileHeader<Endian = Endianness>> Dynamic<'data, E> {
 
     /// The symbols that it exports, and those that it leaves to its libraries.
     pub fn symbols(&self, file: &ElfFile<'data, E>) -> Result<Symbols<'data, E>, Unreadable> {
-        let Some(address) = self.value(DT_SYMTAB) else { return Ok(Symbols { list: &[], strings: &[], versions: &[] }) };
+        let Some(address) = self.value(DT_SYMTAB) else {
+            return Ok(Symbols { list: &[], strings: &[], versions: &[] });
+        };
         let count = self.symbol_count(file, address);
         let list = self.memory.array::<E::Sym>(address, count).filter(|list| list.len() == count);
         let list = list.ok_or_else(|| Unreadable::Damaged("the table of symbols is not in the file".to_owned()))?;

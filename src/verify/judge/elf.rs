@@ -2,9 +2,9 @@
 
 use super::super::elf::glibc_of;
 use super::super::{Elf, Expectation, Finding, Inspection, Linkage, name_some};
-use crate::files::brief;
 use super::{arm, sysroot};
 use crate::catalog::{ArmLevel, Glibc};
+use crate::files::brief;
 
 /// Libraries of glibc itself and of the compiler's runtime that every glibc system has.
 pub(super) const BASE_SYSTEM: &[&str] = &[

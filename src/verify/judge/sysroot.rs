@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Elf, Expectation, Finding, Inspection, Linkage, name_some};
-use crate::files::brief;
 use super::elf::BASE_SYSTEM;
+use crate::files::brief;
 use crate::sysroot::{Libraries, LinkedAgainst, Suite, Suites, sonames};
 
 pub(super) fn judge(inspection: &Inspection, elf: &Elf, expectation: &Expectation) -> Vec<Finding> {
