@@ -9,7 +9,7 @@ use cargo_convoy::graph::Bin;
 use cargo_convoy::interrupt::Interrupt;
 use cargo_convoy::package::Checker;
 use cargo_convoy::run::Artifact;
-use cargo_convoy::run::smoke::smoke;
+use cargo_convoy::run::smoke::{Smoke, smoke};
 use cargo_convoy::sysroot::{Libraries, Library, LinkedAgainst, SysrootKey, read_control, runtime_packages};
 use cargo_convoy::verify::{Expectation, Finding, Inspection, judge};
 use proptest::prelude::*;
@@ -338,8 +338,9 @@ fn a_smoke_run_takes_the_sysroots_libraries() {
     assert_eq!(violations(&made.judge(&inspect(&file))), [""; 0]);
     let interrupt = Interrupt::listen().unwrap();
     let run = |triple: &str, root: Option<&Utf8Path>| {
-        smoke(&file, triple, Catalog::embedded().target(triple), "x86_64-unknown-linux-gnu", None, root, &interrupt)
-            .unwrap()
+        let target = Catalog::embedded().target(triple);
+        let host = "x86_64-unknown-linux-gnu";
+        smoke(&Smoke { binary: &file, triple, target, host, cpu: None, root, image: None }, &interrupt).unwrap()
     };
     assert_eq!(run(made.machine.triple, Some(root)).code, "smoke-started");
     let alone = run(made.machine.triple, None);
