@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::config::container::one_source;
 use crate::config::{ContainerSettings, SupplySettings, TargetSettings, UserNeeds};
 use crate::error::{Error, Result};
+use crate::files::{PlainFile, SMALL};
 use crate::suggest::did_you_mean;
 
 /// One source of configuration.
@@ -73,6 +74,7 @@ const KEYS: &[&str] = &[
     "mirrors",
     "snapshot",
     "keyring",
+    "security",
     "container",
     "engine",
     "base",
@@ -127,10 +129,13 @@ pub fn load(path: &Utf8Path) -> Result<Option<ConfigFile>> {
 
 /// The text of a file, if there is one.
 pub(super) fn read(path: &Utf8Path) -> Result<Option<String>> {
-    match fs_err::read_to_string(path) {
+    match PlainFile::open(path, SMALL).and_then(|file| file.read_text()) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
+        Err(error) => {
+            let name = path.file_name().unwrap_or(path.as_str());
+            Err(Error::usage(format!("{name} cannot be read")).because(error))
+        }
     }
 }
 
@@ -328,5 +333,24 @@ mod tests {
     fn a_floor_that_std_cannot_start_on_is_refused_where_it_is_written() {
         let error = table("[target.x]\nglibc = '2.5'\n").unwrap_err().to_string();
         assert!(error.contains("Convoy.toml:2:9: glibc 2.5 is older than 2.17"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_or_a_device_in_its_place_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(dir.path()).unwrap();
+        let pipe = dir.join("Convoy.toml");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let error = load(&pipe).unwrap_err();
+        assert_eq!(
+            (error.exit(), error.to_string().as_str()),
+            (crate::error::Exit::Usage, "Convoy.toml cannot be read")
+        );
+        // Cross.toml is read by the same function.
+        let device = dir.join("Cross.toml");
+        fs_err::os::unix::fs::symlink("/dev/zero", &device).unwrap();
+        assert!(read(&device).is_err());
+        assert_eq!(read(&dir.join("none")).unwrap(), None);
     }
 }

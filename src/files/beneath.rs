@@ -3,7 +3,7 @@
 //! is what is published, whatever happens to the name meanwhile.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write};
+use std::io::{self, Read, Seek as _, Write};
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use sha2::{Digest as _, Sha256};
@@ -214,26 +214,32 @@ impl PlainFile {
     ///
     /// # Errors
     /// Reading or writing failed, or it has grown beyond the limit since it was opened.
-    pub fn copy_to(&self, mut to: impl Write) -> io::Result<Copied> {
+    pub fn copy_to(&self, to: impl Write) -> io::Result<Copied> {
         let mut file = &self.file;
         file.rewind()?;
-        let (mut hash, mut size, mut buffer) = (Sha256::new(), 0_u64, vec![0_u8; 1 << 16]);
-        loop {
-            let count = match file.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
-            size += count as u64;
-            if size > self.limit {
-                return Err(too_large(&self.path, self.limit));
-            }
-            hash.update(&buffer[..count]);
-            to.write_all(&buffer[..count])?;
-        }
-        Ok(Copied { size, sha256: super::hex(&hash.finalize()) })
+        let copied = copy(file.take(self.limit.saturating_add(1)), to)?;
+        if copied.size > self.limit { Err(too_large(&self.path, self.limit)) } else { Ok(copied) }
     }
+}
+
+/// Copies bytes to their end, and tells what they were.
+///
+/// # Errors
+/// Reading or writing failed.
+pub fn copy(mut from: impl Read, mut to: impl Write) -> io::Result<Copied> {
+    let (mut hash, mut size, mut buffer) = (Sha256::new(), 0_u64, vec![0_u8; 1 << 16]);
+    loop {
+        let count = match from.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        size += count as u64;
+        hash.update(&buffer[..count]);
+        to.write_all(&buffer[..count])?;
+    }
+    Ok(Copied { size, sha256: super::hex(&hash.finalize()) })
 }
 
 fn too_large(path: &Utf8Path, limit: u64) -> io::Error {

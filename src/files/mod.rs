@@ -4,15 +4,17 @@ mod beneath;
 mod budget;
 mod durable;
 mod tree;
+mod unpacking;
 
 use camino::Utf8Path;
 use sha2::{Digest, Sha256};
 
 use crate::error::Result;
-pub use beneath::{Copied, LARGE, PlainFile, SMALL, UntrustedDir};
+pub use beneath::{Copied, LARGE, PlainFile, SMALL, UntrustedDir, copy};
 pub use budget::{Budget, Exhausted, MOST_ENTRIES, MOST_VERSIONS, brief};
 pub use durable::{sync_directory, sync_file, sync_file_system};
 pub use tree::{Entry, differences, entries};
+pub use unpacking::{Budgeted, IN_MEMORY, LONGEST_NAME, UnpackBudget};
 
 /// Replaces a file's contents: written beside and then renamed, so that a reader never sees half of it.
 ///

@@ -6,6 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use object::read::archive::ArchiveFile;
 
 use super::fault::Fault;
+use crate::files::{LONGEST_NAME, UnpackBudget};
 
 /// A member of a package's tree.
 pub(super) enum Member<'a> {
@@ -28,7 +29,8 @@ pub(super) struct File<'a> {
     pub(super) contents: &'a mut dyn Read,
 }
 
-/// Hands on every member of a package: first those of its control archive, then its tree.
+/// Hands on every member of a package: first those of its control archive, then its tree. A package that unpacks to far
+/// more than any honest one of its size is refused before it fills memory or disk.
 pub(super) fn read(
     deb: &[u8],
     mut control: impl FnMut(&Utf8Path, Member<'_>) -> Result<(), Fault>,
@@ -36,6 +38,7 @@ pub(super) fn read(
 ) -> Result<(), Fault> {
     let no_package = |error: object::read::Error| Fault::broken(format!("is no whole package file: {error}"));
     let archive = ArchiveFile::parse(deb).map_err(no_package)?;
+    let budget = UnpackBudget::of_packed(deb.len() as u64);
     let mut seen = Vec::new();
     for member in archive.members() {
         let member = member.map_err(no_package)?;
@@ -47,8 +50,8 @@ pub(super) fn read(
                     return Err(Fault::broken("is a package of a format that convoy does not know"));
                 }
             }
-            Some(("control", packed)) if seen == ["debian-binary"] => tree(bytes, packed, &mut control)?,
-            Some(("data", packed)) if seen.len() == 2 => tree(bytes, packed, &mut data)?,
+            Some(("control", packed)) if seen == ["debian-binary"] => tree(bytes, packed, &budget, &mut control)?,
+            Some(("data", packed)) if seen.len() == 2 => tree(bytes, packed, &budget, &mut data)?,
             // Debian keeps such names for what others may add.
             _ if name.starts_with('_') && seen.len() == 3 => continue,
             _ => return Err(Fault::broken(format!("is no package file: member `{name}` is out of place"))),
@@ -65,16 +68,18 @@ pub(super) fn read(
 fn tree(
     mut bytes: &[u8],
     packed: &str,
+    budget: &UnpackBudget,
     take: &mut dyn FnMut(&Utf8Path, Member<'_>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     let rest = &mut bytes;
     match packed {
-        "tar" => untar(rest, take)?,
-        "tar.gz" => untar(&mut flate2::bufread::GzDecoder::new(&mut *rest), take)?,
-        "tar.xz" => untar(&mut lzma_rust2::XzReader::new(&mut *rest, false), take)?,
+        "tar" => untar(rest, budget, take)?,
+        "tar.gz" => untar(&mut flate2::bufread::GzDecoder::new(&mut *rest), budget, take)?,
+        "tar.xz" => untar(&mut lzma_rust2::XzReader::new(&mut *rest, false), budget, take)?,
         "tar.zst" => {
             let unpacked = ruzstd::decoding::StreamingDecoder::new(&mut *rest);
-            untar(&mut unpacked.map_err(|error| Fault::broken(format!("is damaged: {error}")))?, take)?;
+            let unpacked = unpacked.map_err(|error| Fault::broken(format!("is damaged: {error}")));
+            untar(&mut unpacked?, budget, take)?;
         }
         _ => return Err(Fault::broken(format!("is packed in a way that convoy does not know: {packed}"))),
     }
@@ -83,19 +88,34 @@ fn tree(
 
 fn untar(
     unpacked: &mut dyn Read,
+    budget: &UnpackBudget,
+    take: &mut dyn FnMut(&Utf8Path, Member<'_>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let done = members(&mut budget.reader(unpacked), budget, take);
+    // Whatever came of it downstream: this is why.
+    budget.exceeded().map_or(done, |reason| Err(Fault::broken(reason)))
+}
+
+fn members(
+    unpacked: &mut dyn Read,
+    budget: &UnpackBudget,
     take: &mut dyn FnMut(&Utf8Path, Member<'_>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     let damaged = |error: io::Error| Fault::broken(format!("is cut or damaged: {error}"));
     let mut archive = tar::Archive::new(&mut *unpacked);
+    budget.expect_headers();
     for entry in archive.entries().map_err(damaged)? {
         let mut entry = entry.map_err(damaged)?;
+        budget.expect_contents();
         let path = text(entry.path().map_err(damaged)?.into_owned())?;
         let kind = entry.header().entry_type();
         let target = |entry: &tar::Entry<'_, _>| {
             let target = entry.link_name().map_err(damaged)?;
             text(target.map(std::borrow::Cow::into_owned).unwrap_or_default())
         };
-        if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
+        if kind.is_gnu_sparse() {
+            return Err(Fault::broken(format!("holds the sparse file `{path}`, and Debian's packages have none")));
+        } else if kind.is_file() || kind.is_contiguous() {
             let header = entry.header();
             let executable = header.mode().map_err(damaged)? & 0o111 != 0;
             let (modified, size) = (header.mtime().map_err(damaged)?, entry.size());
@@ -109,12 +129,19 @@ fn untar(
         } else {
             take(&path, Member::Other)?;
         }
+        // Read to its end here: what the next step reads are headers.
+        io::copy(&mut entry, &mut io::sink()).map_err(damaged)?;
+        budget.expect_headers();
     }
+    budget.expect_contents();
     io::copy(unpacked, &mut io::sink()).map_err(damaged)?;
     Ok(())
 }
 
 fn text(path: std::path::PathBuf) -> Result<Utf8PathBuf, Fault> {
+    if path.as_os_str().len() > LONGEST_NAME {
+        return Err(Fault::broken(format!("holds a name of more than {LONGEST_NAME} bytes")));
+    }
     Utf8PathBuf::from_path_buf(path)
         .map_err(|path| Fault::broken(format!("holds `{}`, whose name is not UTF-8", path.display())))
 }
@@ -258,5 +285,63 @@ mod tests {
         }
         told.push_str(&files(b"<html>").unwrap_err());
         insta::assert_snapshot!(told);
+    }
+
+    /// A tar whose one member has such a header and contents that never end, as far as a test is concerned.
+    fn endless(change: impl FnOnce(&mut tar::Header)) -> impl Read {
+        let mut header = tar::Header::new_gnu();
+        header.set_path("usr/include/x.cmake").unwrap();
+        header.set_mode(0o644);
+        header.set_size(5 << 30);
+        change(&mut header);
+        header.set_cksum();
+        io::Cursor::new(header.as_bytes().to_vec()).chain(io::repeat(b'x').take(5 << 30))
+    }
+
+    /// What comes of reading it as a small package's tree, and how many bytes of contents were handed on.
+    fn bomb(tar: impl Read) -> (String, u64) {
+        let (mut tar, mut bytes) = (tar, 0);
+        let mut take = |_: &Utf8Path, member: Member<'_>| {
+            if let Member::File(file) = member {
+                bytes += io::copy(file.contents, &mut io::sink())?;
+            }
+            Ok(())
+        };
+        let fault = untar(&mut tar, &UnpackBudget::of_packed(1000), &mut take).unwrap_err();
+        (fault.reason, bytes)
+    }
+
+    #[test]
+    fn bombs_are_refused_before_they_fill_memory_or_disk() {
+        let (reason, _) = bomb(endless(|_| ()));
+        assert_eq!(reason, "unpacks to more than 64 MiB, which no honest package of its size does");
+        // A name is read into memory.
+        for kind in [tar::EntryType::GNULongName, tar::EntryType::GNULongLink, tar::EntryType::XHeader] {
+            let (reason, bytes) = bomb(endless(|header| header.set_entry_type(kind)));
+            assert_eq!((reason.as_str(), bytes), ("holds a name of more than 4096 bytes", 0));
+        }
+        // One block that says it is 20 GiB.
+        let mut sparse = tar::Header::new_gnu();
+        sparse.set_path("usr/include/x.cmake").unwrap();
+        sparse.set_entry_type(tar::EntryType::GNUSparse);
+        sparse.set_mode(0o644);
+        sparse.set_size(0);
+        let gnu = sparse.as_gnu_mut().unwrap();
+        gnu.realsize = *b"240000000000";
+        gnu.sparse[0].offset = *b"240000000000";
+        gnu.sparse[0].numbytes = *b"00000000000\0";
+        sparse.set_cksum();
+        let (reason, bytes) = bomb(io::Cursor::new([sparse.as_bytes().as_slice(), &[0; 1024]].concat()));
+        assert_eq!((reason.contains("sparse file `usr/include/x.cmake`"), bytes), (true, 0), "{reason}");
+        // A name of 4096 bytes is none.
+        let long = "x".repeat(4000);
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(0);
+        header.set_mode(0o644);
+        header.set_mtime(0);
+        builder.append_data(&mut header, format!("usr/{long}"), io::empty()).unwrap();
+        let tar = builder.into_inner().unwrap();
+        untar(&mut &tar[..], &UnpackBudget::of_packed(1000), &mut |_, _| Ok(())).unwrap();
     }
 }
