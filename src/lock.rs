@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::files;
+use crate::files::{self, LARGE, PlainFile, SMALL};
 use crate::sysroot::SysrootKey;
 pub use image::LockedImage;
 pub(crate) use read::{is_digest, is_pool_path, is_word};
@@ -20,19 +20,21 @@ pub(crate) use read::{is_digest, is_pool_path, is_word};
 /// The file's name.
 pub const FILE_NAME: &str = "Convoy.lock";
 
-/// The newest version of the file that is known.
-pub const VERSION: u32 = 2;
+/// The version that is written. Since this one each sysroot carries a checksum of its entry; version 1 had no images.
+pub const VERSION: u32 = 3;
 
-/// The version of a file without images. Whoever knows that one alone refuses a file with images, and is to hear that it
-/// is newer, and not that it is damaged.
-const VERSION_WITHOUT_IMAGES: u32 = 1;
+/// The versions that are read.
+const READ: [u32; 3] = [1, 2, VERSION];
+
+/// The largest package file, in bytes; Debian's own stay below 2 GiB.
+pub(crate) const LARGEST_PACKAGE: u64 = LARGE;
 
 /// How a sysroot is made from its packages; another way gives it another digest.
 const UNPACKING: u32 = 1;
 
 const HEAD: &str = "\
 # Written by cargo-convoy: the packages of this project's sysroots. Commit it, and every machine builds with the same.
-# `cargo convoy supply update` moves it on.
+# `cargo convoy supply update` moves it on; `cargo convoy supply verify` holds it against the archive's signed index.
 ";
 
 const HEAD_OF_IMAGES: &str = "\
@@ -46,6 +48,8 @@ pub struct ConvoyLock {
     sysroots: Vec<LockedSysroot>,
     /// The images, sorted; each stands once.
     images: Vec<LockedImage>,
+    /// The sysroots whose entries were changed by something other than convoy.
+    edited: BTreeSet<SysrootKey>,
 }
 
 /// What a sysroot holds.
@@ -85,13 +89,10 @@ pub struct LockedPackage {
 impl ConvoyLock {
     /// Reads a lock; none where there is none. What is not a lock of this version is a usage error with its place.
     pub fn read(path: &Utf8Path) -> Result<Option<Self>> {
-        let text = match fs_err::read_to_string(path) {
+        let text = match PlainFile::open(path, SMALL).and_then(|file| file.read_text()) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-                return Err(damaged(format!("{} is not UTF-8", shown(path))));
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(damaged(format!("{} cannot be read", shown(path))).because(error)),
         };
         Self::parse(&text, shown(path)).map(Some)
     }
@@ -120,18 +121,57 @@ impl ConvoyLock {
         #[derive(Serialize)]
         struct File<'a> {
             version: u32,
-            #[serde(rename = "sysroot", skip_serializing_if = "<[LockedSysroot]>::is_empty")]
-            sysroots: &'a [LockedSysroot],
+            #[serde(rename = "sysroot", skip_serializing_if = "Vec::is_empty")]
+            sysroots: Vec<Entry<'a>>,
             #[serde(rename = "image", skip_serializing_if = "<[LockedImage]>::is_empty")]
             images: &'a [LockedImage],
         }
-        let (version, more) = match self.images.is_empty() {
-            true => (VERSION_WITHOUT_IMAGES, ""),
-            false => (VERSION, HEAD_OF_IMAGES),
+        #[derive(Serialize)]
+        struct Entry<'a> {
+            #[serde(flatten)]
+            key: &'a SysrootKey,
+            requested: &'a BTreeSet<String>,
+            origin: &'a str,
+            date: Timestamp,
+            checksum: String,
+            package: &'a [LockedPackage],
+        }
+        let entry = |locked| {
+            let LockedSysroot { key, requested, origin, date, packages }: &LockedSysroot = locked;
+            // What somebody else changed does not become convoy's own by a change of something else.
+            let checksum = match self.edited.contains(key) {
+                true => String::new(),
+                false => locked.checksum(),
+            };
+            Entry { key, requested, origin, date: *date, checksum, package: packages }
         };
-        let file = File { version, sysroots: &self.sysroots, images: &self.images };
+        let more = if self.images.is_empty() { "" } else { HEAD_OF_IMAGES };
+        let sysroots = self.sysroots.iter().map(entry).collect();
+        let file = File { version: VERSION, sysroots, images: &self.images };
         let body = toml::to_string(&file).map_err(|error| Error::work("the lock has no TOML form").because(error))?;
         Ok(format!("{HEAD}{more}{body}"))
+    }
+
+    /// Refuses a lock that was changed by something other than convoy: by hand, or by a merge.
+    ///
+    /// # Errors
+    /// Such entries, by their keys.
+    pub fn require_unedited(&self) -> Result<()> {
+        if self.edited.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<String> = self.edited.iter().map(|key| format!("`{key}`")).collect();
+        let message =
+            format!("{FILE_NAME} was not written by convoy as it is: the checksum of {} does not fit", keys.join(", "));
+        Err(Error::usage(message).hint(
+            "restore it from version control, or choose the packages anew with `cargo convoy supply update`; \
+             `cargo convoy supply verify` says which of them the archive knows",
+        ))
+    }
+
+    /// The sysroots whose entries were changed by something other than convoy.
+    pub fn edited(&self) -> &BTreeSet<SysrootKey> {
+        &self.edited
     }
 
     /// The sysroots, sorted by key.
@@ -141,15 +181,21 @@ impl ConvoyLock {
 
     /// What is locked for a key.
     pub fn get(&self, key: &SysrootKey) -> Option<&LockedSysroot> {
-        self.sysroots.iter().find(|locked| locked.key == *key)
+        self.place(key).ok().and_then(|place| self.sysroots.get(place))
     }
 
     /// Locks a sysroot, in place of what was locked for its key.
     pub fn set(&mut self, mut locked: LockedSysroot) {
         locked.packages.sort();
-        self.sysroots.retain(|other| other.key != locked.key);
-        self.sysroots.push(locked);
-        self.sysroots.sort_by(|a, b| a.key.cmp(&b.key));
+        self.edited.remove(&locked.key);
+        match self.place(&locked.key) {
+            Ok(place) => self.sysroots[place] = locked,
+            Err(place) => self.sysroots.insert(place, locked),
+        }
+    }
+
+    fn place(&self, key: &SysrootKey) -> std::result::Result<usize, usize> {
+        self.sysroots.binary_search_by(|locked| locked.key.cmp(key))
     }
 
     /// The images, sorted.
@@ -184,9 +230,36 @@ impl ConvoyLock {
         self.images.sort();
     }
 
-    /// Forgets every sysroot but these: what no cell asks for any more is not kept.
-    pub fn retain(&mut self, keys: &BTreeSet<SysrootKey>) {
-        self.sysroots.retain(|locked| keys.contains(&locked.key));
+    /// Forgets a sysroot that nothing asks for any more.
+    pub fn forget(&mut self, key: &SysrootKey) {
+        self.sysroots.retain(|locked| locked.key != *key);
+        self.edited.remove(key);
+    }
+
+    /// The lock with these sysroots alone, and no images.
+    pub fn only(&self, wanted: impl Fn(&SysrootKey) -> bool) -> Self {
+        let sysroots = self.sysroots.iter().filter(|locked| wanted(&locked.key)).cloned().collect();
+        let edited = self.edited.iter().filter(|key| wanted(key)).cloned().collect();
+        Self { sysroots, images: Vec::new(), edited }
+    }
+
+    /// This lock with the changes that led from `before` to `after`: two runs that write the same file keep the entries
+    /// of both.
+    pub fn with_changes(mut self, before: &Self, after: &Self) -> Self {
+        let is_new = |locked: &&LockedSysroot| {
+            let sealed = before.edited.contains(&locked.key) && !after.edited.contains(&locked.key);
+            sealed || before.get(&locked.key) != Some(*locked)
+        };
+        for locked in after.sysroots.iter().filter(is_new) {
+            self.set(locked.clone());
+        }
+        for gone in before.sysroots.iter().filter(|locked| after.get(&locked.key).is_none()) {
+            self.forget(&gone.key);
+        }
+        for image in after.images.iter().filter(|image| before.same_image(image) != Some(image)) {
+            self.set_image(image.clone());
+        }
+        self
     }
 }
 
@@ -203,6 +276,14 @@ impl LockedSysroot {
         files::sha256(text)
     }
 
+    /// The checksum that its entry in the file carries: of all that it says, in a form that no two entries share. It costs
+    /// nothing to look at, and shows an edit by hand or by a merge; against who makes one on purpose see
+    /// `cargo convoy supply verify`.
+    pub fn checksum(&self) -> String {
+        // A struct of strings and numbers has a JSON form.
+        files::sha256(serde_json::to_vec(self).unwrap_or_default())
+    }
+
     /// Whether these packages were asked for when it was chosen; then nothing is to be chosen anew.
     pub fn covers(&self, packages: &BTreeSet<String>) -> bool {
         self.requested.is_superset(packages)
@@ -210,18 +291,19 @@ impl LockedSysroot {
 
     /// Bytes of all package files.
     pub fn size(&self) -> u64 {
-        self.packages.iter().map(|package| package.size).sum()
+        self.packages.iter().fold(0, |sum, package| sum.saturating_add(package.size))
     }
 }
 
-/// What is new about packages, each in a word or two: by their names, with their versions.
+/// What changed about packages, each in a word or two: by their names, with their versions.
 pub fn changes<'a>(old: &BTreeMap<&'a str, &'a str>, new: &BTreeMap<&'a str, &'a str>) -> Vec<String> {
     let changed = new.iter().filter_map(|(name, version)| match old.get(name) {
         Some(known) if known == version => None,
         Some(known) => Some(format!("{name} {known} → {version}")),
         None => Some(format!("{name} {version} is new")),
     });
-    changed.collect()
+    let gone = old.keys().filter(|name| !new.contains_key(*name)).map(|name| format!("{name} is gone"));
+    changed.chain(gone).collect()
 }
 
 fn shown(path: &Utf8Path) -> &str {

@@ -179,7 +179,7 @@ fn the_lock_is_written_once_and_changed_only_when_that_may_be() {
     assert!(!lock.exists());
     project.convoy(["supply", "update", "-t", ARM64]).ends(0).says("packages locked");
     let text = fs_err::read_to_string(&lock).unwrap();
-    assert!(text.contains("version = 1") && text.contains("libasound2-dev"), "{text}");
+    assert!(text.contains("version = 3") && text.contains("libasound2-dev"), "{text}");
     project.convoy(["supply", "update", "-t", ARM64]).ends(0).says("none changed");
     project.build(ARM64).args(["--locked", "--profile", "dev"]).ends(0);
     assert_eq!(fs_err::read_to_string(&lock).unwrap(), text);
@@ -193,8 +193,50 @@ fn the_lock_is_written_once_and_changed_only_when_that_may_be() {
     fs_err::remove_file(project.dir.join("Convoy.toml")).unwrap();
     project.build(ARM64).args(["--locked", "--profile", "dev"]).ends(0);
 
-    fs_err::write(&lock, "version = 3\n").unwrap();
+    // Nor is it anybody's to edit.
+    let edited = fs_err::read_to_string(&lock).unwrap().replacen("requested = [", "requested = [\"libssl-dev\", ", 1);
+    fs_err::write(&lock, &edited).unwrap();
+    for command in ["build", "plan"] {
+        let done = project.convoy([command, "-t", ARM64]).ends(2);
+        done.says("the checksum of `bookworm/arm64` does not fit").says("hint: restore it from version control");
+    }
+    let verified = project.convoy(["supply", "verify", "--json"]).ends(5).says("something other than convoy");
+    let report = verified.json();
+    let schema = project.convoy(["schema", "supply-verify"]).ends(0).json();
+    assert_eq!(support::schema::faults(&schema, &report), Vec::<String>::new());
+    assert_eq!((&report["verified"], &report["sysroots"][0]["edited"]), (&false.into(), &true.into()));
+    project.convoy(["supply", "update", "-t", ARM64]).ends(0);
+    project.convoy(["supply", "verify"]).ends(0).says("bookworm/arm64: all").says("are in the signed index of");
+
+    fs_err::write(&lock, "version = 4\n").unwrap();
     project.build(ARM64).ends(2).says("Convoy.lock");
+}
+
+#[test]
+fn what_no_target_asks_for_is_forgotten_by_an_update_of_the_whole_project() {
+    let project = alsa("forget");
+    let lock = || fs_err::read_to_string(project.dir.join("Convoy.lock")).unwrap();
+    project.write(
+        "Convoy.toml",
+        &format!("targets = [\"{ARM64}\", \"{ARMV7}\"]\n[supply]\npackages = [\"libbz2-dev\"]\n"),
+    );
+    project.convoy(["supply", "update"]).ends(0).says("bookworm/arm64").says("bookworm/armhf");
+    let both = lock();
+    // A part of the project changes nothing of the rest.
+    project.write("Convoy.toml", &format!("targets = [\"{ARM64}\"]\n"));
+    project.convoy(["supply", "update", "-t", ARM64]).ends(0).says("bookworm/arm64: ").says("none changed");
+    assert_eq!(lock(), both);
+    let packed = project.dir.join("packages.tar");
+    project.convoy(["supply", "pack", packed.as_str()]).ends(0).says("left out bookworm/armhf");
+    project.convoy(["supply", "pack", packed.as_str(), "-t", ARM64, "-t", ARMV7]).ends(0).says_not("left out");
+    // The project as a whole does.
+    let done = project.convoy(["supply", "update"]).ends(0);
+    done.says("libbz2-dev is gone").says("bookworm/armhf: removed from Convoy.lock, as no target of this project asks");
+    let text = lock();
+    assert!(text.contains("arm64") && !text.contains("armhf") && !text.contains("libbz2"), "{text}");
+    project.convoy(["supply", "update"]).ends(0).says("none changed").says_not("removed");
+    assert_eq!(lock(), text);
+    project.convoy(["supply", "pack", packed.as_str()]).ends(0).says_not("left out");
 }
 
 #[test]

@@ -14,8 +14,10 @@ use cargo_convoy::host::{AptFacts, CacheDir, Refused, apt};
 use cargo_convoy::interrupt::Interrupt;
 use cargo_convoy::lock::{ConvoyLock, LockedSysroot};
 use cargo_convoy::provision::sysroot::{self, Limits, Progress, Sysroots};
-use cargo_convoy::sysroot::{Archive, Sysroot, SysrootKey, SysrootPlan};
-use support::archive::{ARCH, Deb, DebianArchive, Key, MULTIARCH, OddMember, SUITE, Server, odd_deb, with_data};
+use cargo_convoy::sysroot::{Archive, Security, Sysroot, SysrootKey, SysrootPlan};
+use support::archive::{
+    ARCH, Deb, DebianArchive, Key, MULTIARCH, OddMember, SUITE, Server, odd_deb, sparse_tar, with_data,
+};
 use support::{Done, tool, wait_for, workspace};
 
 /// One machine: a cache, apt, and where packages come from.
@@ -47,7 +49,7 @@ impl Machine {
     fn of(archive: &DebianArchive, server: &Server, cache: &str) -> Self {
         let dir = archive.root.with_file_name(cache);
         let keyring = Some(archive.key.keyring());
-        Self::new(&dir, Archive { mirrors: vec![server.url()], keyring, snapshot: None })
+        Self::new(&dir, Archive { mirrors: vec![server.url()], keyring, ..Archive::default() })
     }
 
     fn with<T>(&self, call: impl FnOnce(&Sysroots<'_>) -> T) -> T {
@@ -330,7 +332,7 @@ fn a_mirror_that_does_not_answer_is_told_and_the_next_is_asked() {
     let mut machine = machine.impatient();
     says(&machine.bring(&locked).unwrap_err(), true, &["did not answer in time"]);
     // apt itself comes back once.
-    let asked: BTreeSet<String> = slow.asked().into_iter().collect();
+    let asked: BTreeSet<String> = slow.packages_asked().into_iter().collect();
     assert_eq!(asked.len(), 1, "{asked:?}");
     machine.apt = None;
     says(&machine.bring(&locked).unwrap_err(), true, &["this machine has no apt"]);
@@ -377,7 +379,7 @@ fn an_archive_that_has_moved_on_is_no_end() {
 
     second.archive.snapshot = Some(format!("{}/{{date}}", snapshots.url()));
     second.bring(&locked).unwrap();
-    let asked = snapshots.asked();
+    let asked = snapshots.packages_asked();
     assert!(asked.len() == 1 && asked[0].starts_with(&format!("/{dated}/pool/")), "only what is missing: {asked:?}");
     // A fresh choice takes what there is now, and so makes another sysroot.
     let moved = second.resolve(&["libapp-dev"]).unwrap();
@@ -451,6 +453,37 @@ fn a_packed_file_that_is_damaged_changes_nothing() {
     header.set_size(2);
     builder.append_data(&mut header, "debs/x.deb", &b"hi"[..]).unwrap();
     assert!(refused(&builder.into_inner().unwrap()).contains("is no file of"));
+    // A size that is not the file's, and a file that is not as large as it says.
+    let text = String::from_utf8(whole[512..].split(|byte| *byte == 0).next().unwrap().to_vec()).unwrap();
+    let packed_with = |text: &str, member: &dyn Fn(&mut tar::Builder<Vec<u8>>)| {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_ustar();
+        header.set_size(text.len() as u64);
+        builder.append_data(&mut header, "Convoy.lock", text.as_bytes()).unwrap();
+        member(&mut builder);
+        builder.into_inner().unwrap()
+    };
+    let mut other = ConvoyLock::parse(&text, "Convoy.lock").unwrap();
+    let mut locked = other.sysroots()[0].clone();
+    let package = locked.packages[2].clone();
+    let deb = fs_err::read(archive.pool().join("libleaf_2.0_armhf.deb")).unwrap();
+    locked.packages[2].size += 1;
+    other.set(locked);
+    let name = format!("debs/{}.deb", package.sha256);
+    let whole_leaf = |builder: &mut tar::Builder<Vec<u8>>| {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(deb.len() as u64);
+        builder.append_data(&mut header, &name, &deb[..]).unwrap();
+    };
+    let wrong = refused(&packed_with(&other.text().unwrap(), &whole_leaf));
+    assert!(wrong.contains("package `libleaf` 2.0 has a wrong size"), "{wrong}");
+    let sparse =
+        [packed_with(&text, &|_| ())[..512 + text.len().next_multiple_of(512)].to_vec(), sparse_tar(&name)].concat();
+    let wrong = refused(&sparse);
+    assert!(wrong.contains("is no plain file"), "{wrong}");
+    let edited = refused(&packed_with(&text.replace("size = ", "size = 1"), &|_| ()));
+    assert!(edited.contains("does not fit"), "{edited}");
+    assert!(sysroot::unpack("/dev/zero".into(), &cache, &Interrupt::default()).is_err());
     let missing = sysroot::unpack("nowhere.tar".into(), &cache, &Interrupt::default()).unwrap_err();
     assert!(missing.to_string().contains("nowhere.tar cannot be read"));
     assert_eq!(sysroot::unpack(&file, &cache, &Interrupt::default()).unwrap().packages, 3);
@@ -476,6 +509,255 @@ fn a_package_with_a_wrong_hash_is_refused() {
     fs_err::write(machine.cache.root().join(format!("debs/{sha256}.deb")), &bytes).unwrap();
     says(&machine.bring(&locked).unwrap_err(), true, &["another file in its place"]);
     assert_eq!(left_behind(&machine.cache), [""; 0]);
+}
+
+/// Locks that somebody wrote by hand, with a digest of a file that the archive has.
+#[test]
+fn a_package_must_be_what_the_lock_says_of_it() {
+    let archive = DebianArchive::new("hand-written");
+    app(&archive);
+    archive.add(Deb::new("libother", "1.0").file("usr/lib/libother.a", "other"));
+    archive.publish();
+    // A mirror without an index, so that packages alone can tell.
+    let bare = archive.root.with_file_name("bare");
+    fs_err::create_dir_all(&bare).unwrap();
+    support::run("cp", &["-r", archive.root.join("pool").as_str(), bare.as_str()]);
+    let server = Server::of(&archive.root);
+    let mut machine = Machine::of(&archive, &server, "cache");
+    let locked = machine.resolve(&["libapp-dev"]).unwrap();
+    let other = machine.resolve(&["libother"]).unwrap().packages[0].clone();
+    machine.archive.mirrors = vec![format!("file:{bare}")];
+    let refused = |change: &dyn Fn(&mut LockedSysroot)| {
+        let mut locked = locked.clone();
+        change(&mut locked);
+        let refused = machine.bring(&locked).unwrap_err();
+        says(&refused, true, &["sysroot bookworm/armhf", "cargo convoy supply verify"]);
+        assert_eq!(left_behind(&machine.cache), [""; 0]);
+        refused
+    };
+    let stranger = refused(&|locked| {
+        let leaf = &mut locked.packages[2];
+        (leaf.sha256, leaf.size, leaf.path) = (other.sha256.clone(), other.size, other.path.clone());
+    });
+    says(&stranger, true, &["package `libleaf` 2.0 is not what Convoy.lock says", "`Package: libother`"]);
+    let newer = refused(&|locked| locked.packages[2].version = "2.0+deb12u9".to_owned());
+    says(&newer, true, &["package `libleaf` 2.0+deb12u9", "`Version: 2.0`"]);
+    let all = refused(&|locked| locked.packages[2].architecture = "all".to_owned());
+    says(&all, true, &["`Architecture: armhf`"]);
+    let extra = refused(&|locked| locked.packages.push(other.clone()));
+    says(&extra, true, &["names package `libother`, which nothing that was asked for depends on"]);
+    let less = refused(&|locked| _ = locked.requested.insert("libssl-dev".to_owned()));
+    says(&less, true, &["no package of Convoy.lock is `libssl-dev`"]);
+    let emptied = refused(&|locked| locked.requested.clear());
+    says(&emptied, true, &["depends on"]);
+    assert_eq!(sysroot::list(&machine.cache).unwrap(), []);
+    machine.bring(&locked).unwrap();
+}
+
+#[test]
+fn a_lock_is_held_against_signed_indexes() {
+    let archive = DebianArchive::new("verify");
+    app(&archive);
+    let server = Server::of(&archive.root);
+    let first = Machine::of(&archive, &server, "first");
+    let locked = first.resolve(&["libapp-dev"]).unwrap();
+    let verify = |machine: &Machine, locked: &LockedSysroot| {
+        machine.with(|sysroots| sysroots.verify(locked, &machine.archive).unwrap())
+    };
+    let verified = verify(&first, &locked).unwrap();
+    assert_eq!((verified.indexes, verified.unsigned), (vec![server.url()], vec![]));
+
+    // Another build of one package: its own control file, and a place in the mirror's pool, but not in the index.
+    let leaf = archive.pool().join("libleaf_2.0_armhf.deb");
+    let honest = fs_err::read(&leaf).unwrap();
+    archive.add(Deb::new("libleaf", "2.0").file("usr/lib/libleaf.a", "hostile"));
+    let hostile = fs_err::read(&leaf).unwrap();
+    let mut forged = locked.clone();
+    forged.packages[2].sha256 = cargo_convoy::files::sha256(&hostile);
+    forged.packages[2].size = hostile.len() as u64;
+    let told = verify(&first, &forged).unwrap().unsigned;
+    assert_eq!(told.len(), 1);
+    assert_eq!(
+        (told[0].package.name.as_str(), told[0].reason.contains("another file of this version")),
+        ("libleaf", true)
+    );
+    // By default, too, when it is fetched, from wherever it comes.
+    let bare = archive.root.with_file_name("bare");
+    fs_err::create_dir_all(&bare).unwrap();
+    support::run("cp", &["-r", archive.root.join("pool").as_str(), bare.as_str()]);
+    let mut second = Machine::of(&archive, &server, "second");
+    second.archive.mirrors.push(format!("file:{bare}"));
+    says(&second.bring(&forged).unwrap_err(), true, &["package `libleaf` 2.0", "the signed index", "another file"]);
+    assert!(!server.packages_asked().iter().any(|path| path.contains("libleaf")), "{:?}", server.asked());
+    fs_err::write(&leaf, honest).unwrap();
+    second.bring(&locked).unwrap();
+
+    // The archive moves on; what keeps old packages has the index of that day.
+    let dated = locked.date.strftime("%Y%m%dT%H%M%SZ").to_string();
+    let old = archive.root.with_file_name("snapshots");
+    fs_err::create_dir_all(&old).unwrap();
+    support::run("cp", &["-r", archive.root.as_str(), old.join(&dated).as_str()]);
+    fs_err::remove_file(&leaf).unwrap();
+    archive.add(Deb::new("libleaf", "2.1").file("usr/lib/libleaf.a", "newer"));
+    archive.publish();
+    let mut third = Machine::of(&archive, &server, "third");
+    let told = verify(&third, &locked).unwrap().unsigned;
+    assert_eq!(told.iter().map(|unsigned| unsigned.reason.as_str()).collect::<Vec<_>>(), ["the index has 2.1 instead"]);
+    let snapshots = Server::of(&old);
+    third.archive.snapshot = Some(format!("{}/{{date}}/", snapshots.url()));
+    let verified = verify(&third, &locked).unwrap();
+    assert_eq!((verified.indexes.len(), verified.unsigned), (2, vec![]));
+    assert_eq!(verify(&third, &forged).unwrap().unsigned.len(), 1);
+    // Where no index is signed by whom it must, nothing is verified.
+    let stranger = Key::new("stranger");
+    third.archive = Archive { keyring: Some(stranger.keyring()), ..second.archive.clone() };
+    let told = verify(&third, &locked).unwrap();
+    assert_eq!((told.unsigned.len(), told.faults.len(), told.indexes.len()), (3, 2, 0));
+    assert!(told.faults[0].contains("that the keyring does not hold"), "{told:?}");
+    third.apt = None;
+    says(&verify(&third, &locked).unwrap_err(), true, &["no apt"]);
+}
+
+#[test]
+fn security_fixes_come_from_the_archive_beside() {
+    let archive = DebianArchive::new("security");
+    app(&archive);
+    let fixes = archive.security();
+    let parent = archive.root.parent().unwrap();
+    let server = Server::of(parent);
+    let mut machine = Machine::of(&archive, &server, "cache");
+    let main = format!("{}/debian", server.url());
+    machine.archive.mirrors = vec![main.clone()];
+    machine.archive.keyring = Some(archive.key.keyring_with(&fixes.key));
+    let leaf = |machine: &Machine| machine.resolve(&["libapp-dev"]).map(|locked| locked.packages[2].clone());
+    // There is none yet.
+    assert_eq!(leaf(&machine).unwrap().version, "2.0");
+    machine.archive.security = Some(Security::Root(format!("{}/debian-security", server.url())));
+    says(&leaf(&machine).unwrap_err(), false, &["debian-security has no suite `bookworm-security`"]);
+    machine.archive.security = None;
+
+    Deb::new("libleaf", "2.0+deb12u1")
+        .file("usr/lib/libleaf.a", "fixed")
+        .build(&fixes.root.join("pool/updates/main/l/x"));
+    fixes.publish();
+    // A mirror that is being updated has none to give either; whoever names it insists.
+    let index = fixes.root.join(format!("dists/{SUITE}-security/main/binary-{ARCH}/Packages"));
+    let whole = fs_err::read_to_string(&index).unwrap();
+    fs_err::write(&index, format!("{whole}\n")).unwrap();
+    let told = std::sync::Mutex::new(Vec::new());
+    let interrupt = Interrupt::default();
+    let sysroots = Sysroots {
+        apt: machine.apt.as_ref(),
+        cache: &machine.cache,
+        offline: false,
+        limits: machine.limits,
+        interrupt: &interrupt,
+        progress: &|progress| told.lock().unwrap().push(progress),
+    };
+    let without = sysroots.resolve(&plan(&["libapp-dev"], &machine.archive)).unwrap().unwrap();
+    assert_eq!((without.packages[2].version.as_str(), told.into_inner().unwrap()), ("2.0", vec![Progress::NoFixes]));
+    machine.archive.security = Some(Security::Root(format!("{}/debian-security", server.url())));
+    says(&leaf(&machine).unwrap_err(), false, &["a wrong hash or size"]);
+    machine.archive.security = None;
+    fs_err::write(&index, whole).unwrap();
+    let locked = machine.resolve(&["libapp-dev"]).unwrap();
+    assert_eq!(locked.packages[2].version, "2.0+deb12u1");
+    assert!(locked.packages[2].path.starts_with("pool/updates/main"), "{:?}", locked.packages[2]);
+    let brought = machine.bring(&locked).unwrap();
+    assert_eq!(tree(&brought.root)["usr/lib/libleaf.a"], "fixed");
+    // Another machine, with the lock alone.
+    let another = Machine::new(&parent.join("another"), machine.archive.clone());
+    assert_eq!(another.bring(&locked).unwrap().digest, brought.digest);
+    let verified = another.with(|sysroots| sysroots.verify(&locked, &another.archive).unwrap().unwrap());
+    assert_eq!((verified.indexes.len(), verified.unsigned), (2, vec![]));
+    // An old state has its fixes beside it, too.
+    let dated = locked.date.strftime("%Y%m%dT%H%M%SZ").to_string();
+    for name in ["debian", "debian-security"] {
+        let to = parent.join("archive").join(name);
+        fs_err::create_dir_all(&to).unwrap();
+        support::run("cp", &["-r", parent.join(name).as_str(), to.join(&dated).as_str()]);
+    }
+    let mut old = Machine::new(&parent.join("old"), machine.archive.clone());
+    old.archive.mirrors = vec![format!("{}/nowhere", server.url())];
+    old.archive.snapshot = Some(format!("{}/archive/debian/{{date}}/", server.url()));
+    assert_eq!(old.bring(&locked).unwrap().digest, brought.digest);
+    // Signed by somebody else it is no archive of fixes, and nothing is taken in its place.
+    machine.archive.keyring = Some(archive.key.keyring());
+    says(&leaf(&machine).unwrap_err(), false, &["`bookworm-security` at", "that the keyring does not hold"]);
+    machine.archive.security = Some(Security::Off);
+    assert_eq!(leaf(&machine).unwrap().version, "2.0");
+}
+
+#[test]
+fn without_a_keyring_nobody_is_trusted() {
+    let archive = DebianArchive::new("no-keyring");
+    app(&archive);
+    let server = Server::of(&archive.root);
+    let mut machine = Machine::of(&archive, &server, "cache");
+    let locked = machine.resolve(&["libapp-dev"]).unwrap();
+    machine.archive.keyring = None;
+    machine.apt.as_mut().unwrap().keyring = None;
+    says(&machine.resolve(&["libapp-dev"]).unwrap_err(), false, &["no keyring", "debian-archive-keyring"]);
+    let refused = machine.with(|sysroots| sysroots.verify(&locked, &machine.archive).unwrap()).unwrap_err();
+    says(&refused, false, &["no keyring"]);
+    // What is locked is known by its digest.
+    machine.bring(&locked).unwrap();
+}
+
+#[test]
+fn a_server_that_wants_a_password_gets_it() {
+    let archive = DebianArchive::new("password");
+    app(&archive);
+    let server = Server::of(&archive.root);
+    server.require("Basic bWU6czNjcmV0IQ==");
+    let mut machine = Machine::of(&archive, &server, "cache");
+    let plain = machine.resolve(&["libapp-dev"]).unwrap_err();
+    says(&plain, false, &["wants a name and a password"]);
+    machine.archive.mirrors = vec![server.url().replace("http://", "http://me:s3cret%21@")];
+    let locked = machine.resolve(&["libapp-dev"]).unwrap();
+    machine.bring(&locked).unwrap();
+    // In one file, which is closed to others.
+    let mut holding = Vec::new();
+    for (name, text) in tree(machine.cache.root()) {
+        if text.contains("s3cret") {
+            holding.push(name);
+        }
+    }
+    assert!(!holding.is_empty() && holding.iter().all(|name| name.ends_with("/auth.conf")), "{holding:?}");
+}
+
+/// Packages that are signed for, and unpack to what no disk or memory holds.
+#[test]
+fn a_package_that_unpacks_to_too_much_is_refused() {
+    let archive = DebianArchive::new("bombs");
+    let pool = archive.pool();
+    let plain = |name: &str| Deb::new(name, "1.0").compression("none").build(&pool);
+    with_data(plain("sparse"), "data.tar", |_| sparse_tar("usr/include/x.cmake"));
+    archive.add(Deb::new("zeros", "1.0").file("usr/include/x.h", &"\0".repeat(80 << 20)));
+    archive.add(Deb::new("cmake", "1.0").file("usr/lib/cmake/x.cmake", &"\0".repeat(17 << 20)));
+    let long = "x".repeat(250);
+    let long = format!("usr/include/{}", vec![long.as_str(); 17].join("/"));
+    with_data(plain("name"), "data.tar", |_| {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(0);
+        builder.append_data(&mut header, &long, std::io::empty()).unwrap();
+        builder.into_inner().unwrap()
+    });
+    archive.publish();
+    let server = Server::of(&archive.root);
+    let machine = Machine::of(&archive, &server, "cache");
+    for (name, words) in [
+        ("sparse", "holds the sparse file `usr/include/x.cmake`"),
+        ("zeros", "unpacks to more than 64 MiB"),
+        ("cmake", "holds `usr/lib/cmake/x.cmake` of 17 MiB"),
+        ("name", "holds a name of more than 4096 bytes"),
+    ] {
+        let refused = machine.resolve(&[name]).and_then(|locked| machine.bring(&locked)).unwrap_err();
+        says(&refused, true, &[&format!("package `{name}` 1.0"), words]);
+        assert_eq!(left_behind(&machine.cache), [""; 0]);
+    }
 }
 
 /// Packages that are signed for, and odd all the same.
@@ -598,6 +880,26 @@ fn what_a_killed_run_left_is_cleared_and_a_damaged_sysroot_is_made_anew() {
     assert_eq!(left_behind(&machine.cache), [""; 0]);
 }
 
+#[test]
+fn a_sysroot_of_other_packages_under_the_same_name_is_not_taken() {
+    let archive = DebianArchive::new("collision");
+    app(&archive);
+    let server = Server::of(&archive.root);
+    let machine = Machine::of(&archive, &server, "cache");
+    let locked = machine.resolve(&["libapp-dev"]).unwrap();
+    let brought = machine.bring(&locked).unwrap();
+    let folder = brought.root.parent().unwrap().file_name().unwrap();
+    assert!(folder.ends_with(&locked.digest()[..32]), "{folder}");
+    // As if two sets of packages had one name.
+    let mut other = locked.clone();
+    other.packages.pop();
+    let mut lock = ConvoyLock::default();
+    lock.set(other);
+    lock.write(&brought.root.with_file_name("sysroot.toml")).unwrap();
+    assert_eq!(sysroot::in_cache(&machine.cache, &locked), None);
+    assert_eq!(machine.bring(&locked).unwrap(), brought);
+}
+
 /// For [`a_full_disk_is_told_and_nothing_half_made_stays`], in a namespace with a small disk.
 #[test]
 #[ignore = "started by another test, with a small disk"]
@@ -606,7 +908,7 @@ fn on_a_small_disk() {
     let lock = ConvoyLock::read(&dir.join("Convoy.lock")).unwrap().unwrap();
     let mirrors = vec![format!("file:{}", dir.join("debian"))];
     let keyring = std::env::var("CONVOY_TEST_KEYRING").ok().map(Utf8PathBuf::from);
-    let machine = Machine::new(&dir.join("small"), Archive { mirrors, keyring, snapshot: None });
+    let machine = Machine::new(&dir.join("small"), Archive { mirrors, keyring, ..Archive::default() });
     let full = ["No space left on device", "free some disk space", "CONVOY_CACHE_DIR"];
     match machine.resolve(&["libbig-dev"]) {
         Err(refused) => says(&refused, true, &full),

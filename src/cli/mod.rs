@@ -75,7 +75,7 @@ pub enum Command {
     /// List or remove what convoy keeps outside the project
     #[command(subcommand)]
     Cache(CacheCommand),
-    /// Say, renew, pack or unpack the Debian packages that targets take libraries from
+    /// List, renew, verify, pack or unpack the Debian packages that targets take libraries from
     #[command(subcommand)]
     Supply(SupplyCommand),
     /// List, remove, renew or publish the images with tools that targets are built in
@@ -252,6 +252,8 @@ pub enum SchemaKind {
     CacheVerify,
     /// `supply list --json`.
     Supply,
+    /// `supply verify --json`.
+    SupplyVerify,
     /// `images list --json`.
     Images,
     /// `why --json`.
@@ -280,10 +282,14 @@ pub enum CacheCommand {
 pub enum SupplyCommand {
     /// List the sysroots that are unpacked on this machine, with size and last use
     List(JsonArgs),
-    /// Choose the packages of Convoy.lock anew, from what the archive has now
+    /// Choose the packages of Convoy.lock anew, from what the archive has now. Without a selection: those of all members,
+    /// and what no target of the project asks for is forgotten
     Update(Box<SelectedArgs>),
-    /// Write one file with all that Convoy.lock names, for a machine without network or a CI cache
-    Pack(SupplyPackArgs),
+    /// Hold every package of Convoy.lock against the signed index of its archive
+    Verify(SupplyVerifyArgs),
+    /// Write one file with the packages of Convoy.lock that the project's targets ask for, for a machine without network
+    /// or a CI cache
+    Pack(Box<SupplyPackArgs>),
     /// Take the packages of a packed file into convoy's cache
     Unpack {
         /// The packed file
@@ -338,7 +344,23 @@ impl SelectedArgs {
 pub struct SupplyPackArgs {
     /// The file to write
     #[arg(value_name = "FILE")]
-    pub file: Utf8PathBuf,
+    file: Utf8PathBuf,
+    #[command(flatten)]
+    selection: SelectionArgs,
+}
+
+impl SupplyPackArgs {
+    /// The file and the selection.
+    pub fn validate(self) -> Result<(Utf8PathBuf, Selection), clap::Error> {
+        Ok((self.file, self.selection.validate()?))
+    }
+}
+
+#[derive(Args, Debug)]
+pub struct SupplyVerifyArgs {
+    /// Print JSON on standard output
+    #[arg(long)]
+    pub json: bool,
     /// Path to Cargo.toml
     #[arg(long, value_name = "PATH")]
     pub manifest_path: Option<Utf8PathBuf>,

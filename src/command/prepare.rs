@@ -23,11 +23,12 @@ use crate::evidence::{Evidence, Source};
 use crate::graph::{Bin, Graph, Resolver, Slice};
 use crate::host::{self, CacheDir, HostFacts, Rustc, UserFlags};
 use crate::interrupt::Interrupt;
-use crate::needs::{self, Need};
+use crate::needs::{self, Need, NeedKind, Side};
 use crate::plan::{self, Cell, CellInput, Plan, RouteKind, matrix};
 use crate::report::{Phase, Reporter, Style};
 use crate::request::Selection;
 use crate::suggest::did_you_mean;
+use crate::sysroot::SysrootKey;
 
 pub(super) use demand::{environment, helpers};
 pub(super) use locate::{Members, engine_choice, find_manifest, find_workspace};
@@ -142,6 +143,19 @@ pub(super) fn run_id() -> String {
 
 /// Reads the project and the machine, and plans.
 pub(super) fn prepare(
+    selection: &Selection,
+    network: Network,
+    cache: &CacheDir,
+    reporter: &Reporter,
+    interrupt: &Interrupt,
+) -> Result<Prepared> {
+    let prepared = prepare_anew(selection, network, cache, reporter, interrupt)?;
+    prepared.locked.lock.require_unedited()?;
+    Ok(prepared)
+}
+
+/// The same for whoever chooses anew what a Convoy.lock holds that somebody else has changed.
+pub(super) fn prepare_anew(
     selection: &Selection,
     network: Network,
     cache: &CacheDir,
@@ -365,6 +379,29 @@ impl Prepared {
             })
             .collect();
         self.project.plan = plan::plan(inputs, &self.project.host, &self.settings, Catalog::embedded());
+    }
+
+    /// The sysroots that cells of the project may take libraries from, here or on a machine that has other libraries.
+    pub fn sysroot_keys(&self) -> BTreeSet<SysrootKey> {
+        let planned = self.project.plan.sysroots.iter().map(|plan| plan.key.clone());
+        planned.chain(self.cells.iter().filter_map(|cell| self.sysroot_key(cell))).collect()
+    }
+
+    /// Whether every cell that may take libraries from a sysroot takes them from there in this plan, so that the plan
+    /// says all that is asked of it.
+    pub fn says_all_of(&self, key: &SysrootKey) -> bool {
+        let libraries = |cell: &plan::CellPlan| {
+            let own = |need: &Need| need.kind == NeedKind::SystemLibrary && need.side == Side::Target;
+            cell.status == plan::Status::Blocked || cell.needs.iter().any(own)
+        };
+        let may_take = self.cells.iter().filter(|cell| self.sysroot_key(cell).as_ref() == Some(key));
+        may_take
+            .filter_map(|cell| self.project.plan.cells.iter().find(|planned| planned.cell.id == cell.id))
+            .all(|planned| planned.sysroot.as_ref() == Some(key) || !libraries(planned))
+    }
+
+    fn sysroot_key(&self, cell: &Cell) -> Option<SysrootKey> {
+        plan::sysroot_key(cell, &self.project.host, Catalog::embedded())
     }
 }
 

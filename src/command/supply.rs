@@ -1,15 +1,16 @@
 //! `cargo convoy supply`: the Debian packages that targets take libraries from.
 
+mod verify;
+
 use std::collections::BTreeMap;
 
 use camino::Utf8Path;
 
 use crate::cli::SupplyCommand;
-use crate::command::locked::Locked;
-use crate::command::prepare::{Network, Prepared, find_workspace, prepare, run_id};
+use crate::command::prepare::{Network, Prepared, prepare, prepare_anew, run_id};
 use crate::command::sysroots::Bringer;
 use crate::command::{current_dir, print_json, say};
-use crate::config::Forbidden;
+use crate::config::{Forbidden, Origin};
 use crate::error::{Error, Exit, Result};
 use crate::host::{self, CacheDir, Refused};
 use crate::interrupt::Interrupt;
@@ -17,14 +18,18 @@ use crate::lock::{self, LockedSysroot};
 use crate::provision::sysroot::{self, KeptSysroot, Limits, Sysroots};
 use crate::report::table::size_text;
 use crate::report::{ListedSysroot, Phase, Reporter, Style, SupplyReport};
-use crate::request::Selection;
+use crate::request::{Features, Selection};
 use crate::sysroot::SysrootKey;
 
 pub(super) fn supply(command: SupplyCommand, style: Style) -> std::result::Result<Exit, super::Failed> {
     match command {
         SupplyCommand::List(args) => Ok(list(args.json)?),
         SupplyCommand::Update(args) => Ok(update(&args.validate()?, style)?),
-        SupplyCommand::Pack(args) => Ok(pack(&args.file, args.manifest_path.as_deref())?),
+        SupplyCommand::Verify(args) => Ok(verify::verify(args.manifest_path.as_deref(), args.json, style)?),
+        SupplyCommand::Pack(args) => {
+            let (file, selection) = args.validate()?;
+            Ok(pack(&file, &selection, style)?)
+        }
         SupplyCommand::Unpack { file } => Ok(unpack(&file)?),
     }
 }
@@ -60,7 +65,19 @@ fn listed(kept: KeptSysroot) -> ListedSysroot {
     }
 }
 
-/// Chooses anew for every sysroot that the selection's plan names; what else is locked stays.
+/// The whole project, where the command line selects no part of it: all members of the workspace.
+fn of_project(selection: &Selection) -> Selection {
+    Selection { workspace: selection.workspace || selects_nothing(selection), ..selection.clone() }
+}
+
+fn selects_nothing(selection: &Selection) -> bool {
+    let Selection { targets, packages, exclude, bins, features, routes, .. } = selection;
+    let lists = [targets, packages, exclude, bins];
+    lists.iter().all(|list| list.is_empty()) && routes.is_empty() && *features == Features::default()
+}
+
+/// Chooses anew for every sysroot that the selection's plan names. What else is locked stays, unless the selection is the
+/// whole project: then what no target asks for is forgotten.
 fn update(selection: &Selection, style: Style) -> Result<Exit> {
     let interrupt = Interrupt::listen()?;
     let cache = CacheDir::find()?;
@@ -68,24 +85,49 @@ fn update(selection: &Selection, style: Style) -> Result<Exit> {
         return Err(Error::usage("`supply update` asks the archive what it has now, and `--locked` forbids it"));
     }
     let reporter = Reporter::new(run_id(), style, None)?;
-    let mut prepared = prepare(selection, Network::Allowed, &cache, &reporter, &interrupt)?;
+    let project = of_project(selection);
+    let mut prepared = prepare_anew(&project, Network::Allowed, &cache, &reporter, &interrupt)?;
     if let Some(Forbidden { reason, hint }) = prepared.settings.provisioning.forbids_network() {
         let told = format!("`supply update` asks the archive what it has now, and {reason}");
         return Err(Error::usage(told).hint(hint));
     }
+    // A variable of the environment selects, too.
+    let is_whole = selects_nothing(selection) && !matches!(prepared.settings.targets.origin, Origin::Environment(_));
     let plans = prepared.project.plan.sysroots.clone();
-    if plans.is_empty() {
-        say("no target of this project takes libraries from a sysroot: nothing to lock\n");
-        return Ok(Exit::Success);
-    }
-    let bringer = Bringer { selection, cache: &cache, reporter: &reporter, interrupt: &interrupt, offline: false };
-    for plan in plans {
-        let locked = bringer.resolve(&plan, &prepared)?.map_err(|refused| refusal(&plan.key.to_string(), refused))?;
+    let (cache, reporter, interrupt) = (&cache, &reporter, &interrupt);
+    let bringer = Bringer { selection: &project, cache, reporter, interrupt, offline: false };
+    for plan in &plans {
+        let chosen = match is_whole && prepared.says_all_of(&plan.key) {
+            true => bringer.choose(plan, &prepared)?,
+            false => bringer.resolve(plan, &prepared)?,
+        };
+        let locked = chosen.map_err(|refused| refusal(&plan.key.to_string(), refused))?;
         let changes = changes(&locked, &prepared);
         bringer.lock(locked, &mut prepared)?;
         reporter.info(Phase::Finish, format!("{}: {changes}", plan.key)).send();
     }
+    let forgotten = if is_whole { not_asked_for(&prepared) } else { Vec::new() };
+    for key in &forgotten {
+        prepared.locked.lock.forget(key);
+        let message = format!("{key}: removed from Convoy.lock, as no target of this project asks for it");
+        reporter.info(Phase::Finish, message).send();
+    }
+    if !forgotten.is_empty() {
+        prepared.locked.write(reporter);
+    }
+    if plans.is_empty() && forgotten.is_empty() {
+        say("no target of this project takes libraries from a sysroot: nothing to lock\n");
+    }
+    // What was not chosen anew is still as somebody else left it.
+    prepared.locked.lock.require_unedited()?;
     Ok(Exit::Success)
+}
+
+/// What is locked, and no target of the plan could take libraries from.
+fn not_asked_for(prepared: &Prepared) -> Vec<SysrootKey> {
+    let asked = prepared.sysroot_keys();
+    let locked = prepared.locked.lock.sysroots().iter().map(|locked| locked.key.clone());
+    locked.filter(|key| !asked.contains(key)).collect()
 }
 
 fn refusal(name: &str, Refused { reason, hint, .. }: Refused) -> Error {
@@ -96,7 +138,7 @@ fn refusal(name: &str, Refused { reason, hint, .. }: Refused) -> Error {
     }
 }
 
-/// What is new about a sysroot, in words.
+/// What changed about a sysroot, in words.
 fn changes(new: &LockedSysroot, prepared: &Prepared) -> String {
     let count = new.packages.len();
     let Some(old) = prepared.locked.lock.get(&new.key) else { return format!("{count} packages locked") };
@@ -106,35 +148,44 @@ fn changes(new: &LockedSysroot, prepared: &Prepared) -> String {
     let changed = lock::changes(&versions(old), &versions(new));
     match changed.as_slice() {
         [] if new.digest() == old.digest() => format!("{count} packages, none changed"),
-        [] => format!("{count} packages, rebuilt or fewer than before"),
+        [] => format!("{count} packages, of the same versions and rebuilt"),
         _ => format!("{count} packages; {}", changed.join(", ")),
     }
 }
 
-fn pack(file: &Utf8Path, manifest_path: Option<&Utf8Path>) -> Result<Exit> {
+fn pack(file: &Utf8Path, selection: &Selection, style: Style) -> Result<Exit> {
     let interrupt = Interrupt::listen()?;
     let cache = CacheDir::find()?;
-    let (root, settings) = find_workspace(manifest_path)?;
-    let locked = Locked::read(root.join("Convoy.lock"))?;
-    if locked.lock.sysroots().is_empty() {
-        return Err(Error::usage(format!("there is no Convoy.lock in `{root}` that names packages"))
-            .hint("run `cargo convoy supply update`, or build once"));
+    let reporter = Reporter::new(run_id(), style, None)?;
+    let prepared = prepare(&of_project(selection), Network::Allowed, &cache, &reporter, &interrupt)?;
+    reporter.clear();
+    let left_out = not_asked_for(&prepared);
+    let lock = prepared.locked.lock.only(|key| !left_out.contains(key));
+    let root = &prepared.project.workspace_root;
+    if lock.sysroots().is_empty() {
+        let what = match left_out.is_empty() {
+            true => format!("there is no Convoy.lock in `{root}` that names packages"),
+            false => format!("Convoy.lock in `{root}` names no packages for the targets of this project"),
+        };
+        return Err(Error::usage(what).hint("run `cargo convoy supply update`, or build once"));
     }
     let apt = host::apt(&cache);
     let file = current_dir()?.join(file);
-    let archive = |key: &SysrootKey| settings.archive_of(key.of.as_deref());
+    let archive = |key: &SysrootKey| prepared.settings.archive_of(key.of.as_deref());
     let sysroots = Sysroots {
         apt: apt.as_ref(),
         cache: &cache,
-        offline: false,
+        offline: prepared.settings.provisioning.forbids_network().is_some(),
         limits: Limits::default(),
         interrupt: &interrupt,
         progress: &|_| {},
     };
-    let packed = sysroots
-        .pack(&locked.lock, &archive, &file)?
-        .map_err(|refused| refusal("the packages of Convoy.lock", refused))?;
+    let packed =
+        sysroots.pack(&lock, &archive, &file)?.map_err(|refused| refusal("the packages of Convoy.lock", refused))?;
     say(&format!("packed {} packages, {}, into {file}\n", packed.packages, size_text(packed.bytes)));
+    for key in left_out {
+        say(&format!("left out {key}, which no target of this run asks for: name more with `-t`\n"));
+    }
     Ok(Exit::Success)
 }
 

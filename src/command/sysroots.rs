@@ -65,18 +65,27 @@ impl Bringer<'_> {
         plan: &SysrootPlan,
         prepared: &Prepared,
     ) -> Result<std::result::Result<LockedSysroot, Refused>> {
+        let mut plan = plan.clone();
+        plan.packages.extend(prepared.locked.lock.get(&plan.key).into_iter().flat_map(|old| old.requested.clone()));
+        self.choose(&plan, prepared)
+    }
+
+    /// What the archive has now for exactly what a plan asks for.
+    pub(super) fn choose(
+        &self,
+        plan: &SysrootPlan,
+        prepared: &Prepared,
+    ) -> Result<std::result::Result<LockedSysroot, Refused>> {
         let Some(apt) = &prepared.project.host.apt else {
             let reason = "this machine has no apt to resolve its packages with".to_owned();
             return Ok(Err(Refused { reason, hint: None, work: false }));
         };
-        let mut plan = plan.clone();
-        plan.packages.extend(prepared.locked.lock.get(&plan.key).into_iter().flat_map(|old| old.requested.clone()));
         let names: Vec<&str> = plan.packages.iter().map(String::as_str).collect();
         let message = format!("the packages of {} (apt): {}", plan.key, names.join(", "));
         self.reporter.info(Phase::Provision, message).send();
         let started = Instant::now();
         let name = plan.key.to_string();
-        let chosen = self.sysroots(Some(apt), &|progress| self.tell(&name, progress)).resolve(&plan);
+        let chosen = self.sysroots(Some(apt), &|progress| self.tell(&name, progress)).resolve(plan);
         self.reporter.debug(Phase::Provision, format!("asked for {name}")).took(started.elapsed()).send();
         chosen
     }
@@ -96,6 +105,17 @@ impl Bringer<'_> {
                 let message = "another run brings packages: waiting for it";
                 self.reporter.info(Phase::Provision, message).target(name).code("waiting").send();
             }
+            Progress::NoFixes => {
+                let message = format!(
+                    "the packages of {name} are chosen without Debian's security fixes: there is no archive of them beside \
+                     the mirror now; name it by `[supply] security`"
+                );
+                self.reporter.warning(Phase::Provision, message).code("no-security-fixes").send();
+            }
+            Progress::Checking => {
+                let message = "holding the packages against the archive's signed index";
+                self.reporter.info(Phase::Provision, message).target(name).send();
+            }
             Progress::Fetching { done, total } => {
                 step("MiB fetched", (done / MIB) as usize, (total / MIB) as usize);
             }
@@ -105,7 +125,8 @@ impl Bringer<'_> {
 
     /// Keeps what was chosen, for later builds and other machines.
     pub(super) fn lock(&self, locked: LockedSysroot, prepared: &mut Prepared) -> Result<()> {
-        if prepared.locked.lock.get(&locked.key) == Some(&locked) {
+        let lock = &prepared.locked.lock;
+        if lock.get(&locked.key) == Some(&locked) && !lock.edited().contains(&locked.key) {
             return Ok(());
         }
         prepared.locked.lock.set(locked);

@@ -3,7 +3,8 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Deserializer, de};
 
-use crate::sysroot::Archive;
+use crate::container::without_credentials;
+use crate::sysroot::{Archive, Security};
 
 /// A `[supply]` or `[target.X.supply]` table.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
@@ -22,6 +23,9 @@ pub struct SupplySettings {
     pub snapshot: Option<String>,
     /// The keys that must have signed the archive.
     pub keyring: Option<Utf8PathBuf>,
+    /// The root of the archive with the fixes between point releases, or `none`.
+    #[serde(deserialize_with = "security")]
+    pub security: Option<Security>,
 }
 
 /// What may supply a library.
@@ -47,11 +51,12 @@ impl SupplySource {
 impl SupplySettings {
     /// Takes what another table says over what this one says; packages add up.
     pub(super) fn overlay(&mut self, over: SupplySettings) {
-        let SupplySettings { order, packages, mirrors, snapshot, keyring } = over;
+        let SupplySettings { order, packages, mirrors, snapshot, keyring, security } = over;
         self.order = order.or(self.order.take());
         self.mirrors = mirrors.or(self.mirrors.take());
         self.snapshot = snapshot.or(self.snapshot.take());
         self.keyring = keyring.or(self.keyring.take());
+        self.security = security.or(self.security.take());
         self.packages.extend(packages);
     }
 
@@ -72,6 +77,7 @@ impl SupplySettings {
             mirrors: self.mirrors.clone().unwrap_or_default(),
             keyring: self.keyring.clone(),
             snapshot: self.snapshot.clone(),
+            security: self.security.clone(),
         }
     }
 
@@ -80,15 +86,22 @@ impl SupplySettings {
         self.order.as_ref().is_some_and(|order| order.first() == Some(&SupplySource::Sysroot))
     }
 
-    /// What it says, by its keys, for `plan -v`.
+    /// What it says, by its keys, for `plan -v`; without passwords.
     pub(super) fn said(&self) -> Vec<(&'static str, String)> {
         let mut said = Vec::new();
         let mut say = |key, value: Option<String>| said.extend(value.map(|value| (key, value)));
         let names = |order: &Vec<SupplySource>| order.iter().map(|source| source.name()).collect::<Vec<_>>().join(", ");
+        let shown = |mirrors: &Vec<String>| {
+            mirrors.iter().map(|mirror| without_credentials(mirror)).collect::<Vec<_>>().join(", ")
+        };
         say("order", self.order.as_ref().map(names));
         say("packages", (!self.packages.is_empty()).then(|| self.packages.join(", ")));
-        say("mirrors", self.mirrors.as_ref().map(|mirrors| mirrors.join(", ")));
-        say("snapshot", self.snapshot.clone());
+        say("mirrors", self.mirrors.as_ref().map(shown));
+        say("snapshot", self.snapshot.as_deref().map(without_credentials));
+        say("security", self.security.as_ref().map(|security| match security {
+            Security::Root(root) => without_credentials(root),
+            Security::Off => NO_SECURITY.to_owned(),
+        }));
         say("keyring", self.keyring.as_ref().map(ToString::to_string));
         said
     }
@@ -119,7 +132,8 @@ fn mirrors<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Stri
     let mirrors = Vec::<String>::deserialize(deserializer)?;
     match mirrors.iter().find(|mirror| !is_address(mirror)) {
         Some(mirror) => Err(de::Error::custom(format!(
-            "`{mirror}` is no address of an archive: http://, https:// or file:/, and what lies above `dists`"
+            "`{}` is no address of an archive: http://, https:// or file:/, and what lies above `dists`",
+            without_credentials(mirror)
         ))),
         None => Ok(Some(mirrors)),
     }
@@ -130,7 +144,23 @@ fn snapshot<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>
     if is_address(&snapshot) && snapshot.contains("{date}") {
         return Ok(Some(snapshot));
     }
+    let snapshot = without_credentials(&snapshot);
     Err(de::Error::custom(format!("`{snapshot}` is no address of an archive with `{{date}}` in it")))
+}
+
+/// The word for no archive of security fixes.
+const NO_SECURITY: &str = "none";
+
+fn security<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Security>, D::Error> {
+    let security = String::deserialize(deserializer)?;
+    if security == NO_SECURITY {
+        return Ok(Some(Security::Off));
+    }
+    if is_address(&security) {
+        return Ok(Some(Security::Root(security)));
+    }
+    let security = without_credentials(&security);
+    Err(de::Error::custom(format!("`{security}` is neither `{NO_SECURITY}` nor the address of an archive")))
 }
 
 #[cfg(test)]
@@ -146,6 +176,7 @@ mod tests {
             "mirrors = ['example.org/debian']",
             "mirrors = ['http://a b/debian']",
             "snapshot = 'http://example.org/debian'",
+            "security = 'example.org/debian-security'",
             "order = ['container']",
         ] {
             assert!(toml::from_str::<SupplySettings>(wrong).is_err(), "{wrong}");
@@ -158,5 +189,21 @@ mod tests {
         assert!(!settings.allows(SupplySource::Sysroot));
         assert_eq!(settings.packages, ["libstdc++-12-dev", "libc6", "zlib1g-dev"]);
         assert_eq!(settings.mirrors.unwrap(), ["file:/srv/debian"]);
+    }
+
+    #[test]
+    fn passwords_are_never_shown() {
+        let text = "mirrors = ['http://me:s3cret@m.example/debian']\nsecurity = 'http://me:s3cret@m.example/fixes'\n\
+            snapshot = 'http://me:s3cret@s.example/{date}'\n";
+        let settings: SupplySettings = toml::from_str(text).unwrap();
+        let said: Vec<String> = settings.said().iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        let said = said.join("\n");
+        let expected =
+            "mirrors = http://m.example/debian\nsnapshot = http://s.example/{date}\nsecurity = http://m.example/fixes";
+        assert_eq!(said, expected);
+        for (from, to) in [("http://me:s3cret@m", "gopher://me:s3cret@m"), ("{date}", "date")] {
+            let error = toml::from_str::<SupplySettings>(&text.replace(from, to)).unwrap_err();
+            assert!(!error.message().contains("s3cret"), "{error}");
+        }
     }
 }

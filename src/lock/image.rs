@@ -34,7 +34,7 @@ pub enum LockedImage {
 }
 
 /// What tells one entry from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Key<'a> {
     /// The digest of a recipe.
     Recipe(&'a str),
@@ -82,8 +82,6 @@ impl LockedImage {
                 let mut changes: Vec<String> = moved("its base", old_base.as_deref(), new_base.as_deref()).collect();
                 changes.extend(moved("the image", old_digest.as_deref(), new_digest.as_deref()));
                 changes.extend(super::changes(&versions(old), &versions(new)));
-                changes
-                    .extend(old.keys().filter(|name| !new.contains_key(*name)).map(|name| format!("{name} is gone")));
                 changes
             }
             (LockedImage::Named { digest: old, .. }, LockedImage::Named { digest: new, .. }) if old == new => {

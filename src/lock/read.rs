@@ -7,7 +7,7 @@ use std::ops::Range;
 use camino::{Utf8Component, Utf8PathBuf};
 use serde::{Deserialize, Deserializer, de};
 
-use super::{ConvoyLock, LockedImage, LockedPackage, LockedSysroot, VERSION, VERSION_WITHOUT_IMAGES, damaged};
+use super::{ConvoyLock, LARGEST_PACKAGE, LockedImage, LockedPackage, LockedSysroot, READ, VERSION, damaged};
 use crate::error::{Error, Result};
 use crate::sysroot::SysrootKey;
 
@@ -19,7 +19,7 @@ pub(super) fn parse(text: &str, name: &str) -> Result<ConvoyLock> {
     let refused = |error: toml::de::Error| damaged(format!("{}: {}", at(error.span()), error.message()));
     // Another version may have any other form, so it is looked at before all else.
     let Versioned { version } = toml::from_str(text).map_err(refused)?;
-    if ![VERSION, VERSION_WITHOUT_IMAGES].map(i64::from).contains(&version) {
+    if !READ.map(i64::from).contains(&version) {
         let newer = version > i64::from(VERSION);
         let error = Error::usage(format!("{name} has version {version}; this convoy knows version {VERSION}"));
         return Err(if newer {
@@ -32,19 +32,34 @@ pub(super) fn parse(text: &str, name: &str) -> Result<ConvoyLock> {
     let mut lock = ConvoyLock::default();
     for raw in file.sysroot {
         let span = raw.span();
-        let locked = sysroot(raw.into_inner()).map_err(|message| damaged(format!("{}: {message}", at(Some(span)))))?;
-        if lock.get(&locked.key).is_some() {
-            return Err(damaged(format!("{name}: sysroot {} stands in it twice", locked.key)));
+        let refused = |message: String| damaged(format!("{}: {message}", at(Some(span.clone()))));
+        let mut raw = raw.into_inner();
+        let checksum = raw.checksum.take();
+        let mut locked = sysroot(raw).map_err(refused)?;
+        locked.packages.sort();
+        let edited = match checksum {
+            Some(checksum) => checksum != locked.checksum(),
+            None if version < i64::from(VERSION) => false,
+            None => return Err(refused(format!("sysroot {} has no checksum", locked.key))),
+        };
+        if edited {
+            lock.edited.insert(locked.key.clone());
         }
-        lock.set(locked);
+        lock.sysroots.push(locked);
+    }
+    lock.sysroots.sort_by(|a, b| a.key.cmp(&b.key));
+    if let Some(twice) = lock.sysroots.windows(2).find(|pair| pair[0].key == pair[1].key) {
+        return Err(damaged(format!("{name}: sysroot {} stands in it twice", twice[0].key)));
     }
     for raw in file.image {
         let span = raw.span();
         let locked = image(raw.into_inner()).map_err(|message| damaged(format!("{}: {message}", at(Some(span)))))?;
-        if lock.same_image(&locked).is_some() {
-            return Err(damaged(format!("{name}: one image stands in it twice")));
-        }
-        lock.set_image(locked);
+        lock.images.push(locked);
+    }
+    lock.images.sort();
+    let keys: BTreeSet<_> = lock.images.iter().map(LockedImage::key).collect();
+    if keys.len() != lock.images.len() {
+        return Err(damaged(format!("{name}: one image stands in it twice")));
     }
     Ok(lock)
 }
@@ -95,7 +110,7 @@ fn is_exact_image(text: &str) -> bool {
 }
 
 fn sysroot(raw: Sysroot) -> Result<LockedSysroot, String> {
-    let Sysroot { suite, architecture, of, requested, origin, date, package } = raw;
+    let Sysroot { suite, architecture, of, requested, origin, date, package, checksum: _ } = raw;
     let key = SysrootKey { suite, architecture, of };
     let mut names = BTreeSet::new();
     for package in &package {
@@ -105,6 +120,12 @@ fn sysroot(raw: Sysroot) -> Result<LockedSysroot, String> {
         if !names.insert(&package.name) {
             return Err(format!("package `{}` stands twice in sysroot {key}", package.name));
         }
+    }
+    if let Some(large) = package.iter().find(|package| package.size > LARGEST_PACKAGE) {
+        return Err(format!(
+            "package `{}` of sysroot {key} has {} bytes, more than any package",
+            large.name, large.size
+        ));
     }
     if package.is_empty() {
         return Err(format!("sysroot {key} has no packages"));
@@ -153,6 +174,7 @@ struct Sysroot {
     requested: BTreeSet<String>,
     origin: String,
     date: jiff::Timestamp,
+    checksum: Option<String>,
     #[serde(default)]
     package: Vec<Package>,
 }

@@ -55,13 +55,10 @@ fn images() -> [LockedImage; 2] {
 fn images_are_known_by_their_packages_or_by_a_digest() {
     let mut lock = ConvoyLock::default();
     lock.set(sysroot(None));
-    let without = lock.text().unwrap();
     images().into_iter().for_each(|image| lock.set_image(image));
     let text = lock.text().unwrap();
     insta::assert_snapshot!(text);
     assert_eq!(ConvoyLock::parse(&text, FILE_NAME).unwrap(), lock);
-    // Only whoever has images needs a convoy that knows of them.
-    assert!(without.contains("\nversion = 1\n") && text.contains("\nversion = 2\n"));
     let [named, composed] = images();
     assert_eq!(lock.composed(&"c".repeat(64)), Some(&composed));
     assert_eq!(lock.digest_of("r.example/team/tools:1"), Some(format!("sha256:{}", "d".repeat(64)).as_str()));
@@ -154,8 +151,96 @@ fn it_is_written_only_when_it_changes() {
     moved_on.set(newer.clone());
     assert!(moved_on.write(&path).unwrap());
     assert_eq!(ConvoyLock::read(&path).unwrap().unwrap().get(&newer.key), Some(&newer));
-    moved_on.retain(&[newer.key.clone()].into());
-    assert_eq!(moved_on.sysroots(), [newer]);
+    moved_on.forget(&sysroot(Some("arm-unknown-linux-gnueabihf")).key);
+    assert_eq!(moved_on.sysroots(), [newer.clone()]);
+    assert_eq!(
+        lock().only(|key| key.of.is_none()).sysroots(),
+        [sysroot(None)].map(|mut locked| {
+            locked.packages.sort();
+            locked
+        })
+    );
+}
+
+#[test]
+fn an_entry_that_somebody_else_changed_is_refused_until_it_is_chosen_anew() {
+    let text = lock().text().unwrap();
+    for (from, to) in [
+        ("version = \"1:2.3-4+deb12u1\"", "version = \"1:2.3-4+deb12u2\""),
+        ("size = 1234", "size = 1235"),
+        ("requested = [\"libstdc++-12-dev\"]", "requested = []"),
+        ("date = \"2026-07-11", "date = \"2026-07-12"),
+        ("sha256 = \"aa", "sha256 = \"ab"),
+        ("checksum = \"", "checksum = \"0"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let mut edited = ConvoyLock::parse(&text.replacen(from, to, 1), FILE_NAME).unwrap();
+        let error = edited.require_unedited().unwrap_err();
+        assert_eq!(error.exit(), crate::error::Exit::Usage);
+        assert!(error.to_string().contains("the checksum of `bookworm/armhf` does not fit"), "{error}");
+        assert!(error.hint_text().unwrap().contains("cargo convoy supply update"), "{error}");
+        assert_eq!(edited.edited().len(), 1);
+        // A change of something else does not make it convoy's.
+        edited.set(sysroot(Some("arm-unknown-linux-gnueabihf")));
+        edited = ConvoyLock::parse(&edited.text().unwrap(), FILE_NAME).unwrap();
+        edited.require_unedited().unwrap_err();
+        edited.set(sysroot(None));
+        ConvoyLock::parse(&edited.text().unwrap(), FILE_NAME).unwrap().require_unedited().unwrap();
+    }
+    // Order and spaces are nobody's business, and locks of earlier versions have no checksum.
+    let line =
+        |text: &str, start: &str| text.lines().filter(|line| !line.starts_with(start)).collect::<Vec<_>>().join("\n");
+    ConvoyLock::parse(&line(&text, "#"), FILE_NAME).unwrap().require_unedited().unwrap();
+    let earlier = line(&text, "checksum").replace("version = 3", "version = 1");
+    assert_eq!(ConvoyLock::parse(&earlier, FILE_NAME).unwrap(), lock());
+}
+
+#[test]
+fn sizes_are_bounded_and_do_not_overflow() {
+    let mut text = "version = 1\n".to_owned();
+    for number in 0..50 {
+        let digest = files::sha256(number.to_string());
+        text.push_str(&format!(
+            "[[sysroot]]\nsuite = \"s{number}\"\narchitecture = \"armhf\"\nrequested = []\norigin = \"Debian\"\n\
+             date = \"2026-07-11T10:16:37Z\"\n[[sysroot.package]]\nname = \"x\"\nversion = \"1\"\narchitecture = \"all\"\n\
+             path = \"pool/x_1.deb\"\nsize = 1\nsha256 = \"{digest}\"\n"
+        ));
+    }
+    let lock = ConvoyLock::parse(&text, FILE_NAME).unwrap();
+    assert!(lock.sysroots().len() == 50 && lock.sysroots().is_sorted_by_key(|locked| &locked.key));
+    assert!(lock.sysroots().iter().all(|locked| lock.get(&locked.key) == Some(locked)));
+    let huge = text.replacen("size = 1", "size = 9223372036854775807", 1);
+    let error = ConvoyLock::parse(&huge, FILE_NAME).unwrap_err();
+    assert!(error.to_string().contains("Convoy.lock:2: package `x` of sysroot s0/armhf has"), "{error}");
+    let mut large = sysroot(None);
+    large.packages.iter_mut().for_each(|package| package.size = u64::MAX);
+    assert_eq!(large.size(), u64::MAX);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_or_a_device_in_its_place_is_refused_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = Utf8Path::from_path(dir.path()).unwrap().join(FILE_NAME);
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let refused = |path: &Utf8Path| {
+        let error = ConvoyLock::read(path).unwrap_err();
+        assert_eq!(
+            (error.exit(), error.to_string().as_str()),
+            (crate::error::Exit::Usage, "Convoy.lock cannot be read")
+        );
+    };
+    refused(&path);
+    fs_err::remove_file(&path).unwrap();
+    fs_err::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+    refused(&path);
+}
+
+#[test]
+fn what_is_gone_new_or_newer_is_said() {
+    let old = [("a", "1"), ("b", "1"), ("c", "1")].into();
+    let new = [("a", "1"), ("b", "2"), ("d", "1")].into();
+    assert_eq!(changes(&old, &new), ["b 1 → 2", "d 1 is new", "c is gone"]);
 }
 
 #[test]
@@ -178,11 +263,12 @@ fn what_is_no_lock_is_refused_with_its_place() {
     let digest = package("x", 'a').sha256;
     let mut told = String::new();
     for (from, to) in [
-        ("version = 1\n", "version = 3\n"),
-        ("version = 1\n", "version = 0\n"),
-        ("version = 1\n", "version = \"one\"\n"),
-        ("version = 1\n", ""),
-        ("version = 1\n", "version = 1\nfuture = true\n"),
+        ("version = 3\n", "version = 4\n"),
+        ("version = 3\n", "version = 0\n"),
+        ("version = 3\n", "version = \"one\"\n"),
+        ("version = 3\n", ""),
+        ("version = 3\n", "version = 3\nfuture = true\n"),
+        ("checksum = ", "# checksum = "),
         ("origin = ", "source = "),
         ("size = 1234", "bytes = 1234"),
         ("size = 1234", "size = -1"),

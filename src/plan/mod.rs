@@ -21,7 +21,7 @@ use crate::sysroot::{SysrootKey, SysrootPlan};
 pub use provision::{Provision, ProvisionKind};
 pub use route::{Linker, Offer, Refusal, RouteKind, Setup, ZigTool};
 pub use supply::met;
-pub use sysroot::DEBIAN_ARCHIVE;
+pub use sysroot::{DEBIAN_ARCHIVE, key_of as sysroot_key};
 
 /// One thing to build: the selected bins for a target, a floor and a CPU.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalog::{Glibc, Target};
-use crate::config::{Forbidden, Source, SupplySource};
+use crate::catalog::{Catalog, Glibc, Target};
+use crate::config::{Forbidden, Source, SupplySource, TargetSettings};
+use crate::host::HostFacts;
 use crate::needs::{Need, NeedKind, Side, Table};
 use crate::plan::provision::refuse;
 use crate::plan::route::{Refusal, Situation};
-use crate::plan::{CellPlan, Provision, Status};
+use crate::plan::{Cell, CellPlan, Provision, Status};
 use crate::sysroot::{Archive, Suite, Suites, SysrootKey, SysrootPlan};
 
 /// A sysroot that serves a cell.
@@ -41,10 +42,7 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<SysrootOffer, Refusal> 
     if !supply.allows(SupplySource::Sysroot) {
         return Err(Refusal::new("`supply.order` leaves sysroots out"));
     }
-    let architecture = architecture(situation)?;
-    let of = settings.own_archive.then(|| cell.target.clone());
-    let suite = suite(situation, architecture)?;
-    let key = SysrootKey { suite: suite.name.clone(), architecture: architecture.to_owned(), of };
+    let (key, suite) = key(cell, situation.target, settings, host)?;
     let packages = packages(situation, suite)?;
     let by_pkg_config = |need: &&Need| {
         let library = Table::embedded().libraries.get(&need.name);
@@ -79,20 +77,38 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<SysrootOffer, Refusal> 
     Ok(SysrootOffer { plan: SysrootPlan { key, packages, archive }, suite, provision })
 }
 
+/// The sysroot that a cell takes libraries from where it takes them from one, whatever it needs and whatever else this
+/// machine has; none where there can be none for it.
+pub fn key_of(cell: &Cell, host: &HostFacts, catalog: &Catalog) -> Option<SysrootKey> {
+    key(cell, catalog.target(&cell.target), &cell.settings, host).ok().map(|(key, _)| key)
+}
+
+fn key(
+    cell: &Cell,
+    target: Option<&Target>,
+    settings: &TargetSettings,
+    host: &HostFacts,
+) -> Result<(SysrootKey, &'static Suite), Refusal> {
+    let architecture = architecture(cell, target, settings)?;
+    let suite = suite(cell, host, architecture)?;
+    let of = settings.own_archive.then(|| cell.target.clone());
+    Ok((SysrootKey { suite: suite.name.clone(), architecture: architecture.to_owned(), of }, suite))
+}
+
 /// Debian's name of the cell's architecture, in an archive whose binaries run on it.
-fn architecture<'a>(situation: &Situation<'a>) -> Result<&'a str, Refusal> {
-    let triple = &situation.cell.target;
+fn architecture<'a>(cell: &Cell, target: Option<&'a Target>, settings: &TargetSettings) -> Result<&'a str, Refusal> {
+    let triple = &cell.target;
     if !triple.contains("-linux-gnu") {
         let why =
             if triple.contains("-linux-musl") { "Debian's libraries need glibc" } else { "Debian has none for it" };
         return Err(Refusal::new(format!("no sysroot serves {triple}: {why}")));
     }
-    let target = situation.target.filter(|target| target.multiarch.is_some());
+    let target = target.filter(|target| target.multiarch.is_some());
     if let Some(architecture) = target.and_then(|target| target.debian_arch.as_deref()) {
         return Ok(architecture);
     }
     match target.and_then(|target| target.other_archive_arch.as_deref()) {
-        Some(architecture) if situation.settings.own_archive => Ok(architecture),
+        Some(architecture) if settings.own_archive => Ok(architecture),
         Some(_) => Err(Refusal::new(format!("Debian's own packages do not run on {triple}")).hint(format!(
             "name an archive that is built for it (for ARMv6: Raspbian's) by `mirrors` and `keyring` under \
              [target.\"{triple}\".supply] in Convoy.toml"
@@ -101,8 +117,7 @@ fn architecture<'a>(situation: &Situation<'a>) -> Result<&'a str, Refusal> {
     }
 }
 
-fn suite(situation: &Situation<'_>, architecture: &str) -> Result<&'static Suite, Refusal> {
-    let (cell, host) = (situation.cell, situation.host);
+fn suite(cell: &Cell, host: &HostFacts, architecture: &str) -> Result<&'static Suite, Refusal> {
     let suites = Suites::embedded();
     let own = cell.target == host.rustc.host;
     let floor = match cell.floor.filter(|_| !cell.floor_by_default) {

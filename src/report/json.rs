@@ -134,6 +134,50 @@ pub struct SupplyReport {
     pub sysroots: Vec<ListedSysroot>,
 }
 
+/// What `supply verify --json` prints.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct SupplyVerifyReport {
+    /// Version of this structure.
+    pub schema: u32,
+    /// Always `supply-verify`.
+    pub kind: String,
+    /// Whether every package of Convoy.lock is in a signed index, and convoy wrote every entry.
+    pub verified: bool,
+    /// The sysroots of Convoy.lock.
+    pub sysroots: Vec<VerifiedSysroot>,
+}
+
+/// A sysroot of Convoy.lock beside what archives say.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct VerifiedSysroot {
+    /// Which.
+    #[serde(flatten)]
+    pub key: SysrootKey,
+    /// The number of its packages.
+    pub packages: usize,
+    /// Whether something other than convoy changed its entry.
+    pub edited: bool,
+    /// The archives whose signed indexes were looked at.
+    pub indexes: Vec<String>,
+    /// Why the indexes of others could not be.
+    pub faults: Vec<String>,
+    /// The packages that are in none of them; all where no index could be had.
+    pub unsigned: Vec<UnsignedPackage>,
+}
+
+/// A package of Convoy.lock that no signed index has.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct UnsignedPackage {
+    /// Its name.
+    pub name: String,
+    /// The version that is locked.
+    pub version: String,
+    /// The SHA-256 that is locked.
+    pub sha256: String,
+    /// What the indexes have instead.
+    pub reason: String,
+}
+
 /// What `images list --json` prints.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct ImagesReport {

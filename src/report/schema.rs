@@ -6,7 +6,8 @@ use crate::cli::SchemaKind;
 use crate::package::Manifest;
 use crate::plan::Plan;
 use crate::report::{
-    CacheReport, CacheVerifyReport, DoctorReport, Event, ImagesReport, SupplyReport, TargetsReport, VerifyReport, WhyReport,
+    CacheReport, CacheVerifyReport, DoctorReport, Event, ImagesReport, SupplyReport, SupplyVerifyReport, TargetsReport,
+    VerifyReport, WhyReport,
 };
 
 /// The schema of one kind of output.
@@ -19,6 +20,7 @@ pub fn schema(kind: SchemaKind) -> Schema {
         SchemaKind::Cache => schema_for!(CacheReport),
         SchemaKind::CacheVerify => schema_for!(CacheVerifyReport),
         SchemaKind::Supply => schema_for!(SupplyReport),
+        SchemaKind::SupplyVerify => schema_for!(SupplyVerifyReport),
         SchemaKind::Images => schema_for!(ImagesReport),
         SchemaKind::Why => schema_for!(WhyReport),
         SchemaKind::Doctor => schema_for!(DoctorReport),

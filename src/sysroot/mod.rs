@@ -1,6 +1,7 @@
 //! Sysroots: a target's own Debian packages, unpacked and never installed. Here is what names one and what is known of
 //! it; [`crate::plan`] decides for one, [`crate::provision`] brings it.
 
+pub mod address;
 mod debversion;
 mod libraries;
 mod library;
@@ -54,6 +55,18 @@ pub struct Archive {
     pub keyring: Option<Utf8PathBuf>,
     /// Where old packages stay: the root of an archive with `{date}` (`20261122T000000Z`) in it.
     pub snapshot: Option<String>,
+    /// Where the fixes between point releases are; none for the archive beside each of the others, where it has one.
+    pub security: Option<Security>,
+}
+
+/// Where an archive's security fixes come from, as configuration says.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "kebab-case")]
+pub enum Security {
+    /// From the archive with this root, which must have the suite.
+    Root(String),
+    /// From nowhere.
+    Off,
 }
 
 /// A sysroot that a plan asks for.

@@ -89,6 +89,22 @@ impl Deb {
     }
 }
 
+/// A tar that says it holds one file of so many bytes of nothing.
+pub fn sparse_tar(path: &str) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.set_path(path).unwrap();
+    header.set_entry_type(tar::EntryType::GNUSparse);
+    header.set_mode(0o644);
+    header.set_size(0);
+    let gnu = header.as_gnu_mut().unwrap();
+    // 20 GiB, in octal.
+    gnu.realsize = *b"240000000000";
+    gnu.sparse[0].offset = *b"240000000000";
+    gnu.sparse[0].numbytes = *b"00000000000\0";
+    header.set_cksum();
+    [header.as_bytes().as_slice(), &[0; 1024]].concat()
+}
+
 /// A package whose tree `dpkg-deb` would never make: members as they are given, in a tar of our own.
 pub fn odd_deb(pool: &Utf8Path, name: &str, members: &[(&str, OddMember<'_>)]) -> Utf8PathBuf {
     let mut builder = tar::Builder::new(Vec::new());
@@ -154,11 +170,19 @@ pub struct DebianArchive {
     /// What its Release file says of its origin.
     pub origin: String,
     pub key: Key,
+    pub suite: String,
 }
 
 impl DebianArchive {
     pub fn new(name: &str) -> Self {
-        Self { root: workspace(name).join("debian"), origin: "Debian".to_owned(), key: Key::new("test") }
+        let (root, key) = (workspace(name).join("debian"), Key::new("test"));
+        Self { root, origin: "Debian".to_owned(), key, suite: SUITE.to_owned() }
+    }
+
+    /// The archive with the security fixes, beside it and signed by somebody else; empty so far.
+    pub fn security(&self) -> Self {
+        let (root, key) = (self.root.with_file_name("debian-security"), Key::new("security"));
+        Self { root, origin: self.origin.clone(), key, suite: format!("{SUITE}-security") }
     }
 
     pub fn pool(&self) -> Utf8PathBuf {
@@ -170,7 +194,7 @@ impl DebianArchive {
     }
 
     fn dist(&self) -> Utf8PathBuf {
-        self.root.join("dists").join(SUITE)
+        self.root.join("dists").join(&self.suite)
     }
 
     /// Writes the indexes anew, and signs them.
@@ -194,8 +218,8 @@ impl DebianArchive {
         fs_err::write(dist.join(&binary).join("Packages"), in_root(&["packages", "pool"])).unwrap();
         let fields = [
             ("Origin", self.origin.as_str()),
-            ("Suite", "oldstable"),
-            ("Codename", SUITE),
+            ("Suite", if self.suite == SUITE { "oldstable" } else { "oldstable-security" }),
+            ("Codename", self.suite.as_str()),
             ("Architectures", ARCH),
             ("Components", "main"),
         ];
@@ -204,7 +228,7 @@ impl DebianArchive {
             .flat_map(|(key, value)| ["-o".to_owned(), format!("APT::FTPArchive::Release::{key}={value}")])
             .collect();
         let mut args: Vec<&str> = options.iter().map(String::as_str).collect();
-        let dist_from_root = format!("dists/{SUITE}");
+        let dist_from_root = format!("dists/{}", self.suite);
         args.extend(["release", dist_from_root.as_str()]);
         let release = in_root(&args);
         fs_err::write(dist.join("Release"), release).unwrap();
@@ -237,6 +261,14 @@ impl Key {
         Utf8Path::from_path(self.home.path()).unwrap().join("keyring.gpg")
     }
 
+    /// One keyring with this key and another.
+    pub fn keyring_with(&self, other: &Key) -> Utf8PathBuf {
+        let both = Utf8Path::from_path(self.home.path()).unwrap().join("both.gpg");
+        let keys = [self, other].map(|key| fs_err::read(key.keyring()).unwrap()).concat();
+        fs_err::write(&both, keys).unwrap();
+        both
+    }
+
     fn gpg(&self, args: &[&str]) {
         let home = self.home.path().to_str().unwrap();
         let mut all = vec!["--homedir", home, "--batch", "--quiet", "--pinentry-mode", "loopback"];
@@ -265,13 +297,16 @@ struct Shared {
     asked: Mutex<Vec<String>>,
     /// Paths that are taken up and never answered.
     hangs: Mutex<BTreeSet<String>>,
+    /// The value of the header that is asked of everybody, where one is.
+    login: Mutex<Option<String>>,
 }
 
 impl Server {
     pub fn of(root: &Utf8Path) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared { root: root.to_owned(), asked: Mutex::default(), hangs: Mutex::default() });
+        let (asked, hangs, login) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let shared = Arc::new(Shared { root: root.to_owned(), asked, hangs, login });
         let serving = Arc::clone(&shared);
         // It ends with the test program.
         std::thread::spawn(move || {
@@ -296,6 +331,16 @@ impl Server {
         self.shared.hangs.lock().unwrap().insert(part.to_owned());
     }
 
+    /// Nobody is answered who does not send this in `Authorization`.
+    pub fn require(&self, login: &str) {
+        *self.shared.login.lock().unwrap() = Some(login.to_owned());
+    }
+
+    /// The packages that were asked for, by their paths.
+    pub fn packages_asked(&self) -> Vec<String> {
+        self.asked().into_iter().filter(|path| path.ends_with(".deb")).collect()
+    }
+
     /// The paths that were asked for.
     pub fn asked(&self) -> Vec<String> {
         self.shared.asked.lock().unwrap().clone()
@@ -307,7 +352,11 @@ fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut stream = stream;
     loop {
         let Some(request) = lines.next().transpose()? else { return Ok(()) };
-        while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
+        let mut login = None;
+        while let Some(line) = lines.next().transpose()?.filter(|line| !line.is_empty()) {
+            login = line.strip_prefix("Authorization: ").map(str::to_owned).or(login);
+        }
+        let allowed = shared.login.lock().unwrap().as_ref().is_none_or(|wanted| login.as_ref() == Some(wanted));
         let path = request.split(' ').nth(1).unwrap_or("/").to_owned();
         shared.asked.lock().unwrap().push(path.clone());
         if shared.hangs.lock().unwrap().iter().any(|part| path.contains(part.as_str())) {
@@ -315,6 +364,7 @@ fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         }
         let file = shared.root.join(path.trim_start_matches('/').replace("%2b", "+"));
         let (status, body) = match fs_err::read(&file) {
+            _ if !allowed => ("401 Unauthorized", Vec::new()),
             Ok(body) => ("200 OK", body),
             Err(_) => ("404 Not Found", Vec::new()),
         };

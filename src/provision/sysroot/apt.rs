@@ -1,6 +1,6 @@
 //! apt with folders of its own: as a plain user, for any architecture, and without a look at what is installed here.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -8,8 +8,11 @@ use std::time::{Duration, Instant};
 use camino::{Utf8Path, Utf8PathBuf};
 use wait_timeout::ChildExt;
 
-use super::{Stop, told};
+use super::Stop;
+use super::source::Source;
+use super::told::{self, IndexFault};
 use crate::error::{Error, Result};
+use crate::files::{PlainFile, SMALL};
 use crate::host::AptFacts;
 use crate::interrupt::Interrupt;
 
@@ -43,12 +46,41 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// What the system says of a full disk, and apt hands on.
 const NO_SPACE: &str = "No space left on device";
 
+/// The user that apt's own methods run as, where root starts them.
+const SANDBOX: &str = "_apt";
+const USERS: &str = "/etc/passwd";
+
+/// What an apt of our own is to work on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setup<'s> {
+    /// Debian's name of the architecture.
+    pub(super) architecture: &'s str,
+    /// The only keys that are trusted; none where no index is to be read, and files are known by their digests.
+    pub(super) keyring: Option<&'s Utf8Path>,
+    /// Where indexes and files come from.
+    pub(super) source: &'s Source,
+    /// How long servers may take.
+    pub(super) limits: Limits,
+}
+
 /// apt with its folders below one of ours.
 #[derive(Debug)]
 pub(super) struct PrivateApt<'a> {
     facts: &'a AptFacts,
     dir: Utf8PathBuf,
+    source: Source,
     limits: Limits,
+    /// The id of the user that fetches in place of root.
+    sandbox: Option<u32>,
+}
+
+/// The indexes that are here.
+#[derive(Debug)]
+pub(super) struct Updated<'a> {
+    /// The roots that they are of.
+    pub(super) roots: Vec<&'a str>,
+    /// Why there are none of security fixes, where there might be.
+    pub(super) without: Option<String>,
 }
 
 /// What a run of apt said, with standard output apart.
@@ -61,15 +93,8 @@ pub(super) struct Said {
 }
 
 impl<'a> PrivateApt<'a> {
-    /// Writes the configuration. `keyring` holds the only keys that are trusted; without one, those that apt trusts
-    /// anyway.
-    pub(super) fn prepare(
-        facts: &'a AptFacts,
-        dir: &Utf8Path,
-        architecture: &str,
-        keyring: Option<&Utf8Path>,
-        limits: Limits,
-    ) -> Result<Self, Stop> {
+    /// Writes the configuration.
+    pub(super) fn prepare(facts: &'a AptFacts, dir: &Utf8Path, setup: &Setup<'_>) -> Result<Self, Stop> {
         if dir.as_str().contains(['"', '\n', '\\']) {
             let hint = "set CONVOY_CACHE_DIR to a folder whose name has no quotes, backslashes or line breaks";
             return Err(Stop::work(format!("apt cannot work in `{dir}`"), hint));
@@ -78,11 +103,21 @@ impl<'a> PrivateApt<'a> {
             fs_err::create_dir_all(dir.join(folder))?;
         }
         fs_err::write(dir.join("status"), "")?;
-        let own = Self { facts, dir: dir.to_owned(), limits };
-        let mut text = own.configuration(architecture);
-        if let Some(keyring) = keyring {
+        let source = setup.source.clone();
+        let sandbox = sandbox(facts, dir, &source);
+        let own = Self { facts, dir: dir.to_owned(), source, limits: setup.limits, sandbox };
+        let mut text = own.configuration(setup.architecture);
+        if let Some(keyring) = setup.keyring {
             own.trust(keyring)?;
             text.push_str(&format!("Dir::Etc::trusted \"/dev/null\";\nDir::Etc::trustedparts \"{dir}/keys\";\n"));
+        }
+        if let Some(logins) = own.source.logins()? {
+            write_private(&own.logins(), &logins)?;
+            text.push_str(&format!("Dir::Etc::netrc \"{}\";\n", own.logins()));
+        }
+        if own.source.old {
+            // What is fetched on purpose is as old as its date; its signature counts all the same.
+            text.push_str("Acquire::Check-Valid-Until \"false\";\n");
         }
         fs_err::write(own.file(), text)?;
         Ok(own)
@@ -110,8 +145,7 @@ impl<'a> PrivateApt<'a> {
             ("APT::Install-Recommends", "false"),
             ("APT::Install-Suggests", "false"),
             ("APT::Get::AllowUnauthenticated", "false"),
-            // Else root's apt gives itself up for a user that cannot write here.
-            ("APT::Sandbox::User", "root"),
+            ("APT::Sandbox::User", if self.sandbox.is_some() { SANDBOX } else { "root" }),
             ("Acquire::AllowInsecureRepositories", "false"),
             ("Acquire::AllowWeakRepositories", "false"),
             ("Acquire::AllowDowngradeToInsecureRepositories", "false"),
@@ -143,7 +177,8 @@ impl<'a> PrivateApt<'a> {
 
     /// apt tells armoured keys by the file's name.
     fn trust(&self, keyring: &Utf8Path) -> Result<(), Stop> {
-        let keys = fs_err::read(keyring)
+        let keys = PlainFile::open(keyring, SMALL)
+            .and_then(|file| file.read())
             .map_err(|error| Error::usage(format!("the keyring {keyring} cannot be read")).because(error))?;
         let (name, other) = if keys.starts_with(b"-----BEGIN") {
             ("keyring.asc", "keyring.gpg")
@@ -166,18 +201,76 @@ impl<'a> PrivateApt<'a> {
         self.dir.join("lists")
     }
 
-    /// Fetches the index of one suite of an archive; why it could not be had, if so.
-    pub(super) fn update(&self, root: &str, suite: &str, interrupt: &Interrupt) -> Result<Option<String>, Stop> {
-        let source = format!("deb [target=Packages] {} {suite} main\n", root.replace(' ', "%20"));
-        fs_err::write(self.dir.join("sources.list"), source)?;
+    fn logins(&self) -> Utf8PathBuf {
+        self.dir.join("auth.conf")
+    }
+
+    /// Fetches the indexes of a suite and of its security fixes; why they cannot be used, if so. A security archive that
+    /// nobody named may be missing, or not to be had now: whoever is between it and this machine can always say so.
+    pub(super) fn update(
+        &self,
+        suite: &str,
+        interrupt: &Interrupt,
+    ) -> Result<std::result::Result<Updated<'_>, IndexFault>, Stop> {
+        let main = (self.source.main.plain(), suite.to_owned());
+        let mut without = None;
+        if let Some(security) = &self.source.security {
+            let archives = [main.clone(), (security.plain(), told::security_suite(suite))];
+            match self.update_from(&archives, interrupt)? {
+                None => return Ok(Ok(Updated { roots: archives.map(|(root, _)| root).to_vec(), without })),
+                Some(fault) if fault.missing.as_ref() != Some(&archives[1].1) || self.source.named => {
+                    return Ok(Err(fault));
+                }
+                Some(fault) => without = Some(fault.reason),
+            }
+        }
+        let root = main.0;
+        Ok(match self.update_from(&[main], interrupt)? {
+            None => Ok(Updated { roots: vec![root], without }),
+            Some(fault) => Err(fault),
+        })
+    }
+
+    fn update_from(&self, archives: &[(&str, String)], interrupt: &Interrupt) -> Result<Option<IndexFault>, Stop> {
+        let line = |(root, suite): &(&str, String)| {
+            format!("deb [target=Packages] {} {suite} main\n", root.replace(' ', "%20"))
+        };
+        // Closed to others all the same: the names of a company's servers are nobody's business.
+        write_private(&self.dir.join("sources.list"), &archives.iter().map(line).collect::<String>())?;
         let mut command = self.command(&self.facts.apt_get);
         let said = self.run(command.arg("update"), &self.lists(), interrupt, &mut |_| {})?;
-        let fault = match said {
-            None => Some(self.sent_nothing(root)),
-            Some(said) => told::index_fault(&said.all, root, suite)
-                .or_else(|| (!said.success).then(|| format!("apt failed without a reason on {}", told::shown(root)))),
-        };
-        Ok(fault)
+        let root = self.source.main.plain();
+        Ok(match said {
+            None => Some(IndexFault { reason: self.sent_nothing(root), dead: true, missing: None }),
+            Some(said) => told::index_fault(&said.all, archives).or_else(|| {
+                let reason = format!("apt failed without a reason on {root}");
+                (!said.success).then_some(IndexFault { reason, dead: false, missing: None })
+            }),
+        })
+    }
+
+    /// Everything that the indexes say of these packages, in all their versions.
+    pub(super) fn show<'p>(
+        &self,
+        packages: impl IntoIterator<Item = &'p str>,
+        interrupt: &Interrupt,
+    ) -> Result<String, Stop> {
+        let mut command = self.command(&self.facts.apt_get.with_file_name("apt-cache"));
+        command.args(["show", "--all-versions", "--"]).args(packages);
+        // Names that no index has make it fail, after all others are shown.
+        let said = self.run(&mut command, &self.lists(), interrupt, &mut |_| {})?;
+        said.map(|said| said.stdout).ok_or_else(|| Error::work("apt-cache did not answer: it was ended").into())
+    }
+
+    /// Makes a folder for files that are to be fetched.
+    pub(super) fn folder_for_files(&self, dir: &Utf8Path) -> Result<(), Stop> {
+        fs_err::create_dir(dir)?;
+        #[cfg(unix)]
+        if let Some(user) = self.sandbox {
+            rustix::fs::chown(dir.as_std_path(), Some(rustix::process::Uid::from_raw(user)), None)
+                .map_err(io::Error::from)?;
+        }
+        Ok(())
     }
 
     /// What `apt-get install` of these packages would fetch.
@@ -220,7 +313,7 @@ impl<'a> PrivateApt<'a> {
     /// What is to be said of a server when apt got stuck with it.
     pub(super) fn sent_nothing(&self, root: &str) -> String {
         let seconds = self.limits.stuck().as_secs();
-        format!("the archive {} sent nothing for {seconds} seconds", told::shown(root))
+        format!("the archive {root} sent nothing for {seconds} seconds")
     }
 
     fn command(&self, program: &Utf8Path) -> Command {
@@ -285,6 +378,45 @@ impl<'a> PrivateApt<'a> {
     }
 }
 
+/// Writes a file that its owner alone may read.
+fn write_private(path: &Utf8Path, text: &str) -> io::Result<()> {
+    // One of other rights, or a link, would keep them.
+    match fs_err::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = fs_err::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use fs_err::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path)?.write_all(text.as_bytes())
+}
+
+/// The user that fetches in place of root, as apt does it for its own folders: what a server sends is then read by a
+/// process that may write nowhere else. None for whoever is not root, in an image, where that user cannot come to the
+/// folder, and for an archive in a folder of this machine, which that user may not read.
+#[cfg(unix)]
+fn sandbox(facts: &AptFacts, dir: &Utf8Path, source: &Source) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt as _;
+    if !rustix::process::geteuid().is_root() || !facts.through.is_empty() || source.is_local() {
+        return None;
+    }
+    let may_enter = |dir: &Utf8Path| dir.metadata().is_ok_and(|metadata| metadata.mode() & 0o001 != 0);
+    if !dir.ancestors().all(may_enter) {
+        return None;
+    }
+    let users = PlainFile::open(Utf8Path::new(USERS), SMALL).ok()?.read_text().ok()?;
+    users.lines().find_map(|line| line.strip_prefix(SANDBOX)?.strip_prefix(':')?.split(':').nth(1)?.parse().ok())
+}
+
+#[cfg(not(unix))]
+fn sandbox(_: &AptFacts, _: &Utf8Path, _: &Source) -> Option<u32> {
+    None
+}
+
 /// Empties a pipe, so that it never fills up and stops apt.
 fn reader(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
     let (send, receive) = mpsc::channel();
@@ -317,6 +449,71 @@ mod tests {
         AptFacts { apt_get: program.into(), helper: program.into(), ..AptFacts::default() }
     }
 
+    fn apt_in<'a>(dir: &Utf8Path, facts: &'a AptFacts, limits: Limits) -> PrivateApt<'a> {
+        PrivateApt { facts, dir: dir.to_owned(), source: Source::of("http://x/debian"), limits, sandbox: None }
+    }
+
+    fn prepare<'a>(
+        facts: &'a AptFacts,
+        dir: &Utf8Path,
+        root: &str,
+        keyring: Option<&Utf8Path>,
+    ) -> Result<PrivateApt<'a>, Stop> {
+        let source = Source::of(root);
+        let setup = Setup { architecture: "armhf", keyring, source: &source, limits: Limits::default() };
+        PrivateApt::prepare(facts, dir, &setup)
+    }
+
+    #[test]
+    fn a_password_is_in_a_closed_file_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(dir.path()).unwrap();
+        let facts = facts("true");
+        // Written by an earlier convoy, for all to read.
+        fs_err::write(dir.join("sources.list"), "old").unwrap();
+        let apt = prepare(&facts, dir, "http://me:s3cret%21@h.example:81/debian", None).unwrap();
+        apt.update("bookworm", &Interrupt::default()).unwrap().unwrap();
+        let command = format!("{:?}", apt.command("apt-get".into()));
+        assert!(!command.contains("s3cret"), "{command}");
+        let logins = fs_err::read_to_string(dir.join("auth.conf")).unwrap();
+        assert_eq!(
+            logins,
+            "machine http://h.example:81/debian login me password s3cret!\n\
+             machine http://h.example:81/debian-security login me password s3cret!\n"
+        );
+        for name in ["sources.list", "apt.conf"] {
+            let text = fs_err::read_to_string(dir.join(name)).unwrap();
+            assert!(!text.contains("s3cret") && !text.contains("old"), "{text}");
+        }
+        #[cfg(unix)]
+        for name in ["sources.list", "auth.conf"] {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(dir.join(name).metadata().unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+        }
+        let plain = prepare(&facts, &dir.join("plain"), "http://h.example/debian", None).unwrap();
+        assert!(!plain.logins().exists());
+        assert!(prepare(&facts, dir, "http://me:a%20b@h.example/debian", None).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn root_fetches_as_another_user_where_that_one_can_come() {
+        let open = Utf8PathBuf::from_path_buf(std::env::temp_dir()).unwrap();
+        let (facts, http, local) = (facts("true"), Source::of("http://x/debian"), Source::of("file:/srv/debian"));
+        let found = sandbox(&facts, &open, &http);
+        let root = rustix::process::geteuid().is_root();
+        let known = fs_err::read_to_string(USERS).unwrap().contains("_apt:");
+        assert!(found.is_none() || root && known);
+        assert!(found.is_some() || !root || !known || !open.ancestors().all(|dir| dir == "/" || dir == "/tmp"));
+        assert_eq!(sandbox(&facts, &open, &local), None);
+        assert_eq!(sandbox(&AptFacts { through: vec!["docker".to_owned()], ..facts.clone() }, &open, &http), None);
+        use std::os::unix::fs::PermissionsExt as _;
+        let closed = tempfile::tempdir().unwrap();
+        let closed = Utf8Path::from_path(closed.path()).unwrap();
+        fs_err::set_permissions(closed, std::fs::Permissions::from_mode(0o700)).unwrap();
+        assert_eq!(sandbox(&facts, closed, &http), None);
+    }
+
     #[test]
     fn apt_that_gets_stuck_is_ended() {
         let dir = tempfile::tempdir().unwrap();
@@ -324,15 +521,16 @@ mod tests {
         let facts = facts("sleep");
         let run = |seconds: &str, slack: u64| {
             let limits = Limits { idle: Duration::ZERO, retries: 0, slack: Duration::from_secs(slack) };
-            let apt = PrivateApt { facts: &facts, dir: dir.to_owned(), limits };
-            apt.run(Command::new("sleep").arg(seconds), dir, &Interrupt::default(), &mut |_| {}).unwrap()
+            apt_in(dir, &facts, limits)
+                .run(Command::new("sleep").arg(seconds), dir, &Interrupt::default(), &mut |_| {})
+                .unwrap()
         };
         // Nothing grows, but the time is not over when it ends.
         assert!(run("0.3", 30).unwrap().success);
         assert!(run("600", 1).is_none());
         let limits = Limits { idle: Duration::from_secs(1), retries: 0, ..Limits::default() };
-        let apt = PrivateApt { facts: &facts, dir: dir.to_owned(), limits };
-        assert!(apt.sent_nothing("http://user:secret@x/debian").contains("http://x/debian sent nothing for 31"));
+        let said = apt_in(dir, &facts, limits).sent_nothing("http://x/debian");
+        assert!(said.contains("http://x/debian sent nothing for 31"), "{said}");
     }
 
     #[test]
@@ -340,7 +538,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dir = Utf8Path::from_path(dir.path()).unwrap();
         let facts = facts("sh");
-        let apt = PrivateApt { facts: &facts, dir: dir.to_owned(), limits: Limits::default() };
+        let apt = apt_in(dir, &facts, Limits::default());
         let mut told = Vec::new();
         let script = format!("printf 12345 >{dir}/x; sleep 0.5; echo out; echo err >&2; exit 3");
         let mut command = Command::new("sh");
@@ -364,15 +562,15 @@ mod tests {
         };
         for (text, name) in [("-----BEGIN PGP PUBLIC KEY BLOCK-----", "keyring.asc"), ("\x01\x02", "keyring.gpg")] {
             fs_err::write(&keyring, text).unwrap();
-            PrivateApt::prepare(&facts, dir, "armhf", Some(&keyring), Limits::default()).unwrap();
+            prepare(&facts, dir, "http://x/debian", Some(&keyring)).unwrap();
             assert_eq!(keys(), [name]);
         }
         let missing = dir.join("missing");
-        let stop = PrivateApt::prepare(&facts, dir, "armhf", Some(&missing), Limits::default()).unwrap_err();
+        let stop = prepare(&facts, dir, "http://x/debian", Some(&missing)).unwrap_err();
         let Stop::Error(error) = stop else { panic!("{stop:?}") };
         assert_eq!(error.exit(), crate::error::Exit::Usage);
         assert!(error.to_string().contains("missing cannot be read"), "{error}");
         let quoted = dir.join("a\"b");
-        assert!(PrivateApt::prepare(&facts, &quoted, "armhf", None, Limits::default()).is_err());
+        assert!(prepare(&facts, &quoted, "http://x/debian", None).is_err());
     }
 }

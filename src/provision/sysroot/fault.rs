@@ -17,6 +17,15 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// What the lock says is at fault.
+    pub(super) fn locked(reason: impl Into<String>) -> Self {
+        let hint = "look at what changed in Convoy.lock; `cargo convoy supply verify` holds it against the archive's signed \
+                    index, and `cargo convoy supply update` chooses anew";
+        Self { reason: reason.into(), hint: Some(hint.to_owned()) }
+    }
+}
+
 /// This machine is at fault.
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {

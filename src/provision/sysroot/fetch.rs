@@ -1,22 +1,24 @@
 //! Package files: kept in the cache under their SHA-256, which is looked at here whoever brought them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::apt::PrivateApt;
+use super::index::Listing;
+use super::source::{self, Source};
 use super::{Progress, Stop, Sysroots, begin, remove_begun, room, told};
-use crate::files;
-use crate::host::{AptFacts, CacheDir};
+use crate::container::without_credentials;
+use crate::files::PlainFile;
+use crate::host::CacheDir;
 use crate::lock::{LockedPackage, LockedSysroot};
 use crate::sysroot::Archive;
+use crate::sysroot::address::decoded;
 
 const ROOM: &str = "debs";
-/// The name that the locked date gets in an address of `[supply] snapshot`.
-const DATE: &str = "{date}";
 /// Files that apt fetches in one go: their names must fit a command line.
-const AT_ONCE: usize = 300;
+pub(super) const AT_ONCE: usize = 300;
 
 /// The room of package files.
 #[derive(Clone, Debug)]
@@ -44,24 +46,14 @@ impl Debs {
 
     /// Whether a package is here and whole.
     fn holds(&self, package: &LockedPackage) -> bool {
-        is_it(&self.path(&package.sha256), package).unwrap_or(false)
+        is_it(&self.path(&package.sha256), package, io::sink()).unwrap_or(false)
     }
 }
 
-/// Whether a file is a package's.
-fn is_it(file: &Utf8Path, package: &LockedPackage) -> io::Result<bool> {
-    if file.metadata()?.len() != package.size {
-        return Ok(false);
-    }
-    Ok(files::sha256(fs_err::read(file)?) == package.sha256)
-}
-
-/// Where packages may come from.
-enum Source<'a> {
-    /// A folder of this machine.
-    Folder(Utf8PathBuf),
-    /// What apt fetches from.
-    Server(&'a AptFacts),
+/// Whether a file is a package's; its bytes are copied while they are looked at.
+fn is_it(file: &Utf8Path, package: &LockedPackage, to: impl io::Write) -> io::Result<bool> {
+    let copied = PlainFile::open(file, package.size)?.copy_to(to)?;
+    Ok(copied.size == package.size && copied.sha256 == package.sha256)
 }
 
 /// Why packages are still missing, by source, as a sentence.
@@ -91,27 +83,18 @@ impl Sysroots<'_> {
             return Err(Stop::work(reason, hint));
         }
         remove_begun(debs.dir())?;
-        let mut work = Fetching { own: self, debs: &debs, locked, total: left.iter().map(|p| p.size).sum(), done: 0 };
+        let total = left.iter().fold(0_u64, |sum, package| sum.saturating_add(package.size));
+        let mut work = Fetching { own: self, debs: &debs, locked, archive, total, done: 0, denied: BTreeSet::new() };
         let mut reasons = Reasons::new();
-        for root in self.roots(archive, locked) {
+        let mut sources = Source::mirrors(&self.mirrors(archive), archive);
+        sources.extend(Source::snapshot(archive, locked.date));
+        for source in &sources {
             if left.is_empty() {
                 break;
             }
-            match self.source(&root) {
-                Some(Source::Folder(dir)) => work.copy(&dir, &mut left, &mut reasons)?,
-                Some(Source::Server(apt)) => work.download(apt, &root, &mut left, &mut reasons)?,
-                None => reasons.push(format!("this machine has no apt to fetch from {} with", told::shown(&root))),
-            }
+            work.take_from(source, &mut left, &mut reasons)?;
         }
         if left.is_empty() { Ok(()) } else { Err(refused(&left, locked, &reasons)) }
-    }
-
-    /// Where to look, in order.
-    fn roots(&self, archive: &Archive, locked: &LockedSysroot) -> Vec<String> {
-        let mut roots = self.mirrors(archive);
-        let date = locked.date.strftime("%Y%m%dT%H%M%SZ").to_string();
-        roots.extend(archive.snapshot.iter().map(|snapshot| snapshot.replace(DATE, &date)));
-        roots.iter().map(|root| root.trim_end_matches('/').to_owned()).collect()
     }
 
     /// The mirrors of an archive: those that configuration names, else this machine's own.
@@ -120,14 +103,6 @@ impl Sysroots<'_> {
             self.apt.and_then(|apt| apt.mirror.clone()).into_iter().collect()
         } else {
             archive.mirrors.clone()
-        }
-    }
-
-    fn source(&self, root: &str) -> Option<Source<'_>> {
-        let folder = root.strip_prefix("file:").or_else(|| root.strip_prefix("copy:"));
-        match folder {
-            Some(path) => Some(Source::Folder(told::decoded(path.strip_prefix("//").unwrap_or(path))?.into())),
-            None => self.apt.map(Source::Server),
         }
     }
 }
@@ -155,8 +130,11 @@ struct Fetching<'a> {
     own: &'a Sysroots<'a>,
     debs: &'a Debs,
     locked: &'a LockedSysroot,
+    archive: &'a Archive,
     total: u64,
     done: u64,
+    /// The packages of which a signed index has other files; only another signed index makes up for that.
+    denied: BTreeSet<String>,
 }
 
 impl Fetching<'_> {
@@ -164,12 +142,88 @@ impl Fetching<'_> {
         (self.own.progress)(Progress::Fetching { done: (self.done + more).min(self.total), total: self.total });
     }
 
-    /// Takes a fetched file when it is the right one.
-    fn take(&mut self, file: &Utf8Path, package: &LockedPackage) -> Result<bool, Stop> {
-        if !is_it(file, package)? {
+    /// Takes what a source has of the missing packages. Where its signed index can be had, they are held against it first.
+    fn take_from(
+        &mut self,
+        source: &Source,
+        left: &mut Vec<&LockedPackage>,
+        reasons: &mut Reasons,
+    ) -> Result<(), Stop> {
+        let key = &self.locked.key;
+        let prepared = match self.own.apt {
+            None => None,
+            Some(apt) => {
+                let keyring = self.own.keyring(self.archive, apt);
+                if let Some(keyring) = keyring.filter(|_| !self.own.has_found(source, self.locked, keyring)) {
+                    match self.judge(source, keyring, left)? {
+                        Ok(()) => {}
+                        // It does not answer for files, either.
+                        Err(fault) if fault.dead => {
+                            reasons.push(fault.reason);
+                            return Ok(());
+                        }
+                        Err(_) => {}
+                    }
+                }
+                Some(self.own.private_apt(apt, source, key, keyring)?)
+            }
+        };
+        let (denied, mut asked): (Vec<&LockedPackage>, Vec<_>) =
+            std::mem::take(left).into_iter().partition(|package| self.denied.contains(&package.sha256));
+        if let Some(package) = denied.first() {
+            let (name, root) = (&package.name, source.main.plain());
+            reasons.push(format!("the signed index of {root} or of another mirror has another file of `{name}`"));
+        }
+        for root in source.roots() {
+            if asked.is_empty() {
+                break;
+            }
+            match (source::folder(root), &prepared) {
+                (Some(dir), _) => self.copy(Utf8Path::new(&dir), &mut asked, reasons)?,
+                (None, Some((apt, ..))) => self.download(apt, root.plain(), &mut asked, reasons)?,
+                (None, None) => reasons.push(format!("this machine has no apt to fetch from {} with", root.plain())),
+            }
+        }
+        left.extend(denied);
+        left.append(&mut asked);
+        Ok(())
+    }
+
+    /// Holds packages against the signed index of a source; why that cannot be had, if so.
+    fn judge(
+        &mut self,
+        source: &Source,
+        keyring: &Utf8Path,
+        packages: &[&LockedPackage],
+    ) -> Result<Result<(), told::IndexFault>, Stop> {
+        let Some(apt) = self.own.apt else { return Ok(Ok(())) };
+        (self.own.progress)(Progress::Checking);
+        let index = match self.own.index(apt, source, &self.locked.key, keyring)? {
+            Ok(index) => index,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let listings = index.judge(packages)?;
+        for (package, listing) in packages.iter().zip(&listings) {
+            match listing {
+                Listing::Signed => _ = self.denied.remove(&package.sha256),
+                Listing::Otherwise => _ = self.denied.insert(package.sha256.clone()),
+                // The archive has moved on. What it had before may still be there.
+                Listing::Absent(_) => {}
+            }
+        }
+        if packages.len() == self.locked.packages.len() && listings.iter().all(|listing| *listing == Listing::Signed) {
+            index.remember(self.locked);
+        }
+        Ok(Ok(()))
+    }
+
+    /// Takes a file when it is the right one: what is kept are the very bytes that were looked at.
+    fn take(&mut self, file: &Utf8Path, package: &LockedPackage, dir: &Utf8Path) -> Result<bool, Stop> {
+        let copy = dir.join("checked");
+        if !is_it(file, package, fs_err::File::create(&copy)?)? {
             return Ok(false);
         }
-        fs_err::rename(file, self.debs.path(&package.sha256))?;
+        fs_err::rename(copy, self.debs.path(&package.sha256))?;
         self.done += package.size;
         Ok(true)
     }
@@ -180,12 +234,9 @@ impl Fetching<'_> {
         for package in std::mem::take(left) {
             self.own.interrupt.check()?;
             let from = archive.join(&package.path);
-            let copy = dir.join("deb");
-            let taken = match fs_err::File::open(&from) {
-                Ok(mut from) => {
-                    io::copy(&mut from, &mut fs_err::File::create(&copy)?)?;
-                    self.take(&copy, package)?
-                }
+            let taken = match PlainFile::open(&from, package.size) {
+                Ok(_) => self.take(&from, package, &dir)?,
+                Err(error) if error.kind() == io::ErrorKind::FileTooLarge => false,
                 Err(error) => {
                     faults.entry(package.name.clone()).or_insert(error.to_string());
                     false
@@ -205,16 +256,14 @@ impl Fetching<'_> {
 
     fn download(
         &mut self,
-        facts: &AptFacts,
+        apt: &PrivateApt<'_>,
         root: &str,
         left: &mut Vec<&LockedPackage>,
         reasons: &mut Reasons,
     ) -> Result<(), Stop> {
         let (_guard, dir) = begin(self.debs.dir())?;
-        let own = dir.join("apt");
-        let apt = PrivateApt::prepare(facts, &own, &self.locked.key.architecture, None, self.own.limits)?;
         let into = dir.join("debs");
-        fs_err::create_dir(&into)?;
+        apt.folder_for_files(&into)?;
         // One by itself first: a server that does not answer is not asked for each of a hundred.
         let mut waiting = std::mem::take(left).into_iter();
         let mut batch: Vec<&LockedPackage> = waiting.by_ref().take(1).collect();
@@ -236,7 +285,8 @@ impl Fetching<'_> {
             }
             for package in std::mem::take(&mut batch) {
                 let file = into.join(format!("{}.deb", package.sha256));
-                if file.is_file() && self.take(&file, package)? {
+                if file.is_file() && self.take(&file, package, &dir)? {
+                    fs_err::remove_file(file)?;
                     continue;
                 }
                 let (why, is_dead) = why_not(text, &addresses[package.sha256.as_str()], root);
@@ -250,17 +300,16 @@ impl Fetching<'_> {
             }
             batch = waiting.by_ref().take(AT_ONCE).collect();
         }
-        reasons.extend(reason);
+        // Of what is only elsewhere another root of the source may tell.
+        reasons.extend(reason.filter(|_| !left.is_empty()));
         Ok(())
     }
 }
 
 /// Why a server did not give a file, and whether it gives none at all.
 fn why_not(said: &str, address: &str, root: &str) -> (String, bool) {
-    let root = told::shown(root);
-    let address = told::shown(address);
     let failed = told::failed_files(said);
-    let own = failed.iter().find(|(failed, _)| told::decoded(&told::shown(failed)) == told::decoded(&address));
+    let own = failed.iter().find(|(failed, _)| decoded(&without_credentials(failed)) == decoded(address));
     let Some((_, reason)) = own.or(failed.first()) else {
         return (format!("the archive {root} gave no such file"), false);
     };
@@ -278,8 +327,8 @@ fn why_not(said: &str, address: &str, root: &str) -> (String, bool) {
 
 /// Reads a whole package for whoever packs it.
 pub(super) fn whole(debs: &Debs, package: &LockedPackage) -> Result<Vec<u8>, Stop> {
-    let bytes = fs_err::read(debs.path(&package.sha256))?;
-    if files::sha256(&bytes) == package.sha256 {
+    let mut bytes = Vec::new();
+    if is_it(&debs.path(&package.sha256), package, &mut bytes).unwrap_or(false) {
         return Ok(bytes);
     }
     let reason = format!("package `{}` in the cache was changed by something else", package.name);

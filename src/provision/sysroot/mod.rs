@@ -9,12 +9,16 @@ mod contents;
 mod deb;
 mod fault;
 mod fetch;
+mod index;
 mod packed;
 mod place;
 mod resolve;
 mod script;
+mod source;
+mod stanza;
 mod told;
 mod tree;
+mod verify;
 
 use std::io;
 use std::time::SystemTime;
@@ -24,6 +28,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 pub use apt::Limits;
 pub use contents::{verify_packages, verify_sysroots};
 pub use packed::{Packed, unpack};
+pub use verify::{Unsigned, Verified};
 
 use crate::error::{Error, Result};
 use crate::files;
@@ -58,6 +63,10 @@ pub(crate) fn read_package(deb: &[u8], to: &mut dyn io::Write) -> std::result::R
 pub enum Progress {
     /// Another run does the same work: this one waits for it.
     Waiting,
+    /// Packages are chosen without the fixes between point releases: the archive that has them is missing.
+    NoFixes,
+    /// The signed index of an archive is fetched, and packages are held against it.
+    Checking,
     /// Packages are fetched.
     Fetching {
         /// Bytes that are there.
@@ -143,11 +152,18 @@ pub fn in_cache(cache: &CacheDir, locked: &LockedSysroot) -> Option<Sysroot> {
     let digest = locked.digest();
     let dir = home(&cache.root().join(ROOM), &locked.key, &digest);
     let root = dir.join("root");
-    (dir.join(MADE_FROM).is_file() && root.is_dir()).then(|| Sysroot {
-        root,
-        digest,
-        requested: locked.requested.clone(),
-    })
+    // A folder's name is short, and whoever makes two sets of packages with one name may try for long.
+    let same = made_from(&dir).is_some_and(|made| made.digest() == digest);
+    (same && root.is_dir()).then(|| Sysroot { root, digest, requested: locked.requested.clone() })
+}
+
+/// What a folder of the room was made from; none where it is begun, damaged or not ours.
+fn made_from(dir: &Utf8Path) -> Option<LockedSysroot> {
+    let made = ConvoyLock::read(&dir.join(MADE_FROM)).ok()??;
+    match made.sysroots() {
+        [locked] => Some(locked.clone()),
+        _ => None,
+    }
 }
 
 /// Whether every package file of a sysroot is in the cache, so that neither apt nor network is needed for it.
@@ -173,7 +189,7 @@ pub fn touch(sysroot: &Sysroot) {
 }
 
 fn home(room: &Utf8Path, key: &SysrootKey, digest: &str) -> Utf8PathBuf {
-    room.join(format!("{}-{}-{}", key.suite, key.architecture, &digest[..16]))
+    room.join(format!("{}-{}-{}", key.suite, key.architecture, &digest[..32]))
 }
 
 /// A sysroot in the cache, as `cargo convoy supply list` shows it.
@@ -200,11 +216,9 @@ pub fn list(cache: &CacheDir) -> Result<Vec<KeptSysroot>> {
     let mut kept = Vec::new();
     for entry in entries {
         let dir = entry?.into_path();
-        // What is begun, damaged or not ours has no such file, or not in this form.
-        let Ok(Some(made)) = ConvoyLock::read(&dir.join(MADE_FROM)) else { continue };
-        let [locked] = made.sysroots() else { continue };
+        let Some(locked) = made_from(&dir) else { continue };
         let used = dir.join(USED).metadata().and_then(|metadata| metadata.modified()).ok();
-        kept.push(KeptSysroot { locked: locked.clone(), bytes: size(&dir), used, dir });
+        kept.push(KeptSysroot { locked, bytes: size(&dir), used, dir });
     }
     kept.sort_by(|a, b| a.dir.cmp(&b.dir));
     Ok(kept)
@@ -228,6 +242,11 @@ impl Sysroots<'_> {
     /// Makes a sysroot of exactly these packages, or finds it in the cache.
     pub fn bring(&self, locked: &LockedSysroot, archive: &Archive) -> Result<std::result::Result<Sysroot, Refused>> {
         told(self.make(locked, archive))
+    }
+
+    /// Holds each package of a sysroot against the signed indexes of its archives.
+    pub fn verify(&self, locked: &LockedSysroot, archive: &Archive) -> Result<std::result::Result<Verified, Refused>> {
+        told(self.hold(locked, archive))
     }
 
     /// Writes one file with a lock and all of its packages, for a machine that cannot fetch them. `archive` gives where
@@ -274,19 +293,13 @@ impl Sysroots<'_> {
 
     fn unpack(&self, locked: &LockedSysroot, into: &Utf8Path) -> std::result::Result<(), Stop> {
         let debs = fetch::Debs::of(self.cache);
-        let packages: Vec<tree::Package> = locked
-            .packages
-            .iter()
-            .map(|package| tree::Package { name: package.name.clone(), deb: debs.path(&package.sha256) })
-            .collect();
-        let total = packages.len();
+        let total = locked.packages.len();
         let mut done = |done| (self.progress)(Progress::Unpacking { done, total });
         done(0);
-        let unpacked = tree::unpack(&packages, &into.join("root"), &into.join("control"), self.interrupt, &mut done)?;
-        unpacked.map_err(|(name, fault)| {
-            let package = locked.packages.iter().find(|package| package.name == name);
-            let package = package.map(|package| format!("package `{name}` {} ", package.version)).unwrap_or_default();
-            let reason = format!("{package}{} (sysroot {})", fault.reason, locked.key);
+        let unpacked = tree::unpack(locked, |sha256| debs.path(sha256), into, self.interrupt, &mut done)?;
+        unpacked.map_err(|(package, fault)| {
+            let package = package.map(|package| format!("package `{}` {} ", package.name, package.version));
+            let reason = format!("{}{} (sysroot {})", package.unwrap_or_default(), fault.reason, locked.key);
             Stop::Refused(Refused { reason, hint: fault.hint, work: true })
         })
     }

@@ -9,15 +9,15 @@ use camino::Utf8Path;
 use super::fetch::{self, Debs};
 use super::{Stop, Sysroots, begin, remove_begun};
 use crate::error::{Error, Result};
-use crate::files;
+use crate::files::{self, LONGEST_NAME, PlainFile, SMALL, UnpackBudget};
 use crate::host::CacheDir;
 use crate::interrupt::Interrupt;
 use crate::lock::{ConvoyLock, FILE_NAME, LockedPackage};
 use crate::sysroot::{Archive, SysrootKey};
 
 const FOLDER: &str = "debs";
-/// More than any lock: a foreign file is not read into memory as a whole.
-const LONGEST_LOCK: u64 = 64 * 1024 * 1024;
+/// The largest packed file, in bytes.
+const LARGEST: u64 = 1 << 40;
 
 /// What a packed file holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ fn packages(lock: &ConvoyLock) -> BTreeMap<&str, &LockedPackage> {
 
 fn packed(lock: &ConvoyLock) -> Packed {
     let all = packages(lock);
-    let (packages, bytes) = (all.len(), all.values().map(|package| package.size).sum());
+    let (packages, bytes) = (all.len(), all.values().fold(0_u64, |sum, package| sum.saturating_add(package.size)));
     Packed { lock: lock.clone(), packages, bytes }
 }
 
@@ -91,26 +91,50 @@ fn append<W: Write>(builder: &mut tar::Builder<W>, name: &str, bytes: &[u8]) -> 
 
 /// Takes the packages of a packed file into the cache. A file that is damaged, or is something else, changes nothing.
 pub fn unpack(file: &Utf8Path, cache: &CacheDir, interrupt: &Interrupt) -> Result<Packed> {
-    let opened =
-        fs_err::File::open(file).map_err(|error| Error::usage(format!("{file} cannot be read")).because(error))?;
-    let mut archive = tar::Archive::new(std::io::BufReader::new(opened));
-    let foreign = || {
-        Error::usage(format!("{file} is no file of `cargo convoy supply pack`"))
-            .hint("name the file that `cargo convoy supply pack FILE` wrote")
-    };
-    let damaged = |what: String| {
-        Error::work(format!("{file} is damaged: {what}; nothing of it was taken"))
-            .hint("copy it again from the machine that packed it")
-    };
-    let mut entries = archive.entries().map_err(|_| foreign())?;
+    let opened = PlainFile::open(file, LARGEST)
+        .map_err(|error| Error::usage(format!("{file} cannot be read")).because(error))?;
+    // It is not compressed, so there is never more in it than it has bytes.
+    let budget = UnpackBudget::of_packed(opened.size());
+    let reader = budget.reader(std::io::BufReader::new(opened.into_file()));
+    let mut archive = tar::Archive::new(reader);
+    let taken = take(&mut archive, &budget, file, cache, interrupt);
+    match budget.exceeded() {
+        Some(reason) => Err(damaged(file, &reason)),
+        None => taken,
+    }
+}
+
+fn foreign(file: &Utf8Path) -> Error {
+    Error::usage(format!("{file} is no file of `cargo convoy supply pack`"))
+        .hint("name the file that `cargo convoy supply pack FILE` wrote")
+}
+
+fn damaged(file: &Utf8Path, what: &str) -> Error {
+    Error::work(format!("{file} is damaged: {what}; nothing of it was taken"))
+        .hint("copy it again from the machine that packed it")
+}
+
+fn take(
+    archive: &mut tar::Archive<impl Read>,
+    budget: &UnpackBudget,
+    file: &Utf8Path,
+    cache: &CacheDir,
+    interrupt: &Interrupt,
+) -> Result<Packed> {
+    let broken = |error: std::io::Error| damaged(file, &error.to_string());
+    budget.expect_headers();
+    let mut entries = archive.entries().map_err(|_| foreign(file))?;
     let lock = match entries.next() {
-        Some(Ok(mut entry)) if entry.path().is_ok_and(|path| path.as_os_str() == FILE_NAME) => {
+        Some(Ok(mut entry)) if is_plain(&entry) && entry.path().is_ok_and(|path| path.as_os_str() == FILE_NAME) => {
+            budget.expect_contents();
             let mut text = String::new();
-            entry.by_ref().take(LONGEST_LOCK).read_to_string(&mut text).map_err(|_| foreign())?;
+            entry.by_ref().take(SMALL).read_to_string(&mut text).map_err(|_| foreign(file))?;
+            std::io::copy(&mut entry, &mut std::io::sink()).map_err(broken)?;
             ConvoyLock::parse(&text, &format!("{FILE_NAME} in {file}"))?
         }
-        _ => return Err(foreign()),
+        _ => return Err(foreign(file)),
     };
+    lock.require_unedited()?;
     let known = packages(&lock);
 
     let debs = Debs::room(cache).map_err(plain)?;
@@ -118,31 +142,55 @@ pub fn unpack(file: &Utf8Path, cache: &CacheDir, interrupt: &Interrupt) -> Resul
     interrupt.lock(&room, || {})?;
     let (_guard, dir) = remove_begun(debs.dir()).and_then(|()| begin(debs.dir())).map_err(plain)?;
     let mut found = BTreeSet::new();
-    for entry in entries {
+    budget.expect_headers();
+    while let Some(entry) = entries.next() {
         interrupt.check()?;
-        let mut entry = entry.map_err(|error| damaged(error.to_string()))?;
-        let path = entry.path().map_err(|error| damaged(error.to_string()))?.into_owned();
-        let digest = path.to_str().and_then(|path| path.strip_prefix(FOLDER)?.strip_prefix('/')?.strip_suffix(".deb"));
-        let Some(package) = digest.and_then(|digest| known.get(digest)) else {
-            return Err(damaged(format!("its lock does not name `{}`", path.display())));
-        };
-        let mut bytes = Vec::new();
-        let read = entry.by_ref().take(package.size + 1).read_to_end(&mut bytes);
-        read.map_err(|error| damaged(error.to_string()))?;
-        if files::sha256(&bytes) != package.sha256 {
-            return Err(damaged(format!("package `{}` {} has a wrong SHA-256", package.name, package.version)));
+        let mut entry = entry.map_err(broken)?;
+        budget.expect_contents();
+        let package = named(&entry, &known).map_err(|what| damaged(file, &what))?;
+        let wrong =
+            |what: &str| damaged(file, &format!("package `{}` {} has a wrong {what}", package.name, package.version));
+        if entry.size() != package.size {
+            return Err(wrong("size"));
         }
-        fs_err::write(dir.join(&package.sha256), bytes)?;
+        let copied = files::copy(&mut entry, fs_err::File::create(dir.join(&package.sha256))?).map_err(broken)?;
+        if copied.sha256 != package.sha256 || copied.size != package.size {
+            return Err(wrong("SHA-256"));
+        }
         found.insert(package.sha256.as_str());
+        budget.expect_headers();
     }
     let missing = known.values().find(|package| !found.contains(package.sha256.as_str()));
     if let Some(package) = missing {
-        return Err(damaged(format!("package `{}` {} is missing in it", package.name, package.version)));
+        let what = format!("package `{}` {} is missing in it", package.name, package.version);
+        return Err(damaged(file, &what));
     }
     for digest in found {
         fs_err::rename(dir.join(digest), debs.path(digest))?;
     }
     Ok(packed(&lock))
+}
+
+/// Whether an entry is a file as `supply pack` writes them; a sparse one unpacks to as much as it likes.
+fn is_plain<R: Read>(entry: &tar::Entry<'_, R>) -> bool {
+    entry.header().entry_type() == tar::EntryType::Regular
+}
+
+/// The package that an entry is of.
+fn named<'k, R: Read>(
+    entry: &tar::Entry<'_, R>,
+    known: &BTreeMap<&str, &'k LockedPackage>,
+) -> std::result::Result<&'k LockedPackage, String> {
+    let path = entry.path().map_err(|error| error.to_string())?;
+    let name = path.to_str().filter(|name| name.len() <= LONGEST_NAME);
+    let digest = name.and_then(|name| name.strip_prefix(FOLDER)?.strip_prefix('/')?.strip_suffix(".deb"));
+    let Some(package) = digest.and_then(|digest| known.get(digest)) else {
+        return Err(format!("its lock does not name `{}`", name.unwrap_or("…")));
+    };
+    if !is_plain(entry) {
+        return Err(format!("`{}` in it is no plain file", path.display()));
+    }
+    Ok(package)
 }
 
 /// A refusal as an error, where no other target can go on.

@@ -2,18 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use camino::{Utf8Path, Utf8PathBuf};
-
 use super::apt::{PrivateApt, Said};
-use super::told::{self, Release, Unresolved};
-use super::{Stop, Sysroots, room};
-use crate::files;
+use super::index::Index;
+use super::source::Source;
+use super::stanza::{self, Described};
+use super::told::{self, Unresolved};
+use super::{Progress, Stop, Sysroots};
 use crate::host::AptFacts;
 use crate::lock::{LockedPackage, LockedSysroot, is_word};
 use crate::suggest::nearest;
 use crate::sysroot::{SysrootKey, SysrootPlan};
 
-const ROOM: &str = "apt";
 /// How the archive whose armhf is ARMv7 calls itself.
 const DEBIAN: &str = "Debian";
 
@@ -42,9 +41,12 @@ impl Sysroots<'_> {
             let reason = format!("this machine ({}) has no Debian archive among its apt sources", apt.distribution);
             return Err(Stop::choice(reason, no_mirror(apt)));
         }
+        if self.keyring(&plan.archive, apt).is_none() {
+            return Err(no_keyring(key));
+        }
         let mut reasons = Vec::new();
-        for root in &mirrors {
-            match self.ask(apt, root.trim_end_matches('/'), plan)? {
+        for source in Source::mirrors(&mirrors, &plan.archive) {
+            match self.ask(apt, &source, plan)? {
                 Ok(locked) => return Ok(locked),
                 Err(reason) => reasons.push(reason),
             }
@@ -53,46 +55,45 @@ impl Sysroots<'_> {
         Err(Stop::choice(reasons.join("; "), hint))
     }
 
-    /// Resolves against one mirror; why its index cannot be used, if so.
-    fn ask(&self, apt: &AptFacts, root: &str, plan: &SysrootPlan) -> Result<Result<LockedSysroot, String>, Stop> {
+    /// Resolves against one source; why its index cannot be used, if so.
+    fn ask(&self, apt: &AptFacts, source: &Source, plan: &SysrootPlan) -> Result<Result<LockedSysroot, String>, Stop> {
         let SysrootPlan { key, packages, archive } = plan;
-        if !root.contains(':') || root.contains(|c: char| c.is_control() || "[]\"".contains(c)) {
-            return Ok(Err(format!("`{}` is no address of an archive", told::shown(root))));
+        for root in source.roots().map(|root| root.plain()) {
+            if !root.contains(':') || root.contains(|c: char| c.is_control() || "[]\"".contains(c)) {
+                return Ok(Err(format!("`{root}` is no address of an archive")));
+            }
         }
-        let keyring = archive.keyring.as_deref().or(apt.keyring.as_deref());
-        let dir = self.apt_room(key, root, keyring)?;
-        let _lock = self.lock(&dir)?;
-        let private = PrivateApt::prepare(apt, &dir, &key.architecture, keyring, self.limits)?;
-        if let Some(fault) = private.update(root, &key.suite, self.interrupt)? {
-            return Ok(Err(fault));
-        }
-        let Some(release) = release_of(&private.lists()) else {
-            return Ok(Err(format!("the index of `{}` at {} names no date", key.suite, told::shown(root))));
+        let Some(keyring) = self.keyring(archive, apt) else { return Err(no_keyring(key)) };
+        let index = match self.index(apt, source, key, keyring)? {
+            Ok(index) => index,
+            Err(fault) => return Ok(Err(fault.reason)),
         };
-        if let Some(fault) = release.lacks(key) {
-            return Ok(Err(format!("the archive {} {fault}", told::shown(root))));
+        if index.without.is_some() {
+            (self.progress)(Progress::NoFixes);
         }
-        if release.origin == DEBIAN && key.of.as_deref().is_some_and(is_armv6) {
-            let reason = format!(
-                "the archive {} is Debian's, whose armhf is ARMv7: an ARMv6 machine stops at it",
-                told::shown(root)
-            );
+        let root = source.main.plain();
+        if index.release.origin == DEBIAN && key.of.as_deref().is_some_and(is_armv6) {
+            let reason = format!("the archive {root} is Debian's, whose armhf is ARMv7: an ARMv6 machine stops at it");
             let hint =
                 "name an archive for ARMv6, such as Raspbian's, by `mirrors` and `keyring` in `[target.X.supply]`";
             return Err(Stop::choice(reason, hint));
         }
-        let said = private.print_uris(packages, self.interrupt)?;
+        let said = index.apt.print_uris(packages, self.interrupt)?;
         if !said.success {
-            return Err(self.unresolved(&private, key, root, told::unresolved(&said.all))?);
+            return Err(self.unresolved(&index.apt, key, root, told::unresolved(&said.all))?);
         }
-        let chosen = chosen(&said, root).map_err(|reason| Stop::choice(reason, "this is a fault of convoy"))?;
-        let patterns = self.taken_for_patterns(&private, packages, &chosen)?;
+        let roots: Vec<&str> = index.roots.iter().map(String::as_str).collect();
+        let chosen = chosen(&said, &roots).map_err(|reason| Stop::choice(reason, "this is a fault of convoy"))?;
+        let patterns = self.taken_for_patterns(&index.apt, packages, &chosen)?;
         if !patterns.is_empty() {
-            return Err(self.unresolved(&private, key, root, Unresolved::Unknown(patterns))?);
+            return Err(self.unresolved(&index.apt, key, root, Unresolved::Unknown(patterns))?);
         }
-        let requested = plan.packages.clone();
-        let (origin, date) = (release.origin, release.date);
-        Ok(Ok(LockedSysroot { key: key.clone(), requested, origin, date, packages: chosen }))
+        let chosen = needed(&index, packages, chosen)?;
+        let (origin, requested) = (index.release.origin.clone(), packages.clone());
+        let locked = LockedSysroot { key: key.clone(), requested, origin, date: index.date, packages: chosen };
+        // It is what the index says: nobody needs to hold it against it again.
+        index.remember(&locked);
+        Ok(Ok(locked))
     }
 
     /// The names that no package has, and that apt took for a pattern: a good guess for people only.
@@ -112,14 +113,6 @@ impl Sysroots<'_> {
         Ok(left)
     }
 
-    /// apt's own folders for a key, a mirror and a keyring: what one trusts, another need not.
-    fn apt_room(&self, key: &SysrootKey, root: &str, keyring: Option<&Utf8Path>) -> Result<Utf8PathBuf, Stop> {
-        let digest = files::sha256(format!("{key}\0{root}\0{keyring:?}"));
-        let dir = room(self.cache, ROOM)?.join(format!("{}-{}-{}", key.suite, key.architecture, &digest[..16]));
-        fs_err::create_dir_all(&dir)?;
-        Ok(dir)
-    }
-
     fn unresolved(
         &self,
         apt: &PrivateApt<'_>,
@@ -127,7 +120,6 @@ impl Sysroots<'_> {
         root: &str,
         unresolved: Unresolved,
     ) -> Result<Stop, Stop> {
-        let root = told::shown(root);
         Ok(match unresolved {
             Unresolved::Unknown(names) => {
                 let known = apt.names(false, self.interrupt)?.unwrap_or_default();
@@ -151,20 +143,26 @@ impl Sysroots<'_> {
     }
 }
 
-impl Release {
-    /// Why an archive does not serve a key, though its index is in order: apt only notes such things.
-    fn lacks(&self, key: &SysrootKey) -> Option<String> {
-        let SysrootKey { suite, architecture, .. } = key;
-        if !self.names.contains(suite) {
-            Some(format!("gives `{}` in place of `{suite}`", self.names.join(" or ")))
-        } else if !self.architectures.contains(architecture) {
-            Some(format!("has no packages for {architecture} in `{suite}`"))
-        } else if !self.components.iter().any(|component| component == "main") {
-            Some(format!("has no component `main` in `{suite}`"))
-        } else {
-            None
-        }
-    }
+/// Nobody else's keys count as Debian's: apt trusts those of every archive that this machine uses.
+pub(super) fn no_keyring(key: &SysrootKey) -> Stop {
+    let reason = format!("no keyring says which keys may sign the archive of sysroot {key}");
+    Stop::choice(reason, "install debian-archive-keyring, or name a `keyring` under [supply] in Convoy.toml")
+}
+
+/// Those of the chosen packages that what was asked for depends on. apt may keep one that it took on the way to its
+/// choice, and a lock with more than is needed is refused where it is unpacked.
+fn needed(
+    index: &Index<'_>,
+    requested: &BTreeSet<String>,
+    chosen: Vec<LockedPackage>,
+) -> Result<Vec<LockedPackage>, Stop> {
+    let names: Vec<&str> = chosen.iter().map(|package| package.name.as_str()).collect();
+    let is_chosen = |described: &Described| {
+        chosen.iter().any(|package| package.name == described.name && package.version == described.version)
+    };
+    let described: Vec<Described> = index.described(&names)?.into_iter().filter(is_chosen).collect();
+    let unneeded = stanza::misfits(requested, &described).unneeded;
+    Ok(chosen.into_iter().filter(|package| !unneeded.contains(&package.name)).collect())
 }
 
 /// What to do where no mirror is known; the lines can be pasted.
@@ -180,19 +178,10 @@ fn is_armv6(triple: &str) -> bool {
     triple.starts_with("arm-") || triple.starts_with("armv6")
 }
 
-/// The Release file that apt has fetched.
-fn release_of(lists: &Utf8Path) -> Option<Release> {
-    let mut files: Vec<Utf8PathBuf> = lists.read_dir_utf8().ok()?.flatten().map(|entry| entry.into_path()).collect();
-    files.sort();
-    let file = files.iter().find(|file| file.as_str().ends_with("_InRelease"));
-    let file = file.or_else(|| files.iter().find(|file| file.as_str().ends_with("_Release")))?;
-    told::release(&fs_err::read_to_string(file).ok()?)
-}
-
-fn chosen(said: &Said, root: &str) -> Result<Vec<LockedPackage>, String> {
+fn chosen(said: &Said, roots: &[&str]) -> Result<Vec<LockedPackage>, String> {
     let mut packages = Vec::new();
     for line in said.stdout.lines() {
-        packages.extend(told::package(line, root)?);
+        packages.extend(told::package(line, roots)?);
     }
     if packages.is_empty() {
         return Err("apt chose no package".to_owned());

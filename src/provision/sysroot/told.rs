@@ -5,23 +5,57 @@ use std::collections::BTreeSet;
 use camino::Utf8PathBuf;
 use jiff::Timestamp;
 
+use crate::container::without_credentials;
 use crate::lock::{LockedPackage, is_digest, is_pool_path, is_word};
+use crate::sysroot::address::decoded;
 
-/// An address without the password in it, for people to read.
-pub(super) fn shown(address: &str) -> String {
-    match address.split_once("://") {
-        Some((scheme, rest)) => {
-            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-            format!("{scheme}://{}{path}", authority.rsplit('@').next().unwrap_or(authority))
-        }
-        None => address.to_owned(),
-    }
+/// Why the indexes of an archive could not be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct IndexFault {
+    /// A sentence.
+    pub(super) reason: String,
+    /// Whether the server does not answer at all.
+    pub(super) dead: bool,
+    /// The suite that an archive does not have, or cannot give now; none where what it gave is not to be trusted.
+    pub(super) missing: Option<String>,
 }
 
-/// Why the index of an archive could not be had; none when apt complains of nothing.
-pub(super) fn index_fault(told: &str, root: &str, suite: &str) -> Option<String> {
-    let root = shown(root);
-    let faults: Vec<&str> = told.lines().filter(|line| line.starts_with("E: ") || line.starts_with("W: ")).collect();
+/// The suite of the fixes between a suite's point releases.
+pub(super) fn security_suite(suite: &str) -> String {
+    format!("{suite}-security")
+}
+
+/// Why the indexes of suites, each below its archive's root, could not be had; none when apt complains of nothing.
+pub(super) fn index_fault(told: &str, archives: &[(&str, String)]) -> Option<IndexFault> {
+    // Which of them it is about: apt names each by its suite.
+    let complaint = |line: &&str| line.starts_with("E: ") || line.starts_with("W: ");
+    let names =
+        |line: &str, suite: &str| line.contains(&format!(" {suite} ")) || line.contains(&format!("/dists/{suite}/"));
+    let about = |line: &str| archives.iter().find(|(_, suite)| names(line, suite));
+    let (root, suite) = told.lines().filter(complaint).find_map(about).or(archives.first())?;
+    let reason = reason(told, root, suite)?;
+    let not_given = |line: &str| {
+        let words = ["does not have a Release file", "Failed to fetch"];
+        names(line, suite) && words.iter().any(|word| line.contains(word))
+    };
+    let lines = || told.lines().filter(complaint);
+    let forged = lines().any(|line| names(line, suite) && FORGED.iter().any(|word| line.contains(word)));
+    Some(IndexFault {
+        reason,
+        dead: unreachable(told).is_some(),
+        missing: (!forged && lines().any(not_given)).then(|| suite.clone()),
+    })
+}
+
+/// What apt says of a signature that is not the right one.
+const FORGED: &[&str] =
+    &["NO_PUBKEY", "Missing key", "KEYSIG", "BADSIG", "signature", "Clearsigned", "NOSPLIT", "NODATA", "GPG error"];
+
+fn reason(told: &str, root: &str, suite: &str) -> Option<String> {
+    // It works as root all the same.
+    let harmless = |line: &str| line.contains("Download is performed unsandboxed");
+    let faults: Vec<&str> =
+        told.lines().filter(|line| (line.starts_with("E: ") || line.starts_with("W: ")) && !harmless(line)).collect();
     let says = |words: &[&str]| told.lines().any(|line| words.iter().any(|word| line.contains(word)));
     let worst = faults.iter().find(|line| line.starts_with("E: ")).or(faults.first())?;
     let index = format!("the index of `{suite}` at {root}");
@@ -39,6 +73,9 @@ pub(super) fn index_fault(told: &str, root: &str, suite: &str) -> Option<String>
     }
     if says(&["Clearsigned file isn't valid", "NOSPLIT", "NODATA"]) {
         return Some(format!("{index} is no signed index: does this network ask for a login, or a proxy?"));
+    }
+    if says(&["401  Unauthorized", "403  Forbidden"]) {
+        return Some(format!("the archive {root} wants a name and a password, or other ones, in its address"));
     }
     if says(&["is not signed", "is no longer signed"]) {
         return Some(format!("{index} is not signed"));
@@ -120,8 +157,8 @@ pub(super) fn unresolved(told: &str) -> Unresolved {
     Unresolved::Other(error.to_owned())
 }
 
-/// A package file of `apt-get install --print-uris`, with its path from an archive's root.
-pub(super) fn package(line: &str, root: &str) -> Result<Option<LockedPackage>, String> {
+/// A package file of `apt-get install --print-uris`, with its path from the root of the archive that has it.
+pub(super) fn package(line: &str, roots: &[&str]) -> Result<Option<LockedPackage>, String> {
     let Some((address, rest)) = line.strip_prefix('\'').and_then(|line| line.split_once('\'')) else {
         return Ok(None);
     };
@@ -136,7 +173,7 @@ pub(super) fn package(line: &str, root: &str) -> Result<Option<LockedPackage>, S
     else {
         return Err(wrong());
     };
-    let path = below(address, root).ok_or_else(wrong)?;
+    let path = roots.iter().find_map(|root| below(address, root)).ok_or_else(wrong)?;
     let sha256 = hash.strip_prefix("SHA256:").filter(|hash| is_digest(hash));
     let sha256 = sha256.ok_or_else(|| format!("the archive gives no SHA-256 for `{name}`"))?;
     let known = is_word(name) && is_word(architecture) && is_pool_path(&path);
@@ -153,7 +190,7 @@ pub(super) fn package(line: &str, root: &str) -> Result<Option<LockedPackage>, S
 /// The path of an address below a root. apt leaves out what is secret of an address, and encodes in its own way.
 fn below(address: &str, root: &str) -> Option<String> {
     let path = |address: &str| {
-        let plain = shown(address);
+        let plain = without_credentials(address);
         let rest = match plain.split_once("://") {
             Some(("file" | "copy", path)) => path.to_owned(),
             Some((_, rest)) => rest.to_owned(),
@@ -162,24 +199,7 @@ fn below(address: &str, root: &str) -> Option<String> {
         decoded(&rest)
     };
     let (address, root) = (path(address)?, path(root)?);
-    Some(address.strip_prefix(root.trim_end_matches('/'))?.trim_start_matches('/').to_owned())
-}
-
-/// With `%xx` taken back.
-pub(super) fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        if byte == b'%' {
-            let digits = std::str::from_utf8(after.get(..2)?).ok()?;
-            bytes.push(u8::from_str_radix(digits, 16).ok()?);
-            rest = &after[2..];
-        } else {
-            bytes.push(byte);
-            rest = after;
-        }
-    }
-    String::from_utf8(bytes).ok()
+    Some(address.strip_prefix(root.trim_end_matches('/'))?.strip_prefix('/')?.trim_start_matches('/').to_owned())
 }
 
 /// A path for an address: what has a meaning there, or is no ASCII, is encoded. Some mirrors take `+` for a space.
@@ -232,7 +252,39 @@ pub(super) fn failed_files(told: &str) -> Vec<(&str, &str)> {
 mod tests {
     use super::*;
 
-    const ROOT: &str = "http://user:secret@deb.example/debian";
+    const ROOT: &str = "http://deb.example/debian";
+
+    fn fault(told: &str) -> Option<IndexFault> {
+        index_fault(told, &[(ROOT, "bookworm".to_owned())])
+    }
+
+    #[test]
+    fn of_two_archives_the_one_at_fault_is_named() {
+        let fixes = "http://deb.example/debian-security";
+        let archives = [(ROOT, "bookworm".to_owned()), (fixes, security_suite("bookworm"))];
+        let fault = |text: &str| index_fault(text, &archives).unwrap();
+        let absent =
+            fault(&format!("E: The repository '{fixes} bookworm-security Release' does not have a Release file."));
+        assert_eq!(absent.missing.as_deref(), Some("bookworm-security"));
+        assert_eq!(absent.reason, format!("the archive {fixes} has no suite `bookworm-security`"));
+        let both = fault(&format!(
+            "E: The repository '{ROOT} bookworm InRelease' is not signed.\n\
+             E: The repository '{fixes} bookworm-security Release' does not have a Release file."
+        ));
+        assert_eq!((both.missing, both.dead), (None, false));
+        assert!(both.reason.contains("index of `bookworm` at"), "{}", both.reason);
+        let line = format!(
+            "E: Failed to fetch {fixes}/dists/bookworm-security/main/binary-armhf/Packages.xz  File has unexpected size"
+        );
+        assert_eq!(fault(&line).missing.as_deref(), Some("bookworm-security"));
+        let line = format!(
+            "W: Failed to fetch {fixes}/dists/bookworm-security/InRelease  The following signatures couldn't be verified"
+        );
+        assert_eq!(fault(&line).missing, None);
+        let forged = fault(&format!("E: The repository '{fixes} bookworm-security InRelease' is not signed."));
+        assert_eq!((forged.missing, forged.reason.contains(fixes)), (None, true));
+        assert!(fault(&format!("W: Failed to fetch {ROOT}/dists/bookworm/InRelease  Connection timed out")).dead);
+    }
 
     #[test]
     fn every_fault_of_an_index_is_a_sentence() {
@@ -256,15 +308,21 @@ mod tests {
             "E: Release file for http://deb.example/debian/dists/bookworm/InRelease is not valid yet (invalid for another 2h).",
             "E: Failed to fetch http://deb.example/debian/dists/bookworm/main/binary-armhf/Packages.gz  Hash Sum mismatch",
             "E: Failed to fetch http://deb.example/x  Clearsigned file isn't valid, got 'NOSPLIT' (does the network require authentication?)",
+            "E: Failed to fetch http://deb.example/debian/dists/bookworm/InRelease  401  Unauthorized [IP: 1.2.3.4 80]\n\
+             E: The repository 'http://deb.example/debian bookworm InRelease' is not signed.",
             "W: Conflicting distribution: http://deb.example/debian bookworm InRelease (expected bookworm but got trixie)",
             "E: Something   new",
         ] {
-            told.push_str(&index_fault(text, ROOT, "bookworm").unwrap());
+            told.push_str(&fault(text).unwrap().reason);
             told.push('\n');
         }
         insta::assert_snapshot!(told);
-        assert!(!told.contains("secret"));
-        assert_eq!(index_fault("N: a note\nReading package lists...\n", ROOT, "bookworm"), None);
+        for harmless in [
+            "N: a note\nReading package lists...\n",
+            "W: Download is performed unsandboxed as root as file '/x' couldn't be accessed by user '_apt'.\n",
+        ] {
+            assert_eq!(fault(harmless), None);
+        }
     }
 
     #[test]
@@ -287,15 +345,15 @@ mod tests {
             "'http://deb.example/debian/pool/main/g/gcc-12/libstdc%2b%2b6_12.2.0-14%2bdeb12u1_armhf.deb' \
              libstdc++6_1%3a12.2.0-14+deb12u1_armhf.deb 563440 SHA256:{digest}"
         );
-        let found = package(&line, ROOT).unwrap().unwrap();
+        let found = package(&line, &["http://deb.example/debian-security", ROOT]).unwrap().unwrap();
         assert_eq!((found.name.as_str(), found.version.as_str()), ("libstdc++6", "1:12.2.0-14+deb12u1"));
         assert_eq!(found.path, "pool/main/g/gcc-12/libstdc++6_12.2.0-14+deb12u1_armhf.deb");
         assert_eq!((found.size, found.sha256), (563_440, digest.clone()));
         let file = format!("'file:/srv/debian/pool/x_1_all.deb' x_1_all.deb 5 SHA256:{digest}");
         for root in ["file:/srv/debian", "file:///srv/debian/"] {
-            assert_eq!(package(&file, root).unwrap().unwrap().path, "pool/x_1_all.deb", "{root}");
+            assert_eq!(package(&file, &[root]).unwrap().unwrap().path, "pool/x_1_all.deb", "{root}");
         }
-        assert_eq!(package("Reading package lists...", ROOT), Ok(None));
+        assert_eq!(package("Reading package lists...", &[ROOT]), Ok(None));
         for (from, to) in [
             ("SHA256:", "MD5Sum:"),
             ("563440", "many"),
@@ -303,7 +361,7 @@ mod tests {
             ("/pool/main", "/pool/../../main"),
             (" 563440", ""),
         ] {
-            assert!(package(&line.replace(from, to), ROOT).is_err(), "{from} -> {to}");
+            assert!(package(&line.replace(from, to), &[ROOT]).is_err(), "{from} -> {to}");
         }
     }
 

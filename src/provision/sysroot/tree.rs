@@ -5,7 +5,7 @@
 //! name in the alphabet wins, whichever was unpacked first.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read as _, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::{Duration, SystemTime};
@@ -17,8 +17,11 @@ use super::deb::{self, File, Member};
 use super::fault::Fault;
 use super::place::{self, Outside};
 use super::script;
+use super::stanza::{self, Described};
 use crate::error::Result;
+use crate::files::{self, IN_MEMORY, PlainFile};
 use crate::interrupt::Interrupt;
+use crate::lock::{LockedPackage, LockedSysroot};
 
 /// What verification reads of a package's control archive.
 const CONTROL: &[&str] = &["control", "shlibs", "symbols"];
@@ -26,26 +29,35 @@ const CONTROL: &[&str] = &["control", "shlibs", "symbols"];
 /// More workers than this only wait for the disk.
 const WORKERS: usize = 8;
 
+/// The file that says what a package is.
+const SAYS_WHAT: &str = "control";
+
 /// A package to unpack.
 #[derive(Debug)]
-pub(super) struct Package {
-    pub(super) name: String,
+struct Package<'a> {
+    locked: &'a LockedPackage,
     /// Its file.
-    pub(super) deb: Utf8PathBuf,
+    deb: Utf8PathBuf,
 }
 
-/// Unpacks packages, sorted by name, into `root`, and what is kept of their control archives into `control`. `done` hears
-/// how many packages are unpacked. A fault comes with the name of its package.
-pub(super) fn unpack(
-    packages: &[Package],
-    root: &Utf8Path,
-    control: &Utf8Path,
+/// Unpacks the packages of a sysroot into `into`: their trees into `root`, what is kept of their control archives into
+/// `control`. `file` gives the file of a package by its digest; what is unpacked are the very bytes that have it. `done`
+/// hears how many packages are unpacked. A fault comes with its package, where it is one package's.
+pub(super) fn unpack<'a>(
+    locked: &'a LockedSysroot,
+    file: impl Fn(&str) -> Utf8PathBuf,
+    into: &Utf8Path,
     interrupt: &Interrupt,
     done: &mut dyn FnMut(usize),
-) -> Result<Result<(), (String, Fault)>> {
-    let tree = Tree { root, control, owners: Mutex::default() };
-    if let Err(error) = fs_err::create_dir_all(root) {
-        return Ok(Err((String::new(), error.into())));
+) -> Result<Result<(), (Option<&'a LockedPackage>, Fault)>> {
+    let (root, control) = (into.join("root"), into.join("control"));
+    // By name, whatever the order in the lock: the later one wins a path that two have.
+    let mut packages: Vec<Package<'a>> =
+        locked.packages.iter().map(|locked| Package { locked, deb: file(&locked.sha256) }).collect();
+    packages.sort_by(|a, b| a.locked.cmp(b.locked));
+    let tree = Tree { root: &root, control: &control, owners: Mutex::default() };
+    if let Err(error) = fs_err::create_dir_all(&root) {
+        return Ok(Err((None, error.into())));
     }
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
@@ -53,7 +65,7 @@ pub(super) fn unpack(
     let (send, receive) = mpsc::channel();
     // The largest first: the last one to end then ends soon after the others.
     let mut order: Vec<usize> = (0..packages.len()).collect();
-    order.sort_by_key(|index| std::cmp::Reverse(packages[*index].deb.metadata().map_or(0, |data| data.len())));
+    order.sort_by_key(|index| std::cmp::Reverse(packages[*index].locked.size));
     let mut results = BTreeMap::new();
     std::thread::scope(|scope| {
         for _ in 0..workers {
@@ -82,23 +94,55 @@ pub(super) fn unpack(
     interrupt.check()?;
     let mut links = BTreeMap::new();
     let mut scripts = Vec::new();
+    let mut described = Vec::new();
     for (index, result) in results {
         match result {
             Ok(late) => {
+                described.push(late.described);
                 links.extend(late.links.into_iter().map(|(place, target)| (place, (index, target))));
                 scripts.extend(late.scripts);
             }
-            Err(fault) => return Ok(Err((packages[index].name.clone(), fault))),
+            Err(fault) => return Ok(Err((Some(packages[index].locked), fault))),
         }
     }
-    let linked = tree.links(&links).map_err(|(index, fault)| (packages[index].name.clone(), fault));
-    let finished = linked.and_then(|()| tree.finish(&scripts).map_err(|fault| (String::new(), fault)));
-    Ok(finished)
+    let fits = fit(locked, &described).map_err(|fault| (None, fault));
+    let linked = fits.and_then(|()| tree.links(&links).map_err(|(index, fault)| (Some(packages[index].locked), fault)));
+    Ok(linked.and_then(|()| tree.finish(&scripts).map_err(|fault| (None, fault))))
+}
+
+/// Whether the packages are what was asked for and what that needs: neither less nor more.
+fn fit(locked: &LockedSysroot, described: &[Described]) -> std::result::Result<(), Fault> {
+    let stanza::Misfits { missing, unneeded } = stanza::misfits(&locked.requested, described);
+    if let Some(missing) = missing.first() {
+        return Err(Fault::locked(format!("no package of Convoy.lock is `{missing}`, which it says was asked for")));
+    }
+    if let Some(unneeded) = unneeded.first() {
+        let reason = format!("Convoy.lock names package `{unneeded}`, which nothing that was asked for depends on");
+        return Err(Fault::locked(reason));
+    }
+    Ok(())
+}
+
+/// Whether a package is the one that the lock names, by what it says of itself: a digest alone may be anybody's.
+fn same(locked: &LockedPackage, described: &Described) -> std::result::Result<(), Fault> {
+    let LockedPackage { name, version, architecture, .. } = locked;
+    for (field, wanted, found) in [
+        ("Package", name, &described.name),
+        ("Version", version, &described.version),
+        ("Architecture", architecture, &described.architecture),
+    ] {
+        if wanted != found {
+            let reason = format!("is not what Convoy.lock says: the file with its SHA-256 has `{field}: {found}`");
+            return Err(Fault::locked(reason));
+        }
+    }
+    Ok(())
 }
 
 /// What of a package is done when all files are there.
 #[derive(Debug, Default)]
 struct Late {
+    described: Described,
     links: Vec<(Utf8PathBuf, Utf8PathBuf)>,
     scripts: Vec<Utf8PathBuf>,
 }
@@ -111,20 +155,33 @@ struct Tree<'a> {
 }
 
 impl Tree<'_> {
-    fn package(&self, index: usize, package: &Package) -> std::result::Result<Late, Fault> {
-        let bytes = fs_err::read(&package.deb)?;
-        let kept = self.control.join(&package.name);
+    fn package(&self, index: usize, package: &Package<'_>) -> std::result::Result<Late, Fault> {
+        let Package { locked, deb } = package;
+        let bytes = PlainFile::open(deb, locked.size)?.read()?;
+        if bytes.len() as u64 != locked.size || files::sha256(&bytes) != locked.sha256 {
+            return Err(Fault::locked("was changed in the cache while it was to be unpacked"));
+        }
+        let kept = self.control.join(&locked.name);
+        let mut described = None;
         let control = |path: &Utf8Path, member: Member<'_>| {
             let name = path.strip_prefix(".").unwrap_or(path);
             if let (Member::File(mut file), true) = (member, CONTROL.iter().any(|known| name == known)) {
                 fs_err::create_dir_all(&kept)?;
                 let mut new = fs_err::File::create(kept.join(name))?;
-                copy(&mut file, &mut new)?;
+                if name == SAYS_WHAT {
+                    let contents = whole(name, &mut file)?;
+                    new.write_all(&contents)?;
+                    described = Some(Described::parse(&String::from_utf8_lossy(&contents)));
+                } else {
+                    copy(&mut file, &mut new)?;
+                }
             }
             Ok(())
         };
         let mut late = Late::default();
         deb::read(&bytes, control, |path, member| self.member(index, path, member, &mut late))?;
+        late.described = described.ok_or_else(|| Fault::broken("has no control file"))?;
+        same(locked, &late.described)?;
         Ok(late)
     }
 
@@ -170,8 +227,7 @@ impl Tree<'_> {
     fn file(&self, index: usize, place: &Utf8Path, file: &mut File<'_>) -> std::result::Result<bool, Fault> {
         let Some(mut new) = self.open(index, place, file.executable)? else { return Ok(false) };
         let may_be = if file.size <= script::LONGEST || cmake::may_be(place) {
-            let mut contents = Vec::new();
-            file.contents.read_to_end(&mut contents).map_err(cut)?;
+            let contents = whole(place, file)?;
             new.write_all(&contents)?;
             script::may_be(place, &contents) || cmake::may_be(place)
         } else {
@@ -297,6 +353,18 @@ impl Tree<'_> {
 
 fn cut(error: std::io::Error) -> Fault {
     Fault::broken(format!("is cut or damaged: {error}"))
+}
+
+/// A member's contents, where they are small enough for memory.
+fn whole(place: &Utf8Path, file: &mut File<'_>) -> std::result::Result<Vec<u8>, Fault> {
+    if file.size > IN_MEMORY {
+        let reason =
+            format!("holds `{place}` of {} MiB, and such a file has {} at most", file.size >> 20, IN_MEMORY >> 20);
+        return Err(Fault::broken(reason));
+    }
+    let mut contents = Vec::new();
+    file.contents.take(IN_MEMORY).read_to_end(&mut contents).map_err(cut)?;
+    Ok(contents)
 }
 
 /// Copies a member's contents; the package or the disk is to blame, as the case may be.
