@@ -448,7 +448,7 @@ impl Build<'_> {
         let (Some(image), Engine::Found(engine), Some(mark)) = (&cell.image, &prepared.host.engine, self.mark.get()) else {
             return None;
         };
-        Some(SmokeImage { engine, reference: &image.reference, machine: &mark.machine, run: &self.run })
+        Some(SmokeImage { engine, reference: engine.image(&image.reference), machine: &mark.machine, run: &self.run })
     }
 
     /// Inspects one binary; a right one is on its way to dist, a wrong one is listed.

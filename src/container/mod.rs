@@ -83,6 +83,7 @@ impl Engine {
             architecture: architecture.to_owned(),
             identity: Identity::Caller,
             selinux: false,
+            own_network: true,
             shares_files: None,
             images: Vec::new(),
             others: Vec::new(),
@@ -113,6 +114,8 @@ pub struct EngineFacts {
     pub identity: Identity,
     /// Whether SELinux keeps containers from the caller's files.
     pub selinux: bool,
+    /// Whether it can give containers a network of their own.
+    pub own_network: bool,
     /// Whether a folder that is mounted is this machine's; none where that was not tried yet.
     pub shares_files: Option<bool>,
     /// The images that convoy made.

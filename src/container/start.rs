@@ -123,8 +123,8 @@ impl Start<'_> {
         args.push("--tmpfs=/tmp:exec,mode=1777".to_owned());
         match (confinement.network, engine.identity) {
             (false, _) => args.push("--network=none".to_owned()),
-            // The network of a rootless Podman is the machine's own, or wants a helper that may not be there.
-            (true, Identity::Kept) => args.push("--network=host".to_owned()),
+            // Without a helper a rootless engine has the machine's own network alone, with all services on it.
+            (true, _) if !engine.own_network => args.push("--network=host".to_owned()),
             (true, _) => {}
         }
         // Addresses of proxies hold passwords, and engines hand some in by themselves. Who may use the network needs them.
@@ -281,6 +281,7 @@ mod tests {
             architecture: "amd64".to_owned(),
             identity,
             selinux: false,
+            own_network: identity != Identity::Kept,
             shares_files: Some(true),
             images: Vec::new(),
             others: Vec::new(),
@@ -342,6 +343,8 @@ mod tests {
             ..Confinement::default()
         };
         insta::assert_snapshot!("asked", words(&engine(EngineKind::Podman, Identity::Kept), &asked));
+        let helped = EngineFacts { own_network: true, ..engine(EngineKind::Podman, Identity::Kept) };
+        assert!(!words(&helped, &asked).contains("--network"));
         let root = words(&engine(EngineKind::Docker, Identity::Root), &Confinement::default());
         assert!(root.contains("--user\n0:0") && !root.contains("1000"), "{root}");
     }

@@ -105,6 +105,7 @@ fn of_docker(info: &Value, program: &Utf8Path) -> Result<EngineFacts, String> {
             () => Identity::Caller,
         },
         selinux: has("selinux"),
+        own_network: true,
         shares_files: None,
         images: Vec::new(),
         others: Vec::new(),
@@ -123,6 +124,8 @@ fn of_podman(info: &Value, program: &Utf8Path) -> Result<EngineFacts, String> {
         architecture: architecture(&text(&host["arch"])),
         identity: if rootless { Identity::Kept } else { Identity::Caller },
         selinux: host["security"]["selinuxEnabled"] == true,
+        // pasta or slirp4netns make a network for a user without rights.
+        own_network: !rootless || ["pasta", "slirp4netns"].iter().any(|name| !text(&host[*name]["executable"]).is_empty()),
         shares_files: None,
         images: Vec::new(),
         others: Vec::new(),
@@ -226,6 +229,9 @@ mod tests {
         let podman = serde_json::json!({"host": {"arch": "arm64", "security": {"rootless": true}}, "store": {"graphRoot": "/x"}});
         let facts = of_podman(&podman, program).unwrap();
         assert_eq!((facts.identity, facts.architecture.as_str()), (Identity::Kept, "arm64"));
+        assert!(!facts.own_network);
+        let pasta = serde_json::json!({"host": {"security": {"rootless": true}, "pasta": {"executable": "/usr/bin/pasta"}}});
+        assert!(of_podman(&pasta, program).unwrap().own_network);
     }
 
     #[test]
