@@ -533,7 +533,7 @@ fn look(dir: &Path, found: &mut String) {
         let path = entry.path();
         if entry.file_type().unwrap().is_dir() {
             look(&path, found);
-        } else if std::fs::read_to_string(&path).is_ok_and(|text| text.contains("hunter2")) {
+        } else if std::fs::read_to_string(&path).is_ok_and(|text| text.contains(&["hunter", "2"].concat())) {
             found.push_str(&format!("file {}\n", path.display()));
         }
     }
@@ -560,7 +560,8 @@ fn in_lane(project: &Project, name: &str) -> String {
 fn a_build_script_that_pries_finds_no_secret() {
     let Some(engine) = engine() else { return };
     let config = format!("[container]\nimage = \"{}\"\npassthrough = [\"HANDED_IN\"]\n", compiler_image(&engine));
-    let repository = "[core]\n\trepositoryformatversion = 0\n[http \"https://h/\"]\n\textraheader = AUTHORIZATION: hunter2\n";
+    let repository =
+        "[core]\n\trepositoryformatversion = 0\n[http \"https://h/\"]\n\textraheader = AUTHORIZATION: hunter2\n";
     let project = Project::hello("pries")
         .file("build.rs", PRIES)
         .file("Convoy.toml", &config)
@@ -624,7 +625,8 @@ fn a_build_script_neither_chooses_what_is_published_nor_gives_it_rights() {
         .file("build.rs", FORGES)
         .file("Convoy.toml", &format!("[container]\nimage = \"{}\"\n", compiler_image(&engine)));
     // A right program for the target, which is none of this package's.
-    let other = Project::empty("forged").manifest("hello", "").file("src/main.rs", "fn main() { println!(\"private\"); }\n");
+    let other =
+        Project::empty("forged").manifest("hello", "").file("src/main.rs", "fn main() { println!(\"private\"); }\n");
     other.build(AMD64).args(["--profile", "dev"]).ends(0);
     project.write("outside/note", "");
     fs_err::copy(other.dist(&format!("{AMD64}/hello")), project.dir.join("outside/hello")).unwrap();

@@ -346,8 +346,7 @@ fn two_runs_at_once_bring_zig_once() {
 
 // Signals.
 
-const SIGNALS: [(Signal, i32); 4] =
-    [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129), (Signal::QUIT, 130)];
+const SIGNALS: [(Signal, i32); 4] = [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129), (Signal::QUIT, 130)];
 
 /// All files of a folder with their texts.
 fn contents(dir: &Utf8Path) -> Vec<(String, Vec<u8>)> {

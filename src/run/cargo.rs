@@ -293,7 +293,10 @@ mod tests {
         let held = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(held.path()).unwrap().join("log");
         let mut command = Command::new("sh");
-        command.args(["-c", "cat; head -c 20000000 /dev/zero; echo; echo after; head -c 9000000 /dev/zero >&2; echo >&2; echo end >&2"]);
+        command.args([
+            "-c",
+            "cat; head -c 20000000 /dev/zero; echo; echo after; head -c 9000000 /dev/zero >&2; echo >&2; echo end >&2",
+        ]);
         let start = Start { command, input: Some("before\n".to_owned()) };
         let mut logs = [fs_err::File::create(&path).unwrap()];
         let done = run(start, &Interrupt::default(), &mut logs, |_| {}, false, None, |_| {}).unwrap();

@@ -138,7 +138,8 @@ impl<'a> Container<'a> {
 
     /// How files come and go where the engine does not see those of this machine.
     fn streaming(&self) -> Option<Streaming<'_>> {
-        let streaming = Streaming { job: self.job, engine: self.engine, image: self.engine.image(&self.image.reference) };
+        let streaming =
+            Streaming { job: self.job, engine: self.engine, image: self.engine.image(&self.image.reference) };
         (!self.engine.mounts()).then_some(streaming)
     }
 
@@ -400,10 +401,7 @@ pub(super) fn remove(engine: &EngineFacts, name: &str) {
     // Not through the interrupt, which has already come.
     let mut command = Command::new(&engine.program);
     command.args(["rm", "--force", name]);
-    command
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null());
+    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
     #[cfg(unix)]
     {
         use std::os::unix::process::CommandExt as _;

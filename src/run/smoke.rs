@@ -242,7 +242,8 @@ fn few(all: impl Iterator<Item = (OsString, OsString)>) -> impl Iterator<Item = 
 fn in_image(smoke: &Smoke<'_>, way: &Way, image: SmokeImage<'_>, interrupt: &Interrupt) -> Result<Ended> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let name = format!("convoy-{}-smoke-{}", image.run, COUNT.fetch_add(1, Ordering::Relaxed));
-    let mounts: Vec<Mount> = [smoke.binary].into_iter().chain(way.reads.iter().map(|it| &**it)).map(Mount::read).collect();
+    let mounts: Vec<Mount> =
+        [smoke.binary].into_iter().chain(way.reads.iter().map(|it| &**it)).map(Mount::read).collect();
     let start = Start {
         engine: image.engine,
         image: image.reference,
@@ -440,7 +441,10 @@ mod tests {
     #[test]
     fn an_engines_client_tells_a_signal_by_its_code() {
         let status = |code: i32| <ExitStatus as std::os::unix::process::ExitStatusExt>::from_raw(code << 8);
-        assert_eq!((signal_of(status(139), true), signal_of(status(139), false), signal_of(status(2), true)), (Some(11), None, None));
+        assert_eq!(
+            (signal_of(status(139), true), signal_of(status(139), false), signal_of(status(2), true)),
+            (Some(11), None, None)
+        );
     }
 
     #[test]
