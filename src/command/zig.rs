@@ -1,16 +1,77 @@
 //! zig behind convoy's wrapper scripts.
 
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+
+use camino::Utf8Path;
 use cargo_zigbuild::Zig;
 
 use crate::error::{Error, Exit, Result};
+use crate::interrupt::Interrupt;
+use crate::provision::mingw::{self, Added, Runtime};
 
 /// Runs zig in the place of a compiler or linker.
 pub(super) fn zig(mut zig: Zig) -> Result<Exit> {
     if let Zig::Cc { args } | Zig::Cxx { args } = &mut zig {
         end_of_options(args);
     }
+    if let (Zig::Cc { args }, Some(runtime)) = (&zig, runtime())
+        && let Some(exit) = link_with(&runtime, args)?
+    {
+        return Ok(exit);
+    }
     zig.execute().map_err(|error| Error::work(format!("{error:#}")))?;
     Ok(Exit::Success)
+}
+
+/// The MinGW runtime that the wrapper script names.
+fn runtime() -> Option<Runtime> {
+    let dir = std::env::var(mingw::VARIABLE).ok()?;
+    let zig = std::env::var("CARGO_ZIGBUILD_ZIG_COMMAND").ok()?;
+    Some(Runtime::at(Utf8Path::new(&dir), Utf8Path::new(&zig))).filter(Runtime::is_ready)
+}
+
+/// How often a link may ask for more of the runtime: what is added may ask for more itself.
+const ROUNDS: usize = 12;
+
+/// Links against the part of MinGW's runtime that is compiled, and compiles what is missing of it. None where zig is to
+/// link in its own way.
+fn link_with(runtime: &Runtime, args: &[String]) -> Result<Option<Exit>> {
+    let interrupt = Interrupt::default();
+    for _ in 0..ROUNDS {
+        let done = link_once(runtime, args)?;
+        if done.status.success() {
+            show(&done);
+            return Ok(Some(Exit::Success));
+        }
+        let missing = mingw::missing_symbols(&String::from_utf8_lossy(&done.stderr));
+        if missing.is_empty() {
+            return Ok(None);
+        }
+        match runtime.add(&missing, &interrupt)? {
+            Added::Some => {}
+            Added::Unknown => return Ok(None),
+            Added::None => {
+                show(&done);
+                return Ok(Some(Exit::BuildFailed));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// One try, in a process of its own: cargo-zigbuild ends the process when zig fails.
+fn link_once(runtime: &Runtime, args: &[String]) -> Result<Output> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["zig", "cc", "--"]).args(args).args(Runtime::link_words());
+    command.env("ZIG_LIBC", runtime.libc_file()).env_remove(mingw::VARIABLE).stdin(Stdio::null());
+    command.output().map_err(|error| Error::work("could not start zig").because(error))
+}
+
+fn show(done: &Output) {
+    // A linker whose words nobody reads has still linked.
+    let _ = std::io::stdout().write_all(&done.stdout);
+    let _ = std::io::stderr().write_all(&done.stderr);
 }
 
 /// zig refuses the `--` that some versions of the `cc` crate put between options and files

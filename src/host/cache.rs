@@ -20,8 +20,8 @@ pub struct CacheDir {
 }
 
 /// The rooms of the cache. Nothing else in it is ever removed.
-pub const ROOMS: [&str; 11] =
-    ["apt", "darwin", "debs", "engines", "evidence", "libcxx", "plans", "probes", "runs", "sysroots", "zig"];
+pub const ROOMS: [&str; 12] =
+    ["apt", "darwin", "debs", "engines", "evidence", "libcxx", "mingw", "plans", "probes", "runs", "sysroots", "zig"];
 
 const TAG_NAME: &str = "CACHEDIR.TAG";
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55

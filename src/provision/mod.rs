@@ -5,6 +5,7 @@ pub mod crates;
 pub mod engine;
 pub mod image;
 pub mod listing;
+pub mod mingw;
 pub mod runs;
 pub mod std;
 pub mod sysroot;

@@ -7,7 +7,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::sysroot::{self, Builtin, Tree};
 use crate::darwin::{self, Language};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::plan::ZigTool;
+use crate::provision::mingw::{self, Runtime};
 use crate::report::Phase;
 use crate::run::Job;
 use crate::shell::quote;
@@ -63,11 +65,12 @@ impl<'a> Scripts<'a> {
         Ok(path)
     }
 
-    fn zig_call(&self, subcommand: &str, tool: &ZigTool, extra: &[&str]) -> Result<String> {
+    fn zig_call(&self, subcommand: &str, tool: &ZigTool, extra: &[&str], exported: &str) -> Result<String> {
         let mut words = vec![quote(self.job.exe.as_str()), "zig".to_owned(), subcommand.to_owned(), "--".to_owned()];
         words.extend(extra.iter().map(|word| (*word).to_owned()));
         // zig turns on a sanitizer by itself, whose runtime is nowhere.
-        words.push("-fno-sanitize=all".to_owned());
+        // `=all` would do as well, but zig then still compiles that runtime, which takes 20 seconds a target.
+        words.push("-fno-sanitize=undefined".to_owned());
         words.extend(tool.mcpu.iter().map(|mcpu| format!("-mcpu={mcpu}")));
         words.extend(["-target".to_owned(), tool.target.clone()]);
         let version = self.job.host.rustc.version.split(' ').next().unwrap_or_default();
@@ -76,7 +79,7 @@ impl<'a> Scripts<'a> {
         words.push("\"$@\"".to_owned());
         words.extend(after);
         Ok(format!(
-            "#!/bin/sh\n{arrange}export CARGO_ZIGBUILD_ZIG_COMMAND={}\nexport CARGO_ZIGBUILD_ZIG_VERSION={}\n\
+            "#!/bin/sh\n{arrange}{exported}export CARGO_ZIGBUILD_ZIG_COMMAND={}\nexport CARGO_ZIGBUILD_ZIG_VERSION={}\n\
              export CARGO_ZIGBUILD_RUSTC_VERSION={version}\nexport CARGO_ZIGBUILD_CACHE_DIR={}\n\
              exec {}\n",
             quote(self.zig()?.as_str()),
@@ -87,13 +90,41 @@ impl<'a> Scripts<'a> {
     }
 
     pub fn zig_compiler(&self, name: &str, subcommand: &str, tool: &ZigTool) -> Result<Utf8PathBuf> {
-        self.write(name, &self.zig_call(subcommand, tool, &[])?)
+        self.write(name, &self.zig_call(subcommand, tool, &[], "")?)
     }
 
     /// The name ends in `-gcc`: rustc infers from it how to speak to the linker.
     pub fn zig_linker(&self, name: &str, tool: &ZigTool) -> Result<Utf8PathBuf> {
         // Without `-g` zig strips what it links.
-        self.write(name, &self.zig_call("cc", tool, &["-g"])?)
+        self.announce_runtime(tool)?;
+        let runtime = self.mingw_runtime(tool)?;
+        let exported = runtime.map(|runtime| format!("export {}={}\n", mingw::VARIABLE, quote(runtime.dir().as_str())));
+        self.write(name, &self.zig_call("cc", tool, &["-g"], &exported.unwrap_or_default())?)
+    }
+
+    /// zig compiles its compiler's runtime with the first link for a target, without a word.
+    fn announce_runtime(&self, tool: &ZigTool) -> Result<()> {
+        let place = std::env::var("ZIG_GLOBAL_CACHE_DIR").unwrap_or_default();
+        let cpu = tool.mcpu.as_deref().unwrap_or_default();
+        let key = format!("zig-runtime-{}", files::sha256(format!("{} {} {cpu} {place}", self.zig_version, tool.target)));
+        if self.job.cache.recall::<bool>("probes", &key).is_none() {
+            let message = format!("zig's runtime for {} (compiled once, about 10 seconds)", tool.target);
+            self.job.reporter.info(Phase::Provision, message).send();
+            self.job.cache.remember("probes", &key, &true)?;
+        }
+        Ok(())
+    }
+
+    /// The part of MinGW's runtime that most programs need, compiled where it is not there yet.
+    fn mingw_runtime(&self, tool: &ZigTool) -> Result<Option<Runtime>> {
+        let Some(zig) = &self.job.host.zig else { return Ok(None) };
+        let runtime = Runtime::of(self.job.cache, zig, &tool.target)?;
+        if let Some(runtime) = runtime.as_ref().filter(|runtime| !runtime.is_ready()) {
+            let message = "MinGW's runtime for x86_64 (compiled once by zig, about 10 seconds)";
+            self.job.reporter.info(Phase::Provision, message).send();
+            runtime.prepare(self.job.interrupt)?;
+        }
+        Ok(runtime)
     }
 
     /// A gcc or clang whose headers and libraries are the sysroot's. Build scripts infer the names of its tools, and rustc
