@@ -321,9 +321,10 @@ impl Runtime {
     }
 }
 
-/// MinGW's sources in zig's library.
+/// MinGW's sources in zig's library, which lies beside the program; on PATH there may be a link to that.
 fn library(zig: &Utf8Path) -> Utf8PathBuf {
-    zig.parent().unwrap_or(zig).join("lib/libc/mingw")
+    let zig = zig.canonicalize_utf8().unwrap_or_else(|_| zig.to_owned());
+    zig.parent().unwrap_or(&zig).join("lib/libc/mingw")
 }
 
 /// Whether a symbol is named as COM's and DirectX's identifiers are.
