@@ -138,7 +138,9 @@ mod tests {
     use super::*;
 
     /// Targets by their names, which are those of their seeds' directories.
-    const TARGETS: [(&str, fn(&[u8]) -> Wanted); 9] = [
+    type Target = (&'static str, fn(&[u8]) -> Wanted);
+
+    const TARGETS: [Target; 9] = [
         ("elf", elf),
         ("pe", pe),
         ("macho", macho),

@@ -513,7 +513,8 @@ fn for_windows_zig_compiles_what_a_program_uses_of_mingws_runtime_and_no_sanitiz
     let project = calls("mingw-runtime", "dirname");
     let [cache, zigs] = ["cache", "zigs-cache"].map(|name| project.dir.join(name));
     let build = |project: &Project| {
-        let convoy = project.build(WINDOWS).args(["--route", "zig", "--profile", "dev"]).path_first(zig.parent().unwrap());
+        let convoy =
+            project.build(WINDOWS).args(["--route", "zig", "--profile", "dev"]).path_first(zig.parent().unwrap());
         convoy.env("CONVOY_CACHE_DIR", &cache).env("ZIG_GLOBAL_CACHE_DIR", &zigs)
     };
     let built = |name: &str| -> usize {

@@ -445,7 +445,8 @@ impl Build<'_> {
 
     /// What a container built is started in one, too.
     fn smoke_image<'b>(&'b self, prepared: &'b Project, cell: &'b CellPlan) -> Option<SmokeImage<'b>> {
-        let (Some(image), Engine::Found(engine), Some(mark)) = (&cell.image, &prepared.host.engine, self.mark.get()) else {
+        let (Some(image), Engine::Found(engine), Some(mark)) = (&cell.image, &prepared.host.engine, self.mark.get())
+        else {
             return None;
         };
         Some(SmokeImage { engine, reference: engine.image(&image.reference), machine: &mark.machine, run: &self.run })

@@ -511,15 +511,13 @@ fn unknown_crates<'a>(settings: &'a Settings, graph: &'a Graph) -> impl Iterator
 /// Each `--route WORD=ROUTE` must mean a target of this run. What it says is in the cells' settings.
 fn check_routes(selection: &Selection, cells: &[Cell]) -> Result<()> {
     let names = || cells.iter().flat_map(|cell| &cell.names);
-    let words = selection.routes.iter().filter_map(|route| route.target.as_ref());
-    for word in words.filter(|word| !names().any(|name| name == *word)) {
-        let error = Error::usage(format!("--route names `{word}`, which is no target of this run"));
-        return Err(match crate::suggest::nearest(word, names().map(String::as_str)) {
-            Some(near) => error.hint(format!("did you mean `{near}`?")),
-            None => error,
-        });
-    }
-    Ok(())
+    let mut words = selection.routes.iter().filter_map(|route| route.target.as_ref());
+    let Some(word) = words.find(|word| !names().any(|name| name == *word)) else { return Ok(()) };
+    let error = Error::usage(format!("--route names `{word}`, which is no target of this run"));
+    Err(match crate::suggest::nearest(word, names().map(String::as_str)) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error,
+    })
 }
 
 /// The active packages of every cell; cells of one triple and the same features share a slice.

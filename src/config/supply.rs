@@ -98,10 +98,13 @@ impl SupplySettings {
         say("packages", (!self.packages.is_empty()).then(|| self.packages.join(", ")));
         say("mirrors", self.mirrors.as_ref().map(shown));
         say("snapshot", self.snapshot.as_deref().map(without_credentials));
-        say("security", self.security.as_ref().map(|security| match security {
-            Security::Root(root) => without_credentials(root),
-            Security::Off => NO_SECURITY.to_owned(),
-        }));
+        say(
+            "security",
+            self.security.as_ref().map(|security| match security {
+                Security::Root(root) => without_credentials(root),
+                Security::Off => NO_SECURITY.to_owned(),
+            }),
+        );
         say("keyring", self.keyring.as_ref().map(ToString::to_string));
         said
     }

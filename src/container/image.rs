@@ -189,7 +189,8 @@ mod tests {
     }
 
     fn unified(wanted: &[&[&str]], present: &[PresentImage]) -> Vec<String> {
-        let mut plans: Vec<ImagePlan> = wanted.iter().map(|packages| plan_for(recipe(packages), None, present)).collect();
+        let mut plans: Vec<ImagePlan> =
+            wanted.iter().map(|packages| plan_for(recipe(packages), None, present)).collect();
         let mut all: Vec<&mut ImagePlan> = plans.iter_mut().collect();
         unify(&mut all, present);
         plans.into_iter().map(|plan| plan.reference).collect()

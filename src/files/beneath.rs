@@ -264,7 +264,8 @@ fn named(path: &Utf8Path, errno: rustix::io::Errno) -> io::Error {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 

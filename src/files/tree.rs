@@ -122,8 +122,7 @@ mod tests {
         let wanted = entries(dir).unwrap();
         assert_eq!(wanted.len(), 7);
         assert_eq!(differences(&wanted, &entries(dir).unwrap()), Vec::<String>::new());
-        let kept: BTreeMap<String, Entry> =
-            serde_json::from_str(&serde_json::to_string(&wanted).unwrap()).unwrap();
+        let kept: BTreeMap<String, Entry> = serde_json::from_str(&serde_json::to_string(&wanted).unwrap()).unwrap();
         assert_eq!(kept, wanted);
 
         fs_err::write(dir.join("a/other"), "2").unwrap();

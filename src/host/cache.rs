@@ -207,15 +207,15 @@ mod owner {
         match distrust(metadata.uid(), metadata.mode(), user, invoker) {
             None => Ok(()),
             Some(Distrust::Owner) => {
-                let message = format!("the cache directory `{dir}` belongs to another user (user id {})", metadata.uid());
+                let message =
+                    format!("the cache directory `{dir}` belongs to another user (user id {})", metadata.uid());
                 Err(Error::work(message).hint("set CONVOY_CACHE_DIR to a directory of your own"))
             }
-            Some(Distrust::Mode) => Err(Error::work(format!("other users can write to the cache directory `{dir}`")).hint(
-                format!(
+            Some(Distrust::Mode) => Err(Error::work(format!("other users can write to the cache directory `{dir}`"))
+                .hint(format!(
                     "set CONVOY_CACHE_DIR to a directory of your own, or, if nobody else has put files there, run \
                      `chmod go-w {dir}`"
-                ),
-            )),
+                ))),
         }
     }
 

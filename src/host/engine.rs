@@ -125,7 +125,8 @@ fn of_podman(info: &Value, program: &Utf8Path) -> Result<EngineFacts, String> {
         identity: if rootless { Identity::Kept } else { Identity::Caller },
         selinux: host["security"]["selinuxEnabled"] == true,
         // pasta or slirp4netns make a network for a user without rights.
-        own_network: !rootless || ["pasta", "slirp4netns"].iter().any(|name| !text(&host[*name]["executable"]).is_empty()),
+        own_network: !rootless
+            || ["pasta", "slirp4netns"].iter().any(|name| !text(&host[*name]["executable"]).is_empty()),
         shares_files: None,
         images: Vec::new(),
         others: Vec::new(),
@@ -230,7 +231,8 @@ mod tests {
         let facts = of_podman(&podman, program).unwrap();
         assert_eq!((facts.identity, facts.architecture.as_str()), (Identity::Kept, "arm64"));
         assert!(!facts.own_network);
-        let pasta = serde_json::json!({"host": {"security": {"rootless": true}, "pasta": {"executable": "/usr/bin/pasta"}}});
+        let pasta =
+            serde_json::json!({"host": {"security": {"rootless": true}, "pasta": {"executable": "/usr/bin/pasta"}}});
         assert!(of_podman(&pasta, program).unwrap().own_network);
     }
 

@@ -39,7 +39,8 @@ pub fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Result<Host
     let zig_unavailable = if zig.is_none() { pinned::unavailable() } else { None };
 
     let cargo = rustc.sysroot.join("bin").join(format!("cargo{}", std::env::consts::EXE_SUFFIX));
-    let cargo = memory.ask("version", &cargo, || output(rust_command(&cargo).arg("--version")).ok()).unwrap_or_default();
+    let cargo =
+        memory.ask("version", &cargo, || output(rust_command(&cargo).arg("--version")).ok()).unwrap_or_default();
 
     let rustlib = rustc.sysroot.join("lib/rustlib");
     let rust_lld = rustlib.join(&rustc.host).join("bin").join(format!("rust-lld{}", std::env::consts::EXE_SUFFIX));
@@ -389,7 +390,9 @@ mod tests {
         let compiler = dir.join("cc");
         let part = dir.join("crt1.o");
         // Its last part is not there yet; the compiler itself does not change when it comes.
-        let script = format!("#!/bin/sh\necho >>'{dir}/trials'\n[ -e '{part}' ] || {{ echo 'error: no crt1.o' >&2; exit 1; }}\n");
+        let script = format!(
+            "#!/bin/sh\necho >>'{dir}/trials'\n[ -e '{part}' ] || {{ echo 'error: no crt1.o' >&2; exit 1; }}\n"
+        );
         fs_err::write(&compiler, script).unwrap();
         fs_err::set_permissions(&compiler, std::fs::Permissions::from_mode(0o755)).unwrap();
         let cache = CacheDir::at(&dir.join("cache/v1"));

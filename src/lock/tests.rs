@@ -119,7 +119,10 @@ fn a_composed_image_and_its_base_are_locked_by_digest_where_that_is_known() {
     }
     let other = with(Some(exact("debian", 'd')), Some(exact("r.example:5000/team/tools", 'e')));
     let changes = other.changes(&known);
-    assert!(changes[0].starts_with("its base debian@sha256:aa") && changes[1].starts_with("the image r.example"), "{changes:?}");
+    assert!(
+        changes[0].starts_with("its base debian@sha256:aa") && changes[1].starts_with("the image r.example"),
+        "{changes:?}"
+    );
 }
 
 #[test]

@@ -202,7 +202,9 @@ mod tests {
     }
 
     /// What each of these tables says, by its word, for cells that go by it.
-    fn by_words<'a>(tables: &'a [(&'a str, fn(&mut TargetSettings))]) -> impl Fn(&[String]) -> TargetSettings + 'a {
+    type Table<'a> = (&'a str, fn(&mut TargetSettings));
+
+    fn by_words<'a>(tables: &'a [Table<'a>]) -> impl Fn(&[String]) -> TargetSettings + 'a {
         move |names| {
             let mut settings = TargetSettings::default();
             let own = tables.iter().filter(|(word, _)| names.iter().any(|name| name == word));

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::engine::{self, caller, failing_line, last_line, said};
 use super::runs::RunMark;
 use crate::container::{
-    Confinement, EngineFacts, EngineKind, Identity, ImageFacts, ImagePlan, ImageSource, MadeImage, Mount, PROXIES, Recipe,
-    SeenImage, Start, probe_script, read_probe, repository, run_lines,
+    Confinement, EngineFacts, EngineKind, Identity, ImageFacts, ImagePlan, ImageSource, MadeImage, Mount, PROXIES,
+    Recipe, SeenImage, Start, probe_script, read_probe, repository, run_lines,
 };
 use crate::error::{Error, Result};
 use crate::files;

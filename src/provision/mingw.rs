@@ -28,10 +28,8 @@ const ROOM: &str = "mingw";
 const TARGET: &str = "x86_64-windows-gnu";
 
 /// The start-up code of programs and of libraries: the file's name, its source, a flag of its own.
-const START: [(&str, &str, &str); 2] = [
-    ("crt2.obj", "crt/crtexe.c", "-fno-function-sections"),
-    ("dllcrt2.obj", "crt/crtdll.c", "-fno-function-sections"),
-];
+const START: [(&str, &str, &str); 2] =
+    [("crt2.obj", "crt/crtexe.c", "-fno-function-sections"), ("dllcrt2.obj", "crt/crtdll.c", "-fno-function-sections")];
 
 /// What the start-up code and Rust's std ask for.
 const FIRST: [&str; 27] = [
@@ -290,7 +288,7 @@ impl Runtime {
             };
             let running: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
             let died = |_| Err(Error::work("compiling MinGW's runtime ended abnormally"));
-            running.into_iter().map(|worker| worker.join().unwrap_or_else(died)).collect()
+            running.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(died))
         })
     }
 
@@ -331,7 +329,9 @@ fn library(zig: &Utf8Path) -> Utf8PathBuf {
 fn is_identifier(symbol: &str) -> bool {
     const BEGINNINGS: [&str; 12] =
         ["IID_", "CLSID_", "GUID_", "LIBID_", "DIID_", "SID_", "FMTID_", "CATID_", "KS", "MF", "FOLDERID_", "PKEY_"];
-    BEGINNINGS.iter().any(|beginning| symbol.starts_with(beginning)) || symbol.contains("GUID") || symbol.contains("_IID")
+    BEGINNINGS.iter().any(|beginning| symbol.starts_with(beginning))
+        || symbol.contains("GUID")
+        || symbol.contains("_IID")
 }
 
 /// The symbols that a linker misses, by what it prints; empty where it failed for another reason as well.

@@ -19,9 +19,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 pub use human::{Human, Style};
 pub use json::{
-    CacheEntry, CacheReport, CacheVerifyReport, DoctorCell, DoctorReport, ImagesReport, Lack, ListedImage, ListedSysroot,
-    OfferRow, SupplyReport, SupplyVerifyReport, TargetRow, TargetsReport, UnsignedPackage, VerifiedEntry, VerifiedFile,
-    VerifiedSysroot, VerifyReport, WhyCell, WhyNeed, WhyReport, WhyStep,
+    CacheEntry, CacheReport, CacheVerifyReport, DoctorCell, DoctorReport, ImagesReport, Lack, ListedImage,
+    ListedSysroot, OfferRow, SupplyReport, SupplyVerifyReport, TargetRow, TargetsReport, UnsignedPackage,
+    VerifiedEntry, VerifiedFile, VerifiedSysroot, VerifyReport, WhyCell, WhyNeed, WhyReport, WhyStep,
 };
 
 /// How serious an event is.

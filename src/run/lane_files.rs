@@ -102,7 +102,8 @@ pub(super) fn wait_for_cargo(dir: &Utf8Path, interrupt: &Interrupt, waiting: imp
     Ok(())
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 

@@ -130,8 +130,19 @@ impl Convoy {
             let foreign = text.starts_with("CARGO") && !kept
                 || text.starts_with("CONVOY_") && text != "CONVOY_CACHE_DIR"
                 || text.ends_with("RUSTFLAGS")
-                || ["RUSTC", "CC", "CFLAGS", "NO_COLOR", "CI", "LD_LIBRARY_PATH", "TARGET_CC", "HOST_CC", "MAKEFLAGS", "MFLAGS"]
-                    .contains(&&*text);
+                || [
+                    "RUSTC",
+                    "CC",
+                    "CFLAGS",
+                    "NO_COLOR",
+                    "CI",
+                    "LD_LIBRARY_PATH",
+                    "TARGET_CC",
+                    "HOST_CC",
+                    "MAKEFLAGS",
+                    "MFLAGS",
+                ]
+                .contains(&&*text);
             if foreign {
                 command.env_remove(&name);
             }

@@ -28,7 +28,8 @@ pub(super) fn clean(cache: &CacheDir) -> Result<Exit> {
             continue;
         }
         if name == RUNS && entries.iter().any(|entry| is_mark(entry)) {
-            let message = if free { "the next build removes them" } else { "they are those of a running `cargo convoy`" };
+            let message =
+                if free { "the next build removes them" } else { "they are those of a running `cargo convoy`" };
             say(&format!("{name} stays: containers are known by it, and {message}\n"));
             continue;
         }
@@ -42,7 +43,10 @@ pub(super) fn clean(cache: &CacheDir) -> Result<Exit> {
             // The directories of apt have locks of their own.
             let own = Lock::of(&entry);
             if own.is_held() {
-                say(&format!("{name}/{} stays: a running `cargo convoy` uses it\n", entry.file_name().unwrap_or_default()));
+                say(&format!(
+                    "{name}/{} stays: a running `cargo convoy` uses it\n",
+                    entry.file_name().unwrap_or_default()
+                ));
                 exit = Exit::Work;
                 continue;
             }

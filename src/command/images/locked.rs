@@ -156,7 +156,9 @@ impl ImageBringer<'_> {
 
     /// Keeps what names a published image for good, where the lock may change.
     pub(super) fn lock_published(&self, wish: &Wish, published: Option<String>, prepared: &mut Prepared) {
-        let Some(recipe) = wish.recipe.as_ref().filter(|_| published.is_some() && !self.selection.locked) else { return };
+        let Some(recipe) = wish.recipe.as_ref().filter(|_| published.is_some() && !self.selection.locked) else {
+            return;
+        };
         let Some(mut image) = prepared.locked.lock.composed(&recipe.digest()).cloned() else { return };
         if let LockedImage::Composed { digest, .. } = &mut image {
             *digest = published;

@@ -103,7 +103,14 @@ fn own_image(situation: &Situation<'_>, engine: &EngineFacts) -> Result<Option<I
         _ => own_name(&source, ""),
     };
     let present = engine.others.contains(&reference);
-    Ok(Some(ImagePlan { reference, source, present, brings_rust: toolchain_of_image(situation), wanted: None, registry: None }))
+    Ok(Some(ImagePlan {
+        reference,
+        source,
+        present,
+        brings_rust: toolchain_of_image(situation),
+        wanted: None,
+        registry: None,
+    }))
 }
 
 /// The values of a Dockerfile's `ARG`s: the user's, and those that cross gives. These differ from target to target, so a

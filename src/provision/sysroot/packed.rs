@@ -143,7 +143,7 @@ fn take(
     let (_guard, dir) = remove_begun(debs.dir()).and_then(|()| begin(debs.dir())).map_err(plain)?;
     let mut found = BTreeSet::new();
     budget.expect_headers();
-    while let Some(entry) = entries.next() {
+    for entry in entries {
         interrupt.check()?;
         let mut entry = entry.map_err(broken)?;
         budget.expect_contents();

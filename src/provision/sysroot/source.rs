@@ -58,7 +58,7 @@ impl Source {
 
     /// Whether it is a folder of this machine.
     pub(super) fn is_local(&self) -> bool {
-        self.roots().any(|root| is_local(root))
+        self.roots().any(is_local)
     }
 
     /// The names and passwords in apt's form; none where there is none.

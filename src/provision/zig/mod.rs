@@ -139,9 +139,9 @@ struct Wheel {
 pub fn in_wheel(cache: &CacheDir, dir: &Utf8Path) -> Option<Utf8PathBuf> {
     const KEY: &str = "ziglang-wheel-2";
     let python = python::find()?;
-    let known = cache.recall::<Wheel>("probes", KEY).filter(|known| {
-        known.python == python && Stamp::of(&known.zig).as_ref() == Some(&known.stamp)
-    });
+    let known = cache
+        .recall::<Wheel>("probes", KEY)
+        .filter(|known| known.python == python && Stamp::of(&known.zig).as_ref() == Some(&known.stamp));
     if let Some(known) = known {
         return Some(known.zig);
     }
@@ -224,7 +224,8 @@ pub fn bring(cache: &CacheDir, interrupt: &Interrupt) -> Result<Brought> {
     let python = python::find().ok_or_else(|| Error::work("no Python is on PATH to bring zig with").hint(hint))?;
     let beside = tempfile::Builder::new().prefix(BEGUN).tempdir_in(&room)?;
     let unpacked = beside.path().join("unpacked");
-    install(&python, &beside.path().join("requirements.txt"), &unpacked, interrupt).map_err(|error| error.hint(hint))?;
+    install(&python, &beside.path().join("requirements.txt"), &unpacked, interrupt)
+        .map_err(|error| error.hint(hint))?;
     let target = home(&room);
     if target.exists() {
         // Left by a run that was killed in between, or damaged.
@@ -279,7 +280,7 @@ mod tests {
         assert!(bytes() > 0);
         let hashes = PINNED.wheel.iter().flat_map(|wheel| [&wheel.sha256, &wheel.contents]);
         assert!(hashes.clone().count() > 2);
-        assert!(hashes.cloned().all(|hash| hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit())));
+        assert!(hashes.all(|hash| hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit())));
     }
 
     #[test]

@@ -36,7 +36,8 @@ fn safe_dir(python: &Utf8Path) -> &Utf8Path {
 
 /// The entries of PYTHONPATH that mean the same in every directory; none where there are no such entries.
 fn absolute_entries(path: &OsStr) -> Option<OsString> {
-    let entries: Vec<_> = std::env::split_paths(path).filter(|entry: &std::path::PathBuf| entry.is_absolute()).collect();
+    let entries: Vec<_> =
+        std::env::split_paths(path).filter(|entry: &std::path::PathBuf| entry.is_absolute()).collect();
     // They come from such a list, so that they make one.
     std::env::join_paths(entries.iter().map(|entry: &std::path::PathBuf| -> &Path { entry }))
         .ok()

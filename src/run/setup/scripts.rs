@@ -106,7 +106,8 @@ impl<'a> Scripts<'a> {
     fn announce_runtime(&self, tool: &ZigTool) -> Result<()> {
         let place = std::env::var("ZIG_GLOBAL_CACHE_DIR").unwrap_or_default();
         let cpu = tool.mcpu.as_deref().unwrap_or_default();
-        let key = format!("zig-runtime-{}", files::sha256(format!("{} {} {cpu} {place}", self.zig_version, tool.target)));
+        let key =
+            format!("zig-runtime-{}", files::sha256(format!("{} {} {cpu} {place}", self.zig_version, tool.target)));
         if self.job.cache.recall::<bool>("probes", &key).is_none() {
             let message = format!("zig's runtime for {} (compiled once, about 10 seconds)", tool.target);
             self.job.reporter.info(Phase::Provision, message).send();
