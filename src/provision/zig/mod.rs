@@ -278,7 +278,7 @@ mod tests {
     fn the_pin_is_a_version_and_hashes() {
         assert!(version().split('.').count() >= 3);
         assert!(bytes() > 0);
-        let hashes = PINNED.wheel.iter().flat_map(|wheel| [&wheel.sha256, &wheel.contents]);
+        let mut hashes = PINNED.wheel.iter().flat_map(|wheel| [&wheel.sha256, &wheel.contents]);
         assert!(hashes.clone().count() > 2);
         assert!(hashes.all(|hash| hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit())));
     }
