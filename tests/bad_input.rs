@@ -560,7 +560,10 @@ fn of_two_builds_at_once_the_second_waits_and_says_so() {
 fn nothing_of_the_current_directory_is_run_as_python_code() {
     let project = Project::hello("python-here");
     let path = support::rustup_tools(&project.dir.join("path"));
-    for name in ["python3", "sh", "cc", "ld", "as"] {
+    // Python itself, and no script that looks for one.
+    let python = support::run("python3", &["-c", "import sys; print(sys.executable)"]);
+    fs_err::os::unix::fs::symlink(python.trim(), path.join("python3")).unwrap();
+    for name in ["sh", "cc", "ld", "as"] {
         fs_err::os::unix::fs::symlink(support::tool(name), path.join(name)).unwrap();
     }
     let marker = project.dir.join("ran");

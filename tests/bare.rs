@@ -94,8 +94,11 @@ fn a_proc_macro_builds_with_zig_on_path_as_this_machines_linker() {
     fs_err::remove_file(path.join("zig")).unwrap();
     let version = cargo_convoy::provision::zig::version();
     let home = cache.join("v1/zig").join(version);
-    let record = package.with_file_name(format!("ziglang-{version}.dist-info"));
-    toolbox(&home, &[("ziglang", &package), (record.file_name().unwrap(), &record)]);
+    toolbox(&home, &[("ziglang", &package)]);
+    // Its list of files comes with it, and tells that it is the published one.
+    let record = format!("ziglang-{version}.dist-info/RECORD");
+    fs_err::create_dir_all(home.join(&record).parent().unwrap()).unwrap();
+    fs_err::copy(package.with_file_name("").join(&record), home.join(&record)).unwrap();
     project
         .build("linux/amd64")
         .args(["--profile=dev", "--no-provision"])
