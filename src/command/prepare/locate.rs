@@ -4,6 +4,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
 use super::metadata::{Network, unreadable};
+use super::offline_by;
 use crate::command::current_dir;
 use crate::config::{self, ConfigFile, Environment, Settings};
 use crate::error::{Error, Result};
@@ -124,7 +125,10 @@ pub(in crate::command) fn find_workspace(manifest_path: Option<&Utf8Path>) -> Re
     let members = Members::find(&manifest, &cwd, &Interrupt::default())?;
     let root = members.workspace_root.clone();
     let files = settings_files(members.selected(&selection, &manifest), &root, &cwd)?;
-    let settings = config::settle(&selection, &Environment::of_process(), &files, &root, &cwd)?;
+    // No triple: what is said of the network is the same for every machine.
+    let offline = offline_by(&host::cargo_config(&cwd, "")?);
+    let environment = Environment { offline, ..Environment::of_process() };
+    let settings = config::settle(&selection, &environment, &files, &root, &cwd)?;
     Ok((root, settings))
 }
 
