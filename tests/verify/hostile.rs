@@ -90,13 +90,13 @@ fn elf(dynamic: &[(u64, u64)], blob: &[u8]) -> Vec<u8> {
     let entries: Vec<u64> = dynamic.iter().chain([&(0, 0)]).flat_map(|(tag, value)| [*tag, *value]).collect();
     let table = BLOB + blob.len() as u64;
     let size = table + entries.len() as u64 * 8;
-    [3, 62].map(|value| half(&mut file, value));
+    [3, 62].into_iter().for_each(|value| half(&mut file, value));
     file.extend(1_u32.to_le_bytes());
-    [0, 64, 0].map(|value| word(&mut file, value));
+    [0, 64, 0].into_iter().for_each(|value| word(&mut file, value));
     file.extend(0_u32.to_le_bytes());
-    [64, 56, 2, 0, 0, 0].map(|value| half(&mut file, value));
+    [64, 56, 2, 0, 0, 0].into_iter().for_each(|value| half(&mut file, value));
     for (kind, start, length) in [(1_u64, 0, size), (2, table, size - table)] {
-        [kind | 7 << 32, start, start, start, length, length, 4096].map(|value| word(&mut file, value));
+        [kind | 7 << 32, start, start, start, length, length, 4096].into_iter().for_each(|value| word(&mut file, value));
     }
     file.extend(blob);
     entries.into_iter().for_each(|value| word(&mut file, value));
