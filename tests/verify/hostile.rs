@@ -96,7 +96,9 @@ fn elf(dynamic: &[(u64, u64)], blob: &[u8]) -> Vec<u8> {
     file.extend(0_u32.to_le_bytes());
     [64, 56, 2, 0, 0, 0].into_iter().for_each(|value| half(&mut file, value));
     for (kind, start, length) in [(1_u64, 0, size), (2, table, size - table)] {
-        [kind | 7 << 32, start, start, start, length, length, 4096].into_iter().for_each(|value| word(&mut file, value));
+        [kind | 7 << 32, start, start, start, length, length, 4096]
+            .into_iter()
+            .for_each(|value| word(&mut file, value));
     }
     file.extend(blob);
     entries.into_iter().for_each(|value| word(&mut file, value));
