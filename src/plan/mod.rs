@@ -43,7 +43,7 @@ pub struct Cell {
     pub platform: Option<String>,
     /// The devices that this cell serves.
     pub devices: Vec<String>,
-    /// The words that mean it, for `--route` and [target] tables.
+    /// The words that mean it, for `--route` and `[target]` tables.
     #[serde(skip)]
     #[schemars(skip)]
     pub names: Vec<String>,
