@@ -30,7 +30,7 @@ use crate::request::{BuildOptions, Selection};
 use crate::run::smoke::{Smoke, SmokeImage};
 use crate::run::{self, Artifact, CellOutcome, CellResult, ENGINE_FAILED, Failure, Job, Told, smoke};
 use crate::sysroot::LinkedAgainst;
-use crate::verify::{Expectation, Level};
+use crate::verify::{Expectation, Level, Linkage};
 
 /// `cargo convoy plan`.
 pub(super) fn plan(selection: &Selection, json: bool, style: Style) -> Result<Exit> {
@@ -482,6 +482,7 @@ impl Build<'_> {
                 binary: &artifact.path,
                 triple: &cell.cell.target,
                 target: catalog.target(&cell.cell.target),
+                is_static: inspection.as_ref().is_some_and(|it| it.linkage == Linkage::Static),
                 host: &prepared.host.rustc.host,
                 cpu: cell.cell.cpu.as_deref(),
                 root: sysroot.map(|(_, sysroot)| sysroot.root.as_path()),

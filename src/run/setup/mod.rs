@@ -256,12 +256,16 @@ fn prepare_cell(job: &Job<'_>, cell: &CellPlan, lane: &mut LaneEnvironment) -> R
     if !rustflags.is_empty() || !handed_on.is_empty() {
         // An array keeps spaces inside a flag; the user's come last, so that theirs win.
         let all: Vec<&str> = rustflags.iter().chain(handed_on).map(String::as_str).collect();
-        let list = toml::Value::from(all).to_string();
-        // In quotes, as there are triples with a dot (`thumbv8m.main-none-eabi`), which cargo would take for another key.
-        lane.config.push(format!("target.\"{triple}\".rustflags={list}"));
+        lane.config.push(rustflags_config(triple, all));
     }
     lane.keys.insert(triple.clone(), key.join("\n"));
     Ok(())
+}
+
+/// A target's flags for `--config`. The triple in quotes, as there are some with a dot (`thumbv8m.main-none-eabi`), which
+/// cargo would take for another key.
+fn rustflags_config(triple: &str, flags: Vec<&str>) -> String {
+    format!("target.\"{triple}\".rustflags={}", toml::Value::from(flags))
 }
 
 /// What a compiler itself has: known of an image's, else it is asked.
@@ -348,4 +352,17 @@ fn write_empty(dir: &Utf8Path, names: &[&str]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_those_of_the_whole_triple() {
+        for triple in ["thumbv8m.main-none-eabi", "aarch64-unknown-linux-gnu"] {
+            let config: toml::Table = rustflags_config(triple, vec!["-Ca=b c"]).parse().unwrap();
+            assert_eq!(config["target"][triple]["rustflags"][0].as_str(), Some("-Ca=b c"));
+        }
+    }
 }
