@@ -635,3 +635,23 @@ fn a_build_script_neither_chooses_what_is_published_nor_gives_it_rights() {
     let set = run("find", &[project.dir.as_str(), "-type", "f", "-perm", "/6000"]);
     assert_eq!(set, "", "files that give the caller's rights");
 }
+
+#[test]
+fn what_a_container_built_is_started_in_one() {
+    let Some(engine) = engine() else { return };
+    let project = Project::empty("smoke");
+    let main = format!(
+        "fn main() {{\n    let seen = std::path::Path::new(\"{}/Cargo.toml\").exists();\n    \
+         if seen || std::env::var_os(\"FROM_OUTSIDE\").is_some() {{\n        std::process::abort();\n    }}\n}}\n",
+        project.dir
+    );
+    let project = project
+        .manifest("hello", "")
+        .file("src/main.rs", &main)
+        .file("Convoy.toml", &format!("[container]\nimage = \"{}\"\n", compiler_image(&engine)));
+    build(&project).arg("--smoke").env("FROM_OUTSIDE", "x").ends(0).says("started and ended with code 0");
+    assert_eq!(containers_of(&engine, &project), Vec::<String>::new());
+    // A signal is told from a code inside, too.
+    project.write("src/main.rs", "fn main() { std::process::abort(); }\n");
+    build(&project).arg("--smoke").ends(4).says("ended by signal 6");
+}
