@@ -340,7 +340,11 @@ fn a_smoke_run_takes_the_sysroots_libraries() {
     let run = |triple: &str, root: Option<&Utf8Path>| {
         let target = Catalog::embedded().target(triple);
         let host = "x86_64-unknown-linux-gnu";
-        smoke(&Smoke { binary: &file, triple, target, is_static: false, host, cpu: None, root, image: None }, &interrupt).unwrap()
+        smoke(
+            &Smoke { binary: &file, triple, target, is_static: false, host, cpu: None, root, image: None },
+            &interrupt,
+        )
+        .unwrap()
     };
     assert_eq!(run(made.machine.triple, Some(root)).code, "smoke-started");
     let alone = run(made.machine.triple, None);
