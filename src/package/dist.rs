@@ -111,7 +111,7 @@ pub fn foreign(dist: &Utf8Path) -> Option<Utf8PathBuf> {
 fn read_dist(dist: &Utf8Path, name: &str) -> io::Result<Option<String>> {
     match UntrustedDir::open(dist) {
         Ok(dir) => dir.read_text(name.into(), SMALL),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) => Ok(None),
         Err(error) => Err(error),
     }
 }

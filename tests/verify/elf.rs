@@ -176,7 +176,8 @@ fn section_headers_change_nothing_that_the_loader_does() {
         &["-static-pie"],
     ];
     for compiler in [HOST_GCC, AARCH64_GCC, ARM_GCC] {
-        for flags in flags {
+        // Debian's ARM compiler has no start file for these.
+        for flags in flags.into_iter().filter(|flags| compiler != ARM_GCC || *flags != ["-static-pie"]) {
             let bytes = fs_err::read(program(&dir, compiler, flags)).unwrap();
             let (whole, stripped) = (inspect_bytes(&bytes).unwrap(), inspect_bytes(&without_sections(bytes)).unwrap());
             let elf = |inspection: &cargo_convoy::verify::Inspection| match &inspection.facts {

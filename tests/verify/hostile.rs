@@ -96,9 +96,8 @@ fn elf(dynamic: &[(u64, u64)], blob: &[u8]) -> Vec<u8> {
     file.extend(0_u32.to_le_bytes());
     [64, 56, 2, 0, 0, 0].into_iter().for_each(|value| half(&mut file, value));
     for (kind, start, length) in [(1_u64, 0, size), (2, table, size - table)] {
-        [kind | 7 << 32, start, start, start, length, length, 4096]
-            .into_iter()
-            .for_each(|value| word(&mut file, value));
+        let entry = [kind | 7 << 32, start, start, start, length, length, 4096];
+        entry.into_iter().for_each(|value| word(&mut file, value));
     }
     file.extend(blob);
     entries.into_iter().for_each(|value| word(&mut file, value));
@@ -126,13 +125,12 @@ fn tables_that_share_one_long_name_are_refused() {
     // One library, and any number of versions of it, all of one name.
     let mut blob = long.clone();
     blob.resize(60_004, 0);
-    for (at, count) in [(0_u32, 2000_u32)].into_iter().cycle().take(1) {
-        blob.extend([1_u16.to_le_bytes(), 1_u16.to_le_bytes()].concat());
-        blob.extend([at.to_le_bytes(), 16_u32.to_le_bytes(), 0_u32.to_le_bytes()].concat());
-        for entry in 0..count {
-            blob.extend([0_u32.to_le_bytes(), 2_u32.to_le_bytes(), at.to_le_bytes()].concat());
-            blob.extend(if entry + 1 < count { 16_u32 } else { 0 }.to_le_bytes());
-        }
+    // vn_version and vn_cnt, vn_file, vn_aux, vn_next.
+    blob.extend([0x1_0001_u32, 0, 16, 0].into_iter().flat_map(u32::to_le_bytes));
+    for entry in 0..2000 {
+        // vna_hash, vna_flags and vna_other, vna_name, vna_next.
+        let next = if entry < 1999 { 16 } else { 0 };
+        blob.extend([0_u32, 0x2_0000, 0, next].into_iter().flat_map(u32::to_le_bytes));
     }
     damaged(&elf(&[DT_STRTAB, (0x6fff_fffe, BLOB + 60_004)], &blob), "longer than the file");
 }
