@@ -137,11 +137,17 @@ fn a_teams_registry_gives_an_image_by_its_recipe_and_takes_what_is_published() {
     engine.run(&["tag", name, &remote]);
     engine.run(&["push", &remote]);
     engine.run(&["rmi", name, &remote]);
-    build(&project, &engine).arg("--locked").ends(0).says(&published);
+    let elsewhere = project.dir.join("cache");
+    build(&project, &engine).arg("--locked").env("CONVOY_CACHE_DIR", &elsewhere).ends(0).says(&published);
     assert_eq!(engine.run(&["run", "--rm", "--network", "none", name, "sh", "-c", "echo $VARIANT"]), "\n");
     // What this registry gave is not for a project that does not name it.
     let other = Project::hello("no-team");
-    assert_eq!(planned(&other, &engine)["present"], false);
+    let present = |project: &Project| {
+        let plan = project.convoy(["plan", "--json", "-t", AMD64, "--route", "container"]);
+        let plan = on(&engine, plan.env("CONVOY_CACHE_DIR", &elsewhere)).ends(0).json();
+        plan["cells"][0]["image"]["present"].clone()
+    };
+    assert_eq!([present(&project), present(&other)], [true, false]);
 
     // It is listed, and removed only when that is meant.
     let list = || on(&engine, project.convoy(["images", "list", "--json"])).ends(0).json();

@@ -109,7 +109,10 @@ fn an_image_that_is_here_and_has_all_is_taken_whatever_more_it_has() {
 fn a_base_whose_release_is_not_known_promises_nothing_before_a_look_into_it() {
     let question = |host: HostFacts, base: &str| {
         let base = base.to_owned();
-        ask(&["linux/amd64"], host).routes(&[RouteKind::Container]).container(move |own| own.base = Some(base))
+        ask(&["linux/amd64"], host)
+            .never_zig()
+            .routes(&[RouteKind::Container])
+            .container(move |own| own.base = Some(base))
     };
     for base in ["ubuntu:24.04", "registry.example/bullseye-proxy/alpine"] {
         let plan = question(with_engine(bare(), |_| {}), base).plan();
@@ -131,7 +134,7 @@ fn a_base_whose_release_is_not_known_promises_nothing_before_a_look_into_it() {
         host.image_facts.insert(image.reference.clone(), facts);
         let plan = question(host, base).plan();
         let told = format!("{} {:?}", plan.cells[0].because, plan.cells[0].rejected);
-        assert!(told.contains("glibc is 2.39") && !told.contains("2.36"), "{told}");
+        assert!(told.contains("2.39") && !told.contains("2.36"), "{told}");
     }
 }
 
