@@ -64,7 +64,7 @@ fn every_json_output_is_valid_by_its_schema_and_alone_on_standard_output() {
         fits(&schema(&project, "images"), &images.json());
     }
     let all = project.convoy(["schema"]).ends(0).json();
-    assert_eq!(all.as_object().unwrap().len(), 11);
+    assert_eq!(all.as_object().unwrap().len(), 12);
 
     // The checker does find faults.
     let mut broken = build.json();

@@ -19,7 +19,7 @@ use crate::interrupt::Interrupt;
 const TABLE: &str = include_str!("../../targets/zig-mingw.tsv");
 
 /// The name of the variable by which a wrapper script tells where the runtime is.
-pub const VARIABLE: &str = "CONVOY_MINGW_RUNTIME";
+pub const VARIABLE: &str = "ZIG_MINGW_RUNTIME";
 
 /// The directory of the cache that holds it.
 const ROOM: &str = "mingw";
