@@ -11,7 +11,14 @@ use crate::provision::sysroot::{Limits, Progress, Sysroots};
 use crate::report::table::size_text;
 use crate::report::{Phase, Reporter};
 use crate::request::Selection;
-use crate::sysroot::SysrootPlan;
+use crate::sysroot::address::security_root;
+use crate::sysroot::{Archive, Security, Sysroot, SysrootPlan};
+
+/// Whether security fixes are looked for beside a mirror without anybody having asked for them.
+fn has_fixes_beside(archive: &Archive, prepared: &Prepared) -> bool {
+    let own = prepared.project.host.apt.iter().filter_map(|apt| apt.mirror.as_ref());
+    archive.mirrors.iter().chain(own).any(|mirror| security_root(mirror).is_some())
+}
 
 /// Who brings sysroots.
 pub(super) struct Bringer<'a> {
@@ -29,30 +36,67 @@ impl Bringer<'_> {
     pub(super) fn bring(&self, name: &str, prepared: &mut Prepared) -> Result<()> {
         let wanted = |plan: &&SysrootPlan| plan.key.to_string() == name;
         let Some(plan) = prepared.project.plan.sysroots.iter().find(wanted).cloned() else { return Ok(()) };
-        let known = prepared.locked.lock.get(&plan.key).filter(|locked| locked.covers(&plan.packages));
-        let locked = match known.cloned() {
-            Some(locked) => locked,
-            None => {
-                self.may_lock(&plan, prepared)?;
-                match self.resolve(&plan, prepared)? {
-                    Ok(locked) => locked,
-                    Err(refused) => return self.refuse(name, refused, prepared),
-                }
-            }
-        };
+        let known = prepared.locked.lock.get(&plan.key).filter(|locked| locked.covers(&plan.packages)).cloned();
+        if let Some(locked) = known {
+            let brought = self.unpack(name, &locked, &plan, prepared)?;
+            return self.settle(name, brought, prepared);
+        }
+        self.may_lock(&plan, prepared)?;
+        let mut brought = self.choose_and_unpack(name, &plan, prepared)?;
+        let gone = brought.as_ref().is_err_and(|refused| refused.work);
+        if gone && plan.archive.security.is_none() && has_fixes_beside(&plan.archive, prepared) {
+            // An index of security fixes may name files that are gone: of a release that gets no more of them, or of an
+            // architecture that the mirror leaves out. Nobody asked for these, so the release as it was published serves.
+            self.tell(name, Progress::NoFixes);
+            let without = Archive { security: Some(Security::Off), ..plan.archive.clone() };
+            brought = self.choose_and_unpack(name, &SysrootPlan { archive: without, ..plan }, prepared)?;
+        }
+        self.settle(name, brought, prepared)
+    }
+
+    fn choose_and_unpack(
+        &self,
+        name: &str,
+        plan: &SysrootPlan,
+        prepared: &Prepared,
+    ) -> Result<std::result::Result<(LockedSysroot, Sysroot), Refused>> {
+        match self.resolve(plan, prepared)? {
+            Ok(locked) => self.unpack(name, &locked, plan, prepared),
+            Err(refused) => Ok(Err(refused)),
+        }
+    }
+
+    fn unpack(
+        &self,
+        name: &str,
+        locked: &LockedSysroot,
+        plan: &SysrootPlan,
+        prepared: &Prepared,
+    ) -> Result<std::result::Result<(LockedSysroot, Sysroot), Refused>> {
         let started = Instant::now();
-        let bytes = locked.size();
-        let count = locked.packages.len();
-        let message = format!("the sysroot {name}: {count} Debian packages, {}", size_text(bytes));
+        let message =
+            format!("the sysroot {name}: {} Debian packages, {}", locked.packages.len(), size_text(locked.size()));
         self.reporter.info(Phase::Provision, message).send();
         let progress = |progress: Progress| self.tell(name, progress);
-        let apt = prepared.project.host.apt.clone();
-        match self.sysroots(apt.as_ref(), &progress).bring(&locked, &plan.archive)? {
-            Ok(sysroot) => {
+        let apt = prepared.project.host.apt.as_ref();
+        let brought = self.sysroots(apt, &progress).bring(locked, &plan.archive)?;
+        if brought.is_ok() {
+            let done = format!("the sysroot {name} is here");
+            self.reporter.debug(Phase::Provision, done).took(started.elapsed()).send();
+        }
+        Ok(brought.map(|sysroot| (locked.clone(), sysroot)))
+    }
+
+    fn settle(
+        &self,
+        name: &str,
+        brought: std::result::Result<(LockedSysroot, Sysroot), Refused>,
+        prepared: &mut Prepared,
+    ) -> Result<()> {
+        match brought {
+            Ok((locked, sysroot)) => {
                 self.lock(locked, prepared)?;
                 prepared.project.host.sysroots.insert(name.to_owned(), sysroot);
-                let done = format!("the sysroot {name} is here");
-                self.reporter.debug(Phase::Provision, done).took(started.elapsed()).send();
                 Ok(())
             }
             Err(refused) => self.refuse(name, refused, prepared),
