@@ -356,7 +356,7 @@ fn an_installed_cross_builds_what_it_is_asked_to() {
     let manifest = project.manifest_json();
     let row = &rows(&manifest, "artifacts")[&target];
     assert_eq!((&row["route"], &row["verified"]), (&"cross".into(), &true.into()), "{row:#}");
-    let arm = project.dist(&format!("{ARM64}/hello"));
+    let arm = project.dist(&format!("{target}/hello"));
     assert_eq!(run("qemu-aarch64-static", &["-L", "/usr/aarch64-linux-gnu", arm.as_str()]), "hello 42\n");
 }
 
