@@ -123,27 +123,7 @@ impl Convoy {
         command.current_dir(dir).args(args).stdin(Stdio::null());
         // What the outer cargo and the person at this machine set is not this test's.
         for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            let kept = ["CARGO", "CARGO_HOME", "CARGO_NET_OFFLINE"].contains(&&*text)
-                || text.starts_with("CARGO_HTTP_")
-                || text.starts_with("CARGO_REGISTR");
-            let foreign = text.starts_with("CARGO") && !kept
-                || text.starts_with("CONVOY_") && text != "CONVOY_CACHE_DIR"
-                || text.ends_with("RUSTFLAGS")
-                || [
-                    "RUSTC",
-                    "CC",
-                    "CFLAGS",
-                    "NO_COLOR",
-                    "CI",
-                    "LD_LIBRARY_PATH",
-                    "TARGET_CC",
-                    "HOST_CC",
-                    "MAKEFLAGS",
-                    "MFLAGS",
-                ]
-                .contains(&&*text);
-            if foreign {
+            if !is_of_the_machine(&name.to_string_lossy()) {
                 command.env_remove(&name);
             }
         }
@@ -194,7 +174,8 @@ impl Convoy {
     pub fn ends(mut self, code: i32) -> Done {
         let output = self.command.output().unwrap();
         let done = Done::from(output);
-        assert_eq!(done.code, Some(code), "{:?}\n{done}", self.command);
+        // The reason first: what shows failures cuts them.
+        assert!(done.code == Some(code), "it did not end with {code}:\n{done}\n--- of\n{:?}", self.command);
         done
     }
 
@@ -208,6 +189,38 @@ impl Convoy {
         let child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         Running { child: Some(child) }
     }
+}
+
+/// Whether a variable tells how this machine reaches its files, its network and its services, and so enters a test. All
+/// others are the person's or the outer cargo's: `CXX`, `RUSTFLAGS` and their like would change what a test sees.
+fn is_of_the_machine(name: &str) -> bool {
+    const NAMES: [&str; 22] = [
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "TMPDIR",
+        "TERM",
+        "LANG",
+        "TZ",
+        "CARGO",
+        "CARGO_HOME",
+        "CARGO_NET_OFFLINE",
+        "CONVOY_CACHE_DIR",
+        "http_proxy",
+        "https_proxy",
+        "no_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "NO_PROXY",
+        "CURL_CA_BUNDLE",
+        "REQUESTS_CA_BUNDLE",
+        "RUST_BACKTRACE",
+        "PYENV_ROOT",
+    ];
+    const PREFIXES: [&str; 10] =
+        ["CARGO_HTTP_", "CARGO_REGISTR", "RUSTUP_", "LC_", "XDG_", "SSL_", "PIP_", "DOCKER_", "CONTAINERS_", "APT_"];
+    NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// `cargo-convoy`, running.
@@ -261,7 +274,7 @@ impl From<Output> for Done {
 
 impl std::fmt::Display for Done {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "code {:?}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr)
+        write!(f, "code {:?}\n--- stderr\n{}\n--- stdout\n{}", self.code, self.stderr, self.stdout)
     }
 }
 
