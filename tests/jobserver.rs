@@ -22,11 +22,13 @@ const TWO_LANES: &str = "[target.x86_64-unknown-linux-musl]\nenv = { OWN = \"1\"
 const THREE_LANES: &str = "[target.x86_64-unknown-linux-musl]\nenv = { OWN = \"1\" }\n\
                            [target.aarch64-unknown-linux-musl]\nenv = { OWN = \"2\" }\n";
 
-/// Puts a mark into the file `marks` where a process begins and where it ends. cargo tells its lane by its folder.
+/// Puts a mark into the file `marks` where a process begins and where it ends.
 fn marker(project: &Project, name: &str, first: &str, slow: &str) -> camino::Utf8PathBuf {
     let marks = project.dir.join("marks");
-    let begin = format!("echo \"+ $CARGO_BUILD_BUILD_DIR\" >>'{marks}'");
-    let end = format!("echo \"- $CARGO_BUILD_BUILD_DIR\" >>'{marks}'");
+    // A lane is known by its folder below convoy's own: in rustc's words, or in what a build script starts tools with.
+    let lane = "lane=$(echo \"$OUT_DIR/ $*\" | grep -o '/target/convoy/[^/ ]*/' | grep -v /tools/ | head -n 1)";
+    let begin = format!("{lane}\necho \"+ $lane\" >>'{marks}'");
+    let end = format!("echo \"- $lane\" >>'{marks}'");
     project.script(name, &format!("#!/bin/sh\n{first}\n{begin}\n{slow}\n\"$@\"\ncode=$?\n{end}\nexit $code\n"))
 }
 

@@ -688,6 +688,48 @@ fn security_fixes_come_from_the_archive_beside() {
     assert_eq!(leaf(&machine).unwrap().version, "2.0");
 }
 
+/// An index of fixes may list what its server has not: of a release that gets no more of them, as Debian 11's.
+#[test]
+fn fixes_that_are_listed_and_gone_keep_no_target_from_its_sysroot() {
+    let archive = DebianArchive::new("gone-fixes");
+    app(&archive);
+    let fixes = archive.security();
+    let gone =
+        Deb::new("libleaf", "2.0+deb12u1").file("usr/lib/libleaf.a", "fixed").build(&fixes.root.join("pool/main/l/x"));
+    fixes.publish();
+    fs_err::remove_file(gone).unwrap();
+    let server = Server::of(archive.root.parent().unwrap());
+    let mut machine = Machine::of(&archive, &server, "cache");
+    machine.archive.mirrors = vec![format!("{}/debian", server.url())];
+    machine.archive.keyring = Some(archive.key.keyring_with(&fixes.key));
+    let told = std::sync::Mutex::new(Vec::new());
+    let bring = |archive: &Archive| {
+        let interrupt = Interrupt::default();
+        let sysroots = Sysroots {
+            apt: machine.apt.as_ref(),
+            cache: &machine.cache,
+            offline: false,
+            limits: machine.limits,
+            interrupt: &interrupt,
+            progress: &|progress| told.lock().unwrap().push(progress),
+        };
+        sysroots.choose_and_bring(&plan(&["libapp-dev"], archive)).unwrap()
+    };
+    let (locked, sysroot) = bring(&machine.archive).unwrap();
+    assert!(told.lock().unwrap().contains(&Progress::NoFixes));
+    assert_eq!(locked.packages[2].version, "2.0");
+    assert_eq!(
+        tree(&sysroot.root)["usr/lib/libleaf.a"].trim(),
+        tree(&machine.bring(&locked).unwrap().root)["usr/lib/libleaf.a"].trim()
+    );
+    // Whoever names the archive of fixes insists on it.
+    told.lock().unwrap().clear();
+    let named = Security::Root(format!("{}/debian-security", server.url()));
+    let refused = bring(&Archive { security: Some(named), ..machine.archive.clone() }).unwrap_err();
+    says(&refused, true, &["libleaf"]);
+    assert!(!told.lock().unwrap().contains(&Progress::NoFixes));
+}
+
 #[test]
 fn without_a_keyring_nobody_is_trusted() {
     let archive = DebianArchive::new("no-keyring");

@@ -8,7 +8,7 @@ use camino::Utf8Path;
 
 use crate::cli::SupplyCommand;
 use crate::command::prepare::{Network, Prepared, prepare, prepare_anew, run_id};
-use crate::command::sysroots::Bringer;
+use crate::command::sysroots::{Bringer, with_earlier_packages};
 use crate::command::{current_dir, print_json, say};
 use crate::config::{Forbidden, Origin};
 use crate::error::{Error, Exit, Result};
@@ -99,7 +99,7 @@ fn update(selection: &Selection, style: Style) -> Result<Exit> {
     for plan in &plans {
         let chosen = match is_whole && prepared.says_all_of(&plan.key) {
             true => bringer.choose(plan, &prepared)?,
-            false => bringer.resolve(plan, &prepared)?,
+            false => bringer.choose(&with_earlier_packages(plan, &prepared), &prepared)?,
         };
         let locked = chosen.map_err(|refused| refusal(&plan.key.to_string(), refused))?;
         let changes = changes(&locked, &prepared);

@@ -11,13 +11,13 @@ use crate::provision::sysroot::{Limits, Progress, Sysroots};
 use crate::report::table::size_text;
 use crate::report::{Phase, Reporter};
 use crate::request::Selection;
-use crate::sysroot::address::security_root;
-use crate::sysroot::{Archive, Security, Sysroot, SysrootPlan};
+use crate::sysroot::{Sysroot, SysrootPlan};
 
-/// Whether security fixes are looked for beside a mirror without anybody having asked for them.
-fn has_fixes_beside(archive: &Archive, prepared: &Prepared) -> bool {
-    let own = prepared.project.host.apt.iter().filter_map(|apt| apt.mirror.as_ref());
-    archive.mirrors.iter().chain(own).any(|mirror| security_root(mirror).is_some())
+/// A plan with what the lock asked for before: that stays in it.
+pub(super) fn with_earlier_packages(plan: &SysrootPlan, prepared: &Prepared) -> SysrootPlan {
+    let mut plan = plan.clone();
+    plan.packages.extend(prepared.locked.lock.get(&plan.key).into_iter().flat_map(|old| old.requested.clone()));
+    plan
 }
 
 /// Who brings sysroots.
@@ -37,54 +37,30 @@ impl Bringer<'_> {
         let wanted = |plan: &&SysrootPlan| plan.key.to_string() == name;
         let Some(plan) = prepared.project.plan.sysroots.iter().find(wanted).cloned() else { return Ok(()) };
         let known = prepared.locked.lock.get(&plan.key).filter(|locked| locked.covers(&plan.packages)).cloned();
-        if let Some(locked) = known {
-            let brought = self.unpack(name, &locked, &plan, prepared)?;
-            return self.settle(name, brought, prepared);
-        }
-        self.may_lock(&plan, prepared)?;
-        let mut brought = self.choose_and_unpack(name, &plan, prepared)?;
-        let gone = brought.as_ref().is_err_and(|refused| refused.work);
-        if gone && plan.archive.security.is_none() && has_fixes_beside(&plan.archive, prepared) {
-            // An index of security fixes may name files that are gone: of a release that gets no more of them, or of an
-            // architecture that the mirror leaves out. Nobody asked for these, so the release as it was published serves.
-            self.tell(name, Progress::NoFixes);
-            let without = Archive { security: Some(Security::Off), ..plan.archive.clone() };
-            brought = self.choose_and_unpack(name, &SysrootPlan { archive: without, ..plan }, prepared)?;
-        }
-        self.settle(name, brought, prepared)
-    }
-
-    fn choose_and_unpack(
-        &self,
-        name: &str,
-        plan: &SysrootPlan,
-        prepared: &Prepared,
-    ) -> Result<std::result::Result<(LockedSysroot, Sysroot), Refused>> {
-        match self.resolve(plan, prepared)? {
-            Ok(locked) => self.unpack(name, &locked, plan, prepared),
-            Err(refused) => Ok(Err(refused)),
-        }
-    }
-
-    fn unpack(
-        &self,
-        name: &str,
-        locked: &LockedSysroot,
-        plan: &SysrootPlan,
-        prepared: &Prepared,
-    ) -> Result<std::result::Result<(LockedSysroot, Sysroot), Refused>> {
         let started = Instant::now();
-        let message =
-            format!("the sysroot {name}: {} Debian packages, {}", locked.packages.len(), size_text(locked.size()));
-        self.reporter.info(Phase::Provision, message).send();
-        let progress = |progress: Progress| self.tell(name, progress);
         let apt = prepared.project.host.apt.as_ref();
-        let brought = self.sysroots(apt, &progress).bring(locked, &plan.archive)?;
+        let brought = match known {
+            Some(locked) => {
+                let brought =
+                    self.sysroots(apt, &|progress| self.tell(name, progress)).bring(&locked, &plan.archive)?;
+                brought.map(|sysroot| (locked, sysroot))
+            }
+            None => {
+                self.may_lock(&plan, prepared)?;
+                let plan = with_earlier_packages(&plan, prepared);
+                match self.needs_apt(&plan, prepared) {
+                    Ok(apt) => {
+                        self.sysroots(Some(apt), &|progress| self.tell(name, progress)).choose_and_bring(&plan)?
+                    }
+                    Err(refused) => Err(refused),
+                }
+            }
+        };
         if brought.is_ok() {
             let done = format!("the sysroot {name} is here");
             self.reporter.debug(Phase::Provision, done).took(started.elapsed()).send();
         }
-        Ok(brought.map(|sysroot| (locked.clone(), sysroot)))
+        self.settle(name, brought, prepared)
     }
 
     fn settle(
@@ -103,35 +79,33 @@ impl Bringer<'_> {
         }
     }
 
-    /// What the archive has now; what the lock asked for before stays in it.
-    pub(super) fn resolve(
-        &self,
-        plan: &SysrootPlan,
-        prepared: &Prepared,
-    ) -> Result<std::result::Result<LockedSysroot, Refused>> {
-        let mut plan = plan.clone();
-        plan.packages.extend(prepared.locked.lock.get(&plan.key).into_iter().flat_map(|old| old.requested.clone()));
-        self.choose(&plan, prepared)
-    }
-
     /// What the archive has now for exactly what a plan asks for.
     pub(super) fn choose(
         &self,
         plan: &SysrootPlan,
         prepared: &Prepared,
     ) -> Result<std::result::Result<LockedSysroot, Refused>> {
-        let Some(apt) = &prepared.project.host.apt else {
-            let reason = "this machine has no apt to resolve its packages with".to_owned();
-            return Ok(Err(Refused { reason, hint: None, work: false }));
+        let apt = match self.needs_apt(plan, prepared) {
+            Ok(apt) => apt,
+            Err(refused) => return Ok(Err(refused)),
         };
-        let names: Vec<&str> = plan.packages.iter().map(String::as_str).collect();
-        let message = format!("the packages of {} (apt): {}", plan.key, names.join(", "));
-        self.reporter.info(Phase::Provision, message).send();
         let started = Instant::now();
         let name = plan.key.to_string();
         let chosen = self.sysroots(Some(apt), &|progress| self.tell(&name, progress)).resolve(plan);
         self.reporter.debug(Phase::Provision, format!("asked for {name}")).took(started.elapsed()).send();
         chosen
+    }
+
+    /// apt, and a line that says what it is asked for.
+    fn needs_apt<'p>(&self, plan: &SysrootPlan, prepared: &'p Prepared) -> std::result::Result<&'p AptFacts, Refused> {
+        let Some(apt) = &prepared.project.host.apt else {
+            let reason = "this machine has no apt to resolve its packages with".to_owned();
+            return Err(Refused { reason, hint: None, work: false });
+        };
+        let names: Vec<&str> = plan.packages.iter().map(String::as_str).collect();
+        let message = format!("the packages of {} (apt): {}", plan.key, names.join(", "));
+        self.reporter.info(Phase::Provision, message).send();
+        Ok(apt)
     }
 
     fn sysroots<'b>(&'b self, apt: Option<&'b AptFacts>, progress: &'b dyn Fn(Progress)) -> Sysroots<'b> {
@@ -155,6 +129,10 @@ impl Bringer<'_> {
                      the mirror now; name it by `[supply] security`"
                 );
                 self.reporter.warning(Phase::Provision, message).code("no-security-fixes").send();
+            }
+            Progress::Chosen { packages, bytes } => {
+                let message = format!("the sysroot {name}: {packages} Debian packages, {}", size_text(bytes));
+                self.reporter.info(Phase::Provision, message).send();
             }
             Progress::Checking => {
                 let message = "holding the packages against the archive's signed index";

@@ -35,7 +35,8 @@ use crate::files;
 use crate::host::{AptFacts, CacheDir, Refused};
 use crate::interrupt::Interrupt;
 use crate::lock::{ConvoyLock, LockedSysroot};
-use crate::sysroot::{Archive, Sysroot, SysrootKey, SysrootPlan};
+use crate::sysroot::address::security_root;
+use crate::sysroot::{Archive, Security, Sysroot, SysrootKey, SysrootPlan};
 
 const ROOM: &str = "sysroots";
 /// What a sysroot was made from: written last, so that a sysroot with it is whole.
@@ -67,6 +68,13 @@ pub enum Progress {
     NoFixes,
     /// The signed index of an archive is fetched, and packages are held against it.
     Checking,
+    /// These packages are brought: their number, and the bytes of their files.
+    Chosen {
+        /// How many.
+        packages: usize,
+        /// Bytes to fetch, where none is there.
+        bytes: u64,
+    },
     /// Packages are fetched.
     Fetching {
         /// Bytes that are there.
@@ -136,6 +144,46 @@ impl Stop {
     /// Something that cannot be chosen.
     fn choice(reason: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Refused(Refused { reason: reason.into(), hint: Some(hint.into()), work: false })
+    }
+}
+
+impl Sysroots<'_> {
+    /// Chooses the packages of a plan from what the archive has now, and makes their tree.
+    ///
+    /// Fixes that nobody asked for must not keep a target from being built: where the index of the security archive lists
+    /// files that are gone (of a release that gets no more of them, or an architecture that the mirror leaves out), the
+    /// release as it was published serves, and [`Progress::NoFixes`] says so. Fixes that configuration names are insisted
+    /// on.
+    ///
+    /// # Errors
+    /// The user ended the run, or the disk refused.
+    pub fn choose_and_bring(
+        &self,
+        plan: &SysrootPlan,
+    ) -> Result<std::result::Result<(LockedSysroot, Sysroot), Refused>> {
+        let brought = self.try_to_bring(plan)?;
+        let gone = brought.as_ref().is_err_and(|refused| refused.work);
+        if !gone || plan.archive.security.is_some() || !self.has_fixes_beside(&plan.archive) {
+            return Ok(brought);
+        }
+        (self.progress)(Progress::NoFixes);
+        let without = Archive { security: Some(Security::Off), ..plan.archive.clone() };
+        self.try_to_bring(&SysrootPlan { archive: without, ..plan.clone() })
+    }
+
+    fn try_to_bring(&self, plan: &SysrootPlan) -> Result<std::result::Result<(LockedSysroot, Sysroot), Refused>> {
+        let locked = match self.resolve(plan)? {
+            Ok(locked) => locked,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let brought = self.bring(&locked, &plan.archive)?;
+        Ok(brought.map(|sysroot| (locked, sysroot)))
+    }
+
+    /// Whether security fixes are looked for beside a mirror without anybody having asked for them.
+    fn has_fixes_beside(&self, archive: &Archive) -> bool {
+        let own = self.apt.iter().filter_map(|apt| apt.mirror.as_ref());
+        archive.mirrors.iter().chain(own).any(|mirror| security_root(mirror).is_some())
     }
 }
 
@@ -265,6 +313,7 @@ impl Sysroots<'_> {
             touch(&found);
             return Ok(found);
         }
+        (self.progress)(Progress::Chosen { packages: locked.packages.len(), bytes: locked.size() });
         self.fetch(locked, archive)?;
         let room = room(self.cache, ROOM)?;
         let _lock = self.lock(&room)?;
