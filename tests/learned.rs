@@ -177,11 +177,13 @@ fn a_library_that_one_linker_alone_has() {
 
 #[test]
 fn a_kept_plan_is_planned_anew_when_its_route_fails() {
-    let project = scripted("kept", "fn main() { println!(\"cargo::rerun-if-changed=build.rs\"); }\n");
+    // Nothing that a plan is made from changes when the build script begins to compile C, so the plan is the kept one.
+    let script =
+        CLANG_ONLY.replace("build.rs\");", "marked\");\n    if !std::path::Path::new(\"marked\").exists() { return }");
+    let project = scripted("kept", &script);
     build(&project, WORD).ends(0);
     assert_eq!(route(&project, CELL), "gcc");
-    // No manifest changes, so the plan is still the kept one.
-    project.write("build.rs", CLANG_ONLY);
+    project.write("marked", "");
     calls(&project);
     build(&project, WORD).ends(0).says("trying zig");
     let calls = calls(&project);
@@ -204,7 +206,7 @@ fn others_of_a_lane_are_not_built_again() {
     );
     let calls = calls(&project);
     let last = calls.last().unwrap();
-    assert!(last.contains(CELL) && !last.contains(MUSL), "{calls:#?}");
+    assert!(last.contains("--target aarch64-unknown-linux-gnu ") && !last.contains(MUSL), "{calls:#?}");
 }
 
 #[test]
