@@ -7,12 +7,12 @@ use std::sync::LazyLock;
 
 use camino::Utf8Path;
 
-use crate::catalog::{Catalog, Format, Glibc};
-use crate::evidence;
-use crate::link::fuzzing as link;
-use crate::lock::ConvoyLock;
+use crate::model::catalog::{Catalog, Format, Glibc};
+use crate::project::evidence;
+use crate::project::lock::ConvoyLock;
 use crate::provision::sysroot;
 use crate::report::{Style, VerifiedFile, escape, table};
+use crate::verify::link::fuzzing as link;
 use crate::verify::{Expectation, Facts, Inspection, infer, inspect, judge, not_checked};
 
 /// Whether an input was of the kind that a target is for; others are not worth keeping.
@@ -115,7 +115,7 @@ pub fn link_line(bytes: &[u8]) -> Wanted {
 pub fn cross_toml(bytes: &[u8]) -> Wanted {
     let Ok(text) = std::str::from_utf8(bytes) else { return false };
     // What is refused is refused by an error.
-    let _ = crate::config::parse_cross(text, "Cross.toml");
+    let _ = crate::project::config::parse_cross(text, "Cross.toml");
     true
 }
 
@@ -129,7 +129,7 @@ pub fn evidence(bytes: &[u8]) -> Wanted {
     assert!(written.is_ok(), "{written:?}");
     let helpers: BTreeSet<String> = ["cc", "cmake", "bindgen", "pkg_config", "vcpkg"].map(str::to_owned).into();
     evidence::read_script(dir, "build.rs".into(), &helpers);
-    crate::darwin::declared_in_package(dir);
+    crate::verify::darwin::declared_in_package(dir);
     true
 }
 

@@ -92,7 +92,7 @@ fn a_proc_macro_builds_with_zig_on_path_as_this_machines_linker() {
     let mut package = zig().canonicalize_utf8().unwrap();
     package.pop();
     fs_err::remove_file(path.join("zig")).unwrap();
-    let version = cargo_convoy::provision::zig::version();
+    let version = cargo_convoy::model::zig::version();
     let home = cache.join("v1/zig").join(version);
     toolbox(&home, &[("ziglang", &package)]);
     // Its list of files comes with it, and tells that it is the published one.

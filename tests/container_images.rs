@@ -5,8 +5,10 @@
 mod support;
 
 use camino::Utf8PathBuf;
-use cargo_convoy::container::{LABEL, LABEL_PREFIX, MadeImage};
-use cargo_convoy::host::CacheDir;
+use cargo_convoy::machine::CacheDir;
+use cargo_convoy::machine::engine::MadeImage;
+use cargo_convoy::model::recipe::LABEL;
+use cargo_convoy::plan::container::LABEL_PREFIX;
 use serde_json::Value;
 use support::containers::{compiler_image, hand_over, with_c};
 use support::engine::{Engine, Registry, engine, registry, second_engine_with_files};
@@ -52,11 +54,11 @@ fn compose(engine: &Engine, image: &Value, compilers: &str, more: &str) {
 fn is_convoys_own(engine: &Engine, reference: &str) {
     let id = engine.run(&["image", "inspect", "--format", "{{.Id}}", reference]).trim().to_owned();
     let made = MadeImage { id, references: [reference.to_owned()].into(), ..MadeImage::default() };
-    cargo_convoy::host::remember_made(&CacheDir::find().unwrap(), made);
+    cargo_convoy::machine::engine::remember_made(&CacheDir::find().unwrap(), made);
 }
 
 /// The recipe that a plan tells, in the order in which labels hold it.
-fn recipe_of(image: &Value) -> cargo_convoy::container::Recipe {
+fn recipe_of(image: &Value) -> cargo_convoy::model::recipe::Recipe {
     serde_json::from_value(image.clone()).unwrap()
 }
 
@@ -364,7 +366,7 @@ fn an_installed_cross_builds_what_it_is_asked_to() {
 fn image_with_rust(engine: &Engine) -> String {
     let sysroot = Utf8PathBuf::from(run("rustc", &["--print", "sysroot"]).trim());
     let compilers = compiler_image(engine);
-    let digest = cargo_convoy::files::sha256(format!("{compilers} {}", run("rustc", &["-vV"])));
+    let digest = cargo_convoy::util::files::sha256(format!("{compilers} {}", run("rustc", &["-vV"])));
     let name = format!("cargo-convoy-test/rust:{}", &digest[..12]);
     if engine.try_run(&["image", "inspect", &name]).code == Some(0) {
         return name;

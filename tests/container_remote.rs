@@ -202,15 +202,16 @@ fn listed_and_removed(engine: &Engine) {
 #[test]
 #[ignore = "a part of another test"]
 fn lists_volumes() {
-    use cargo_convoy::container::{Engine, VolumeKind};
+    use cargo_convoy::machine::engine::Engine;
+    use cargo_convoy::plan::container::VolumeKind;
     use cargo_convoy::provision::volumes;
-    let Engine::Found(engine) = cargo_convoy::host::engine(
-        cargo_convoy::request::EngineChoice::Docker,
-        &cargo_convoy::host::CacheDir::find().unwrap(),
+    let Engine::Found(engine) = cargo_convoy::machine::engine::engine(
+        cargo_convoy::model::request::EngineChoice::Docker,
+        &cargo_convoy::machine::CacheDir::find().unwrap(),
     ) else {
         panic!("no engine")
     };
-    let interrupt = cargo_convoy::interrupt::Interrupt::default();
+    let interrupt = cargo_convoy::machine::interrupt::Interrupt::default();
     let list = volumes::list(&engine, &interrupt).unwrap();
     let of = |kind| list.iter().filter(move |volume| volume.kind == Some(kind)).collect::<Vec<_>>();
     let toolchain = of(VolumeKind::Toolchain)[0];
@@ -225,5 +226,5 @@ fn lists_volumes() {
 
 /// What the folder of an image's lanes is named by.
 fn short(image: &str) -> String {
-    cargo_convoy::files::sha256(image)[..12].to_owned()
+    cargo_convoy::util::files::sha256(image)[..12].to_owned()
 }

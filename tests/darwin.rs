@@ -7,7 +7,7 @@ mod darwin_support;
 
 use std::collections::BTreeSet;
 
-use cargo_convoy::darwin::Account;
+use cargo_convoy::verify::darwin::Account;
 use darwin_support::{Project, TARGETS, build};
 
 #[test]

@@ -309,7 +309,7 @@ fn a_route_and_a_table_take_the_word_that_was_typed() {
 
 #[test]
 fn the_newest_glibc_of_the_pinned_zig_is_right() {
-    use cargo_convoy::provision::zig;
+    use cargo_convoy::model::zig;
     let own = run(support::zig(), &["version"]);
     // The list is that of the pinned version.
     if own.trim() != zig::version() {

@@ -5,8 +5,8 @@ mod support;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use cargo_convoy::graph::{Graph, Slice};
-use cargo_convoy::request::Selection;
+use cargo_convoy::model::request::Selection;
+use cargo_convoy::project::graph::{Graph, Slice};
 use serde_json::{Value, json};
 use support::{Done, Project};
 

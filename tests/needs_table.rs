@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8Path;
-use cargo_convoy::needs::Table;
+use cargo_convoy::project::needs::Table;
 use serde::Deserialize;
 
 /// What the rows' conditions may speak of: taken from each crate's manifest by `ci/needs-manifests`.

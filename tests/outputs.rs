@@ -140,7 +140,7 @@ fn cache_clean_is_a_dry_run_unless_forced() {
     };
     assert_eq!([left("runs"), left("darwin"), left("zig"), left("apt")].concat(), [".lock"]);
     // What nobody published and nobody unpacked is told, and never used.
-    let zig = format!("cache/v1/zig/{}/ziglang/zig", cargo_convoy::provision::zig::version());
+    let zig = format!("cache/v1/zig/{}/ziglang/zig", cargo_convoy::model::zig::version());
     project.script(&zig, "#!/bin/sh\necho 99.9.9\n");
     project.write("cache/v1/debs/0123.deb", "");
     let done = convoy(&["cache", "verify", "--json"]).ends(5);

@@ -5,10 +5,10 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use cargo_convoy::catalog::{Catalog, DEFAULT_MATRIX};
 use cargo_convoy::cli::{Cli, Command};
-use cargo_convoy::package::ArtifactRow;
+use cargo_convoy::model::catalog::{Catalog, DEFAULT_MATRIX};
 use cargo_convoy::plan::{RouteKind, matrix};
+use cargo_convoy::release::ArtifactRow;
 use clap::{CommandFactory, Parser};
 use support::Project;
 
@@ -201,7 +201,7 @@ fn its_convoy_toml_is_right_and_complete() {
     let path = camino::Utf8PathBuf::from_path_buf(dir.path().join("Convoy.toml")).unwrap();
     let [text] = blocks("toml").try_into().unwrap();
     fs_err::write(&path, &text).unwrap();
-    let file = cargo_convoy::config::load(&path).unwrap().unwrap();
+    let file = cargo_convoy::project::config::load(&path).unwrap().unwrap();
     assert_eq!(file.warnings, [""; 0]);
     // `init` writes every key.
     let keys = |text: &str| -> BTreeSet<String> {

@@ -321,8 +321,8 @@ fn two_runs_at_once_bring_zig_once() {
         zig = support::zig(),
     );
     // What killed runs may have left behind.
-    let room = cargo_convoy::host::CacheDir::at(&cache.join("v1")).room("zig").unwrap();
-    fs_err::create_dir_all(room.join(cargo_convoy::provision::zig::version())).unwrap();
+    let room = cargo_convoy::machine::CacheDir::at(&cache.join("v1")).room("zig").unwrap();
+    fs_err::create_dir_all(room.join(cargo_convoy::model::zig::version())).unwrap();
     fs_err::create_dir_all(room.join(".bringing-old/unpacked/ziglang")).unwrap();
     let projects = ["zig-first", "zig-second"].map(Project::hello);
     let running = projects.each_ref().map(|project| {

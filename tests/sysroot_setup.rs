@@ -10,16 +10,16 @@ use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use cargo_convoy::catalog::Catalog;
-use cargo_convoy::graph::Bin;
-use cargo_convoy::host::{CacheDir, GccFacts, HostFacts, Rustc, UserFlags, ZigFacts};
-use cargo_convoy::interrupt::Interrupt;
+use cargo_convoy::build::{CellResult, Job, run_lanes};
+use cargo_convoy::machine::interrupt::Interrupt;
+use cargo_convoy::machine::{CacheDir, GccFacts, HostFacts, Rustc, UserFlags, ZigFacts};
+use cargo_convoy::model::catalog::Catalog;
+use cargo_convoy::model::request::{Features, Selection};
+use cargo_convoy::model::sysroot::Sysroot;
 use cargo_convoy::plan::route::CTools;
 use cargo_convoy::plan::{Cell, CellPlan, Lane, Linker, Plan, RouteKind, Setup, Status, ZigTool};
+use cargo_convoy::project::graph::Bin;
 use cargo_convoy::report::{Reporter, Style};
-use cargo_convoy::request::{Features, Selection};
-use cargo_convoy::run::{CellResult, Job, run_lanes};
-use cargo_convoy::sysroot::Sysroot;
 use support::sysroots::{elsewhere, newest, sysroot};
 use support::{Project, run, tool, zig};
 

@@ -9,12 +9,12 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use cargo_convoy::error::Exit;
-use cargo_convoy::host::{AptFacts, CacheDir, Refused, apt};
-use cargo_convoy::interrupt::Interrupt;
-use cargo_convoy::lock::{ConvoyLock, LockedSysroot};
+use cargo_convoy::machine::interrupt::Interrupt;
+use cargo_convoy::machine::{AptFacts, CacheDir, Refused, apt};
+use cargo_convoy::model::sysroot::{Archive, Security, Sysroot, SysrootKey, SysrootPlan};
+use cargo_convoy::project::lock::{ConvoyLock, LockedSysroot};
 use cargo_convoy::provision::sysroot::{self, Limits, Progress, Sysroots};
-use cargo_convoy::sysroot::{Archive, Security, Sysroot, SysrootKey, SysrootPlan};
+use cargo_convoy::util::error::Exit;
 use support::archive::{
     ARCH, Deb, DebianArchive, Key, MULTIARCH, OddMember, SUITE, Server, odd_deb, sparse_tar, with_data,
 };
@@ -573,7 +573,7 @@ fn a_lock_is_held_against_signed_indexes() {
     archive.add(Deb::new("libleaf", "2.0").file("usr/lib/libleaf.a", "hostile"));
     let hostile = fs_err::read(&leaf).unwrap();
     let mut forged = locked.clone();
-    forged.packages[2].sha256 = cargo_convoy::files::sha256(&hostile);
+    forged.packages[2].sha256 = cargo_convoy::util::files::sha256(&hostile);
     forged.packages[2].size = hostile.len() as u64;
     let told = verify(&first, &forged).unwrap().unsigned;
     assert_eq!(told.len(), 1);

@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use cargo_convoy::graph::{Graph, Package, Resolver};
-use cargo_convoy::request::{Features, Selection};
+use cargo_convoy::model::request::{Features, Selection};
+use cargo_convoy::project::graph::{Graph, Package, Resolver};
 use serde::Deserialize;
 use support::{Done, Project, workspace};
 

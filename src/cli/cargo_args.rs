@@ -226,7 +226,7 @@ mod tests {
             "--frozen",
             "-Z",
         ];
-        let help = crate::host::cargo_command().args(["build", "--help"]).output().unwrap();
+        let help = crate::machine::cargo_command().args(["build", "--help"]).output().unwrap();
         let help = String::from_utf8(help.stdout).unwrap();
         let words = help.lines().filter(|line| line.trim_start().starts_with('-'));
         let flags: Vec<&str> = words

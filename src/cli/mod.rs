@@ -1,12 +1,13 @@
-//! The command line: clap definitions → [`crate::request`]; validates, does nothing.
+//! The command line: clap definitions → [`crate::model::request`]; validates, does nothing.
 
 mod cargo_args;
 
 use camino::Utf8PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::request::{BuildOptions, EngineChoice, Features, ForcedRoute, RouteKind, Selection};
-use crate::suggest::nearest;
+use crate::model::request::SchemaKind;
+use crate::model::request::{BuildOptions, EngineChoice, Features, ForcedRoute, RouteKind, Selection};
+use crate::util::suggest::nearest;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -233,35 +234,6 @@ pub struct VerifyArgs {
 pub struct SchemaArgs {
     /// Which output
     pub kind: Option<SchemaKind>,
-}
-
-/// The outputs that have a schema.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SchemaKind {
-    /// `dist/manifest.json` and `build --json`.
-    Manifest,
-    /// `plan --json`.
-    Plan,
-    /// `targets --json`.
-    Targets,
-    /// `verify --json`.
-    Verify,
-    /// `cache list --json`.
-    Cache,
-    /// `cache verify --json`.
-    CacheVerify,
-    /// `supply list --json`.
-    Supply,
-    /// `supply verify --json`.
-    SupplyVerify,
-    /// `images list --json`.
-    Images,
-    /// `why --json`.
-    Why,
-    /// `doctor --json`.
-    Doctor,
-    /// One line of `build --events`.
-    Event,
 }
 
 #[derive(Debug, Subcommand)]

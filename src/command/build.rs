@@ -8,28 +8,30 @@ use std::time::Instant;
 
 use camino::Utf8Path;
 
-use crate::catalog::Catalog;
+use crate::build::smoke::{Smoke, SmokeImage};
+use crate::build::{self, CellOutcome, CellResult, ENGINE_FAILED, Failure, Job, Told, smoke};
 use crate::command::images::ImageBringer;
 use crate::command::prepare::{Network, Prepared, Project, Warning, drop_aside, look, prepare, run_id};
 use crate::command::sysroots::Bringer;
 use crate::command::{current_dir, kept, print, print_json};
-use crate::container::{Engine, Recipe};
-use crate::error::{Error, Exit, Result};
-use crate::files;
-use crate::host::{CacheDir, HostFacts, has_build_dir};
-use crate::interrupt::Interrupt;
-use crate::package::{
-    self, ArtifactRow, Checked, Checker, FailedRow, FailedStatus, GlibcRow, Manifest, Owner, Place, SysrootRow, Tool,
-    Toolchain,
-};
+use crate::machine::engine::Engine;
+use crate::machine::interrupt::Interrupt;
+use crate::machine::{CacheDir, HostFacts, has_build_dir};
+use crate::model::catalog::Catalog;
+use crate::model::recipe::Recipe;
+use crate::model::request::{BuildOptions, Selection};
+use crate::model::sysroot::LinkedAgainst;
+use crate::model::zig as pinned;
 use crate::plan::{CellPlan, Provision, ProvisionKind, Status};
 use crate::provision::runs::RunMark;
 use crate::provision::{std as rust_std, std::Added, sysroot, zig};
+use crate::release::{
+    self, Artifact, ArtifactRow, Checked, Checker, FailedRow, FailedStatus, GlibcRow, Manifest, Owner, Place,
+    SysrootRow, Tool, Toolchain,
+};
 use crate::report::{Phase, Reporter, Style, table};
-use crate::request::{BuildOptions, Selection};
-use crate::run::smoke::{Smoke, SmokeImage};
-use crate::run::{self, Artifact, CellOutcome, CellResult, ENGINE_FAILED, Failure, Job, Told, smoke};
-use crate::sysroot::LinkedAgainst;
+use crate::util::error::{Error, Exit, Result};
+use crate::util::files;
 use crate::verify::{Expectation, Level, Linkage};
 
 /// `cargo convoy plan`.
@@ -178,13 +180,13 @@ impl Build<'_> {
         }
 
         self.images(&cache).try_files(&mut project)?;
-        let mut outcomes = run::run_lanes(&self.job(&project, &cache, convoy_dir.clone())?)?;
+        let mut outcomes = build::run_lanes(&self.job(&project, &cache, convoy_dir.clone())?)?;
         let retried = self.retry(&mut project, prepared, &mut outcomes, &cache);
         let prepared = &project;
         let told = Told::default();
         let tell = |outcome: &CellOutcome, failure: &Failure| {
             if failure.cause.is_some() {
-                run::tell_failure(self.reporter, &outcome.id, failure, outcome.took, &told);
+                build::tell_failure(self.reporter, &outcome.id, failure, outcome.took, &told);
             }
         };
         if let Err(error) = retried {
@@ -233,7 +235,7 @@ impl Build<'_> {
             // What the previous run left in dist stays as it was.
             return Err(Error::interrupted(signal));
         }
-        let placed = package::place(&prepared.dist_dir, &places, manifest, &owner(prepared), self.options.keep)?;
+        let placed = release::place(&prepared.dist_dir, &places, manifest, &owner(prepared), self.options.keep)?;
         for path in &placed.removed {
             let path = shorten(path, &prepared.cwd);
             self.reporter.debug(Phase::Package, format!("removed {path}, of an earlier run")).send();
@@ -256,7 +258,7 @@ impl Build<'_> {
             let bins = project.bins.iter().filter(|bin| bin.is_of(&cell.id));
             bins.map(|bin| file_name(&bin.name, &cell.target)).map(|file| format!("{}/{file}", cell.id))
         });
-        package::refuse_others(&project.dist_dir, &owner(project), self.options.keep, &paths.collect())?;
+        release::refuse_others(&project.dist_dir, &owner(project), self.options.keep, &paths.collect())?;
         Ok(lock)
     }
 
@@ -291,7 +293,7 @@ impl Build<'_> {
         if dist.exists() && !dist.is_dir() {
             return Err(Error::work(format!("`{dist}` is in the way: it is a file, not a directory")).hint(hint));
         }
-        if let Some(file) = package::foreign(dist) {
+        if let Some(file) = release::foreign(dist) {
             return Err(Error::work(format!(
                 "`{file}` is in the way: cargo convoy did not write it, and would replace it"
             ))
@@ -376,7 +378,7 @@ impl Build<'_> {
             ProvisionKind::Sysroot | ProvisionKind::Image => {}
             ProvisionKind::Zig => {
                 let size = provision.bytes.map(|bytes| format!(", about {}", table::size_text(bytes)));
-                let version = zig::version();
+                let version = pinned::version();
                 announce(format!("zig {version} (pip, into convoy's own cache{})", size.unwrap_or_default()));
                 match zig::bring(cache, self.interrupt) {
                     Ok(brought) => {

@@ -3,10 +3,11 @@
 use camino::Utf8Path;
 use clap::{CommandFactory, ValueEnum};
 
-use crate::cli::{Cli, SchemaKind};
+use crate::cli::Cli;
 use crate::command::{print, print_json};
-use crate::error::{Error, Exit, Result};
+use crate::model::request::SchemaKind;
 use crate::report::schema;
+use crate::util::error::{Error, Exit, Result};
 
 pub(super) fn schema(kind: Option<SchemaKind>) -> Result<Exit> {
     match kind {

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use crate::command::prepare::{Prepared, Project, look};
 use crate::command::print_json;
 use crate::command::why::Ways;
-use crate::container::Engine;
-use crate::error::{Exit, Result};
-use crate::needs::{Need, NeedKind, Side, SupplyKind};
+use crate::machine::engine::Engine;
+use crate::model::request::Selection;
+use crate::plan::remedy::{self, RemedyKind};
 use crate::plan::{CellPlan, DEBIAN_ARCHIVE, Status};
-use crate::remedy::{self, RemedyKind};
+use crate::project::needs::{Need, NeedKind, Side, SupplyKind};
 use crate::report::{DoctorCell, DoctorReport, Lack, OfferRow, Style, advice};
-use crate::request::Selection;
+use crate::util::error::{Exit, Result};
 
 pub(super) fn doctor(selection: &Selection, json: bool, style: Style) -> Result<Exit> {
     let (reporter, mut prepared) = look(selection, style)?;

@@ -7,16 +7,17 @@ use std::cell::OnceCell;
 use std::time::Instant;
 
 use crate::command::prepare::{Prepared, Project};
-use crate::config::{Forbidden, Source};
-use crate::container::{Engine, EngineFacts, EngineKind, ImagePlan};
-use crate::error::{Error, Exit, Result};
-use crate::host::{self, AptFacts, CacheDir, HostFacts, Refused};
-use crate::interrupt::Interrupt;
+use crate::machine::engine::{Engine, EngineFacts, EngineKind};
+use crate::machine::interrupt::Interrupt;
+use crate::machine::{self, AptFacts, CacheDir, HostFacts, Refused};
+use crate::model::request::{EngineChoice, Selection};
+use crate::plan::container::ImagePlan;
 use crate::plan::{CellPlan, Plan};
+use crate::project::config::{Forbidden, Source};
 use crate::provision::image::{Came, Images, Origin, Step};
 use crate::provision::runs::{RunMark, left_behind, reap};
 use crate::report::{Phase, Reporter};
-use crate::request::{EngineChoice, Selection};
+use crate::util::error::{Error, Exit, Result};
 
 /// Who brings images.
 pub(super) struct ImageBringer<'a> {
@@ -56,7 +57,7 @@ impl ImageBringer<'_> {
                 EngineKind::Docker => EngineChoice::Docker,
                 EngineKind::Podman => EngineChoice::Podman,
             };
-            if let Engine::Found(engine) = host::engine(choice, self.cache) {
+            if let Engine::Found(engine) = machine::engine::engine(choice, self.cache) {
                 self.reap(&engine)?;
             }
         }
@@ -131,7 +132,7 @@ impl ImageBringer<'_> {
         }
         if let Engine::Found(engine) = &mut host.engine {
             engine.shares_files = Some(shares);
-            engine.have(plan, &id);
+            plan.note_in(engine, &id);
         }
         Ok(Ok(()))
     }

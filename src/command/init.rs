@@ -6,8 +6,8 @@ use camino::Utf8Path;
 
 use crate::command::prepare::{Members, find_manifest};
 use crate::command::{current_dir, say};
-use crate::error::{Error, Exit, Result};
-use crate::interrupt::Interrupt;
+use crate::machine::interrupt::Interrupt;
+use crate::util::error::{Error, Exit, Result};
 
 const TEMPLATE: &str = include_str!("init.toml");
 
@@ -46,7 +46,7 @@ mod tests {
             .collect();
         for text in [TEMPLATE, &uncommented] {
             fs_err::write(&path, text).unwrap();
-            let file = crate::config::load(&path).unwrap().unwrap();
+            let file = crate::project::config::load(&path).unwrap().unwrap();
             assert_eq!(file.warnings, Vec::<String>::new());
         }
         assert!(uncommented.lines().any(|line| line == "build-std = true"), "{uncommented}");

@@ -7,14 +7,15 @@ use std::collections::BTreeMap;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
+use crate::build::learned;
 use crate::command::prepare::{Prepared, Project, helpers};
-use crate::container::included;
-use crate::evidence::{self, Evidence, Source};
-use crate::files::{self, PlainFile};
-use crate::host::{CacheDir, Stamp, this_program};
-use crate::learned;
+use crate::machine::CacheDir;
+use crate::model::request::Selection;
+use crate::plan::container::included;
 use crate::plan::{CellPlan, Setup, Status, ZigTool};
-use crate::request::Selection;
+use crate::project::evidence::{self, Evidence, Source};
+use crate::util::files::{self, PlainFile};
+use crate::util::stamp::{Stamp, this_program};
 
 const ROOM: &str = "plans";
 

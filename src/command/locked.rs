@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::error::Result;
-use crate::host::{CacheDir, HostFacts};
-use crate::lock::ConvoyLock;
+use crate::machine::{CacheDir, HostFacts};
+use crate::project::lock::ConvoyLock;
 use crate::provision::sysroot;
 use crate::report::{Phase, Reporter};
+use crate::util::error::Result;
 
 /// How long another run may take to write the same file. It takes milliseconds, unless it was stopped.
 const LONGEST_WRITE: Duration = Duration::from_secs(5);
@@ -85,9 +85,9 @@ fn lock_dir(file: &Utf8Path) -> Option<std::fs::File> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lock::{LockedPackage, LockedSysroot};
+    use crate::model::sysroot::SysrootKey;
+    use crate::project::lock::{LockedPackage, LockedSysroot};
     use crate::report::Style;
-    use crate::sysroot::SysrootKey;
 
     fn sysroot(architecture: &str) -> LockedSysroot {
         let package = LockedPackage {

@@ -21,10 +21,10 @@ use std::io::{IsTerminal, Write};
 
 use clap::Parser;
 
+use crate::build::shim;
 use crate::cli::{self, Cli, ColorWhen, Command, OutputArgs};
-use crate::error::{Error, Exit, Result};
-use crate::link;
 use crate::report::{Style, escape};
+use crate::util::error::{Error, Exit, Result};
 
 /// Runs the command line; the exit code is the whole result.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
@@ -35,7 +35,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
     let style = style(&parsed.output);
     let done = match parsed.command {
         // The shim's exit code is the real linker's.
-        Command::Link(args) => link::run(args.args).map_err(Failed::Ended),
+        Command::Link(args) => shim::run(args.args).map_err(Failed::Ended),
         command => dispatch(command, style).map(|exit| i32::from(exit.code())),
     };
     match done {

@@ -13,22 +13,22 @@ use std::time::Instant;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::Catalog;
 use crate::command::current_dir;
 use crate::command::locked::Locked;
-use crate::config::{self, ConfigFile, Environment, Origin, Settings};
-use crate::container::Engine;
-use crate::error::{Error, Result};
-use crate::evidence::{Evidence, Source};
-use crate::graph::{Bin, Graph, Resolver, Slice};
-use crate::host::{self, CacheDir, HostFacts, Rustc, UserFlags};
-use crate::interrupt::Interrupt;
-use crate::needs::{self, Need, NeedKind, Side};
+use crate::machine::engine::Engine;
+use crate::machine::interrupt::Interrupt;
+use crate::machine::{self, CacheDir, HostFacts, Rustc, UserFlags};
+use crate::model::catalog::Catalog;
+use crate::model::request::Selection;
+use crate::model::sysroot::SysrootKey;
 use crate::plan::{self, Cell, CellInput, Plan, RouteKind, matrix};
+use crate::project::config::{self, ConfigFile, Environment, Origin, Settings};
+use crate::project::evidence::{Evidence, Source};
+use crate::project::graph::{Bin, Graph, Resolver, Slice};
+use crate::project::needs::{self, Need, NeedKind, Side};
 use crate::report::{Phase, Reporter, Style};
-use crate::request::Selection;
-use crate::suggest::did_you_mean;
-use crate::sysroot::SysrootKey;
+use crate::util::error::{Error, Result};
+use crate::util::suggest::did_you_mean;
 
 pub(super) use demand::{environment, helpers};
 pub(super) use locate::{Members, engine_choice, find_manifest, find_workspace};
@@ -169,7 +169,7 @@ pub(super) fn prepare_anew(
     let [all, none] = [BTreeSet::new(), BTreeSet::new()];
     let (whole, facts) = std::thread::scope(|scope| {
         let whole = scope.spawn(|| query.ask(&all, &none));
-        let facts = host::probe(&cwd, catalog, cache);
+        let facts = machine::probe(&cwd, catalog, cache);
         (whole.join(), facts)
     });
     let whole = whole.map_err(|_| Error::work("reading the project ended abnormally"))??;
@@ -196,7 +196,7 @@ pub(super) fn prepare_anew(
     let strays: Vec<Utf8PathBuf> =
         graph.member_dirs().filter(|dir| *dir != root).map(|dir| dir.join("Convoy.toml")).collect();
     warnings.extend(strays.iter().filter(|stray| stray.is_file()).map(|stray| unread_settings(stray, &root)));
-    let cargo = host::cargo_config(&cwd, &host.rustc.host)?;
+    let cargo = machine::cargo_config(&cwd, &host.rustc.host)?;
     let environment = Environment { offline: offline_by(&cargo), ..Environment::of_process() };
     let settings = config::settle(selection, &environment, &files, &root, &cwd)?;
 
@@ -222,7 +222,7 @@ pub(super) fn prepare_anew(
         (Graph::from_metadata(&wider)?.with_resolver(resolver), wider)
     };
     for cell in cells.iter().filter(|cell| catalog.target(&cell.target).is_none()) {
-        host.gcc.extend(host::foreign_gcc(&cell.target, cache).map(|gcc| (cell.target.clone(), gcc)));
+        host.gcc.extend(machine::foreign_gcc(&cell.target, cache).map(|gcc| (cell.target.clone(), gcc)));
         warnings.push(Warning {
             target: Some(cell.id.clone()),
             code: "target-not-in-catalog".to_owned(),
@@ -235,9 +235,9 @@ pub(super) fn prepare_anew(
     triples.push(&host.rustc.host);
     triples.sort_unstable();
     triples.dedup();
-    let flags = host::user_flags(&cargo, &cwd, &triples, &host.rustc.host)?;
-    host.user = host::user_tools(&cargo, &triples, &host.rustc.host);
-    let environment = host::build_environment(&cargo);
+    let flags = machine::user_flags(&cargo, &cwd, &triples, &host.rustc.host)?;
+    host.user = machine::user_tools(&cargo, &triples, &host.rustc.host);
+    let environment = machine::build_environment(&cargo);
     host.env = needs::set_of(&needs::Table::embedded().variables, &environment);
     host.image_files = settings
         .container_files()
@@ -290,10 +290,10 @@ pub(super) fn prepare_anew(
     for (triple, libraries) in demand::wanted(&needs_inside, &cells, &project.host) {
         wanted.entry(triple).or_default().extend(libraries);
     }
-    project.host.libraries = host::find_libraries(&wanted, &project.host.rustc.host, cache);
+    project.host.libraries = machine::find_libraries(&wanted, &project.host.rustc.host, cache);
     let locked = Locked::read(project.workspace_root.join("Convoy.lock"))?;
     if demand::wants_sysroots(&needs, &cells, &project.host) {
-        project.host.apt = host::apt(cache);
+        project.host.apt = machine::apt(cache);
         let started = Instant::now();
         locked.look_up(cache, &mut project.host);
         reporter.debug(Phase::Plan, "sysroots of Convoy.lock looked for").took(started.elapsed()).send();
@@ -360,9 +360,9 @@ impl Prepared {
             return;
         }
         let host = &mut self.project.host;
-        host.engine = host::engine(self.settings.engine.value, &self.cache);
+        host.engine = machine::engine::engine(self.settings.engine.value, &self.cache);
         if host.apt.is_none() {
-            host.apt = host::apt(&self.cache);
+            host.apt = machine::apt(&self.cache);
             self.locked.look_up(&self.cache, host);
         }
     }
@@ -423,7 +423,7 @@ fn known_targets<'a>(
 ) -> Result<&'a [String]> {
     match known.get() {
         Some(known) => Ok(known),
-        None => host::remembered_targets(cwd, rustc, cache).map(|asked| known.get_or_init(|| asked).as_slice()),
+        None => machine::remembered_targets(cwd, rustc, cache).map(|asked| known.get_or_init(|| asked).as_slice()),
     }
 }
 
@@ -514,7 +514,7 @@ fn check_routes(selection: &Selection, cells: &[Cell]) -> Result<()> {
     let mut words = selection.routes.iter().filter_map(|route| route.target.as_ref());
     let Some(word) = words.find(|word| !names().any(|name| name == *word)) else { return Ok(()) };
     let error = Error::usage(format!("--route names `{word}`, which is no target of this run"));
-    Err(match crate::suggest::nearest(word, names().map(String::as_str)) {
+    Err(match crate::util::suggest::nearest(word, names().map(String::as_str)) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
         None => error,
     })

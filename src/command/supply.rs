@@ -10,16 +10,16 @@ use crate::cli::SupplyCommand;
 use crate::command::prepare::{Network, Prepared, prepare, prepare_anew, run_id};
 use crate::command::sysroots::{Bringer, with_earlier_packages};
 use crate::command::{current_dir, print_json, say};
-use crate::config::{Forbidden, Origin};
-use crate::error::{Error, Exit, Result};
-use crate::host::{self, CacheDir, Refused};
-use crate::interrupt::Interrupt;
-use crate::lock::{self, LockedSysroot};
+use crate::machine::interrupt::Interrupt;
+use crate::machine::{self, CacheDir, Refused};
+use crate::model::request::{Features, Selection};
+use crate::model::sysroot::SysrootKey;
+use crate::project::config::{Forbidden, Origin};
+use crate::project::lock::{self, LockedSysroot};
 use crate::provision::sysroot::{self, KeptSysroot, Limits, Sysroots};
 use crate::report::table::size_text;
 use crate::report::{ListedSysroot, Phase, Reporter, Style, SupplyReport};
-use crate::request::{Features, Selection};
-use crate::sysroot::SysrootKey;
+use crate::util::error::{Error, Exit, Result};
 
 pub(super) fn supply(command: SupplyCommand, style: Style) -> std::result::Result<Exit, super::Failed> {
     match command {
@@ -169,7 +169,7 @@ fn pack(file: &Utf8Path, selection: &Selection, style: Style) -> Result<Exit> {
         };
         return Err(Error::usage(what).hint("run `cargo convoy supply update`, or build once"));
     }
-    let apt = host::apt(&cache);
+    let apt = machine::apt(&cache);
     let file = current_dir()?.join(file);
     let archive = |key: &SysrootKey| prepared.settings.archive_of(key.of.as_deref());
     let sysroots = Sysroots {

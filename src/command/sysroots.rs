@@ -3,15 +3,15 @@
 use std::time::Instant;
 
 use crate::command::prepare::Prepared;
-use crate::error::{Error, Result};
-use crate::host::{AptFacts, CacheDir, Refused};
-use crate::interrupt::Interrupt;
-use crate::lock::LockedSysroot;
+use crate::machine::interrupt::Interrupt;
+use crate::machine::{AptFacts, CacheDir, Refused};
+use crate::model::request::Selection;
+use crate::model::sysroot::{Sysroot, SysrootPlan};
+use crate::project::lock::LockedSysroot;
 use crate::provision::sysroot::{Limits, Progress, Sysroots};
 use crate::report::table::size_text;
 use crate::report::{Phase, Reporter};
-use crate::request::Selection;
-use crate::sysroot::{Sysroot, SysrootPlan};
+use crate::util::error::{Error, Result};
 
 /// A plan with what the lock asked for before: that stays in it.
 pub(super) fn with_earlier_packages(plan: &SysrootPlan, prepared: &Prepared) -> SysrootPlan {

@@ -1,23 +1,23 @@
 //! `cargo convoy targets`: the catalog, and the routes possible on this machine.
 
-use crate::catalog::Catalog;
 use crate::command::prepare::engine_choice;
 use crate::command::{current_dir, print_json, say};
-use crate::config::{Provisioning, TargetSettings};
-use crate::error::{Exit, Result};
-use crate::host::{self, CacheDir, HostFacts};
+use crate::machine::{self, CacheDir, HostFacts};
+use crate::model::catalog::Catalog;
 use crate::plan::route::{self, Situation};
 use crate::plan::{Cell, RouteKind};
+use crate::project::config::{Provisioning, TargetSettings};
 use crate::report::{Style, TargetRow, TargetsReport};
+use crate::util::error::{Exit, Result};
 
 pub(super) fn targets(json: bool, style: Style) -> Result<Exit> {
     let catalog = Catalog::embedded();
     let cwd = current_dir()?;
     let cache = CacheDir::find()?;
-    let mut host = host::probe(&cwd, catalog, &cache)?;
+    let mut host = machine::probe(&cwd, catalog, &cache)?;
     let triples: Vec<&str> = catalog.targets.iter().map(|target| target.triple.as_str()).collect();
-    host.user = host::user_tools(&host::cargo_config(&cwd, &host.rustc.host)?, &triples, &host.rustc.host);
-    host.engine = host::engine(engine_choice()?, &cache);
+    host.user = machine::user_tools(&machine::cargo_config(&cwd, &host.rustc.host)?, &triples, &host.rustc.host);
+    host.engine = machine::engine::engine(engine_choice()?, &cache);
     let report = TargetsReport {
         schema: 1,
         kind: "targets".to_owned(),

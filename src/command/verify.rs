@@ -2,14 +2,14 @@
 
 use camino::Utf8PathBuf;
 
-use crate::catalog::Catalog;
 use crate::command::{current_dir, print_json, say};
-use crate::error::{Error, Exit, Result};
-use crate::files::{LARGE, PlainFile};
-use crate::host;
-use crate::link;
+use crate::machine;
+use crate::model::catalog::Catalog;
 use crate::plan::matrix;
 use crate::report::{Style, VerifiedFile, VerifyReport, table};
+use crate::util::error::{Error, Exit, Result};
+use crate::util::files::{LARGE, PlainFile};
+use crate::verify::link;
 use crate::verify::{self, Expectation, Finding, Level};
 
 pub(super) fn verify(files: &[Utf8PathBuf], target: Option<&str>, json: bool, style: Style) -> Result<Exit> {
@@ -100,7 +100,7 @@ fn expectation_of(word: &str, catalog: &Catalog) -> Result<Expectation> {
     let words = [word.to_owned()];
     let known = if matrix::needs_target_list(&words, catalog) {
         // Without Rust on the machine the catalog is all there is.
-        host::rustc_targets(&current_dir()?).unwrap_or_default()
+        machine::rustc_targets(&current_dir()?).unwrap_or_default()
     } else {
         Vec::new()
     };

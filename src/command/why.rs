@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use crate::command::prepare::{Prepared, environment, look};
 use crate::command::print_json;
-use crate::container::Engine;
-use crate::error::{Error, Exit, Result};
-use crate::graph::{FeatureTables, PartialVersion, Slice};
-use crate::needs::{self, Circumstances, Knowledge, Need, Side};
+use crate::machine::engine::Engine;
+use crate::model::request::Selection;
+use crate::plan::remedy::{self, Chain, Remedy, RemedyKind};
 use crate::plan::{self, CellPlan};
-use crate::remedy::{self, Chain, Remedy, RemedyKind};
+use crate::project::graph::{FeatureTables, PartialVersion, Slice};
+use crate::project::needs::{self, Circumstances, Knowledge, Need, Side};
 use crate::report::{Style, WhyCell, WhyNeed, WhyReport, WhyStep, advice};
-use crate::request::Selection;
-use crate::suggest::nearest;
+use crate::util::error::{Error, Exit, Result};
+use crate::util::suggest::nearest;
 
 /// How many ways to a need are shown.
 const CHAINS: usize = 4;
@@ -209,7 +209,7 @@ impl<'a> Ways<'a> {
         let Prepared { settings, evidence, .. } = self.prepared;
         let env = environment(host, &cell.cell);
         let knowledge = Knowledge { evidence, user: &settings.needs, env: &env };
-        let judged = |package: &crate::graph::Package| {
+        let judged = |package: &crate::project::graph::Package| {
             needs::asked(package, Circumstances::new(triple, &host.rustc.host, &env), knowledge)
         };
         let Some(slice) = self.prepared.slices.get(&cell.cell.id) else { return Vec::new() };

@@ -6,9 +6,9 @@ use std::process::{Command, Output, Stdio};
 use camino::Utf8Path;
 use cargo_zigbuild::Zig;
 
-use crate::error::{Error, Exit, Result};
-use crate::interrupt::Interrupt;
+use crate::machine::interrupt::Interrupt;
 use crate::provision::mingw::{self, Added, Runtime};
+use crate::util::error::{Error, Exit, Result};
 
 /// Runs zig in the place of a compiler or linker.
 pub(super) fn zig(mut zig: Zig) -> Result<Exit> {

@@ -21,14 +21,14 @@ mod words;
 
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, Glibc};
-use crate::config::TargetSettings;
-use crate::error::{Error, Result};
-use crate::host::HostFacts;
+use crate::machine::HostFacts;
+use crate::model::catalog::{Catalog, Glibc};
+use crate::model::sysroot::Suites;
+use crate::model::zig;
 use crate::plan::Cell;
-use crate::provision::zig;
-use crate::suggest::nearest;
-use crate::sysroot::Suites;
+use crate::project::config::TargetSettings;
+use crate::util::error::{Error, Result};
+use crate::util::suggest::nearest;
 use words::{GROUPS, Wanted, expand};
 pub use words::{is_known, names_target, needs_target_list};
 
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn the_default_matrix() {
-        insta::assert_snapshot!(brief(&cells_of(crate::catalog::DEFAULT_MATRIX)));
+        insta::assert_snapshot!(brief(&cells_of(crate::model::catalog::DEFAULT_MATRIX)));
     }
 
     #[test]

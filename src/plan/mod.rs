@@ -1,7 +1,10 @@
 //! Deciding: needs × host facts × settings → [`Plan`]. Pure: no process, no file, no clock, no environment.
 
+pub mod container;
+pub mod diagnose;
 pub mod matrix;
 mod provision;
+pub mod remedy;
 pub mod route;
 mod supply;
 mod sysroot;
@@ -12,12 +15,13 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Catalog, Glibc};
-use crate::config::{ContainerSettings, Settings, TargetSettings};
-use crate::container::{self, Engine, ImagePlan};
-use crate::host::HostFacts;
-use crate::needs::{Need, NeedKind};
-use crate::sysroot::{SysrootKey, SysrootPlan};
+use crate::machine::HostFacts;
+use crate::machine::engine::Engine;
+use crate::model::catalog::{Catalog, Glibc};
+use crate::model::sysroot::{SysrootKey, SysrootPlan};
+use crate::plan::container::ImagePlan;
+use crate::project::config::{ContainerSettings, Settings, TargetSettings};
+use crate::project::needs::{Need, NeedKind};
 pub use provision::{Provision, ProvisionKind};
 pub use route::{Linker, Offer, Refusal, RouteKind, Setup, ZigTool};
 pub use supply::met;

@@ -4,9 +4,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Forbidden, Provisioning, Source};
+use crate::model::zig as pinned;
 use crate::plan::route::Refusal;
-use crate::provision::zig as pinned;
+use crate::project::config::{Forbidden, Provisioning, Source};
 
 /// What a plan brings before a lane starts.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]

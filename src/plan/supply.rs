@@ -1,17 +1,17 @@
 //! What meets a library need for a cell. To add a kind of supply: a variant of [`SupplyKind`], its line in [`find`], and its
 //! turn in [`settle`].
 
-use crate::catalog::Glibc;
-use crate::config::{Provisioning, Source, SupplySource};
-use crate::container;
-use crate::darwin;
-use crate::host::{FoundBy, HostFacts};
-use crate::needs::{Need, NeedKind, Side, Supply, SupplyKind, Table};
+use crate::machine::{FoundBy, HostFacts};
+use crate::model::catalog::Glibc;
+use crate::model::darwin;
+use crate::model::request::RouteKind;
+use crate::model::sysroot::sonames;
+use crate::plan::container;
 use crate::plan::route::{Refusal, Situation, blocking};
 use crate::plan::sysroot::{self, SysrootOffer};
 use crate::plan::{Cell, CellPlan};
-use crate::request::RouteKind;
-use crate::sysroot::sonames;
+use crate::project::config::{Provisioning, Source, SupplySource};
+use crate::project::needs::{Need, NeedKind, Side, Supply, SupplyKind, Table};
 
 /// What meets a need for a library, a framework or a DLL of the target's system; none where nothing does.
 pub(super) fn find(

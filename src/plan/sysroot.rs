@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalog::{Catalog, Glibc, Target};
-use crate::config::{Forbidden, Source, SupplySource, TargetSettings};
-use crate::host::HostFacts;
-use crate::needs::{Need, NeedKind, Side, Table};
+use crate::machine::HostFacts;
+use crate::model::catalog::{Catalog, Glibc, Target};
+use crate::model::sysroot::{Archive, Suite, Suites, SysrootKey, SysrootPlan};
 use crate::plan::provision::refuse;
 use crate::plan::route::{Refusal, Situation};
 use crate::plan::{Cell, CellPlan, Provision, Status};
-use crate::sysroot::{Archive, Suite, Suites, SysrootKey, SysrootPlan};
+use crate::project::config::{Forbidden, Source, SupplySource, TargetSettings};
+use crate::project::needs::{Need, NeedKind, Side, Table};
 
 /// A sysroot that serves a cell.
 #[derive(Clone, Debug)]

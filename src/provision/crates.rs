@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::{Utf8Path, Utf8PathBuf};
 use toml::{Table, Value};
 
-use crate::container::{Part, Tree};
+use crate::plan::container::{Part, Tree};
 
 /// cargo's names of the folders of crates.io, by its two protocols.
 const CRATES_IO: [&str; 2] = ["index.crates.io-", "github.com-1ecc6299db9ec823"];

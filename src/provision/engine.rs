@@ -2,9 +2,9 @@
 
 use std::process::{Command, Output};
 
-use crate::container::EngineFacts;
-use crate::error::{Error, Result};
-use crate::interrupt::Interrupt;
+use crate::machine::engine::EngineFacts;
+use crate::machine::interrupt::Interrupt;
+use crate::util::error::{Error, Result};
 
 /// How the classic builder begins what a command says on standard error.
 const PAINT: &str = "\u{1b}[91m";

@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::{self, caller, failing_line, last_line, said};
 use super::runs::RunMark;
-use crate::container::{
-    Confinement, EngineFacts, EngineKind, Identity, ImageFacts, ImagePlan, ImageSource, MadeImage, Mount, PROXIES,
-    Recipe, SeenImage, Start, probe_script, read_probe, repository, run_lines,
-};
-use crate::error::{Error, Result};
-use crate::files;
-use crate::host::{CacheDir, Refused, made_image, remember_made};
-use crate::interrupt::Interrupt;
+use crate::machine::engine::{EngineFacts, EngineKind, Identity, ImageFacts, MadeImage, SeenImage, repository};
+use crate::machine::engine::{made_image, remember_made};
+use crate::machine::interrupt::Interrupt;
+use crate::machine::{CacheDir, Refused};
+use crate::model::recipe::{Recipe, run_lines};
+use crate::plan::container::{Confinement, ImagePlan, ImageSource, Mount, PROXIES, Start, probe_script, read_probe};
+use crate::util::error::{Error, Result};
+use crate::util::files;
 
 /// Variables that lead to another engine.
 const WAYS: [&str; 4] = ["DOCKER_HOST", "DOCKER_CONTEXT", "CONTAINER_HOST", "CONTAINER_CONNECTION"];

@@ -8,9 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
-use crate::container::{Part, Tree};
-use crate::error::{Error, Result};
-use crate::files;
+use crate::plan::container::{Part, Tree};
+use crate::util::error::{Error, Result};
+use crate::util::files;
 
 /// What folders that are caches have in them, and what that file begins with: <https://bford.info/cachedir/>.
 const CACHE_TAG: (&str, &[u8]) = ("CACHEDIR.TAG", b"Signature: 8a477f597d28d172789f06886806bc55");

@@ -9,11 +9,11 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::zig;
-use crate::error::{Error, Result};
-use crate::files;
-use crate::host::{CacheDir, ZigFacts};
-use crate::interrupt::Interrupt;
+use crate::machine::interrupt::Interrupt;
+use crate::machine::{CacheDir, ZigFacts};
+use crate::model::zig;
+use crate::util::error::{Error, Result};
+use crate::util::files;
 
 /// Which source defines which symbols; made by `ci/mingw-runtime`.
 const TABLE: &str = include_str!("../../targets/zig-mingw.tsv");

@@ -9,11 +9,12 @@ use std::process::Command;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::container::{EngineFacts, EngineKind, LABEL_MACHINE, LABEL_RUN, own_filter};
-use crate::error::Result;
-use crate::files;
-use crate::host::CacheDir;
-use crate::interrupt::{Interrupt, has_no_locks};
+use crate::machine::CacheDir;
+use crate::machine::engine::{EngineFacts, EngineKind};
+use crate::machine::interrupt::{Interrupt, has_no_locks};
+use crate::plan::container::{LABEL_MACHINE, LABEL_RUN, own_filter};
+use crate::util::error::Result;
+use crate::util::files;
 
 const ROOM: &str = "runs";
 

@@ -1,8 +1,8 @@
 //! rustup's standard libraries. Toolchains are never updated: only a target or a component of the active one is added.
 
-use crate::error::{Error, Result};
-use crate::host::rust_command;
-use crate::interrupt::Interrupt;
+use crate::machine::interrupt::Interrupt;
+use crate::machine::rust_command;
+use crate::util::error::{Error, Result};
 
 /// What came of asking rustup.
 #[derive(Clone, Debug, PartialEq, Eq)]

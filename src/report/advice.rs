@@ -4,9 +4,9 @@ use anstyle::AnsiColor;
 
 use super::human::{Style, bold};
 use super::table::{lines, wrapped};
-use crate::needs::{Confidence, NeedKind, Side};
 use crate::plan::Status;
-use crate::remedy::Remedy;
+use crate::plan::remedy::Remedy;
+use crate::project::needs::{Confidence, NeedKind, Side};
 use crate::report::{DoctorReport, WhyNeed, WhyReport};
 
 /// Why something is needed, by which ways, and the ways out.

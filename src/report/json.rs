@@ -3,12 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::container::{EngineKind, MadeFrom};
-use crate::needs::{Confidence, NeedKind, Side};
+use crate::machine::engine::{EngineKind, MadeFrom};
+use crate::model::request::RouteKind;
+use crate::model::sysroot::SysrootKey;
 use crate::plan::Status;
-use crate::remedy::Remedy;
-use crate::request::RouteKind;
-use crate::sysroot::SysrootKey;
+use crate::plan::remedy::Remedy;
+use crate::project::needs::{Confidence, NeedKind, Side};
 use crate::verify::{Finding, Inspection};
 
 /// What `targets --json` prints.

@@ -16,7 +16,7 @@ use camino::Utf8Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::util::error::{Error, Result};
 pub use human::{Human, Style};
 pub use json::{
     CacheEntry, CacheReport, CacheVerifyReport, DoctorCell, DoctorReport, ImagesReport, Lack, ListedImage,

@@ -2,9 +2,9 @@
 
 use schemars::{Schema, schema_for};
 
-use crate::cli::SchemaKind;
-use crate::package::Manifest;
+use crate::model::request::SchemaKind;
 use crate::plan::Plan;
+use crate::release::Manifest;
 use crate::report::{
     CacheReport, CacheVerifyReport, DoctorReport, Event, ImagesReport, SupplyReport, SupplyVerifyReport, TargetsReport,
     VerifyReport, WhyReport,

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anstyle::AnsiColor;
 
-use crate::container::ImagePlan;
-use crate::needs::SupplyKind;
-use crate::package::{FailedStatus, Manifest};
+use crate::plan::container::ImagePlan;
 use crate::plan::{Plan, Provision, ProvisionKind, Status};
+use crate::project::needs::SupplyKind;
+use crate::release::{FailedStatus, Manifest};
 use crate::report::human::{Style, bold, seconds_text};
 use crate::report::{VerifiedFile, escape};
 use crate::verify::Level;

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use crate::catalog::{ArmLevel, FloatAbi};
-use crate::link::{ArmAttributes, LinkRecord};
+use crate::model::catalog::{ArmLevel, FloatAbi};
+use crate::verify::link::{ArmAttributes, LinkRecord};
 
 // `Tag_CPU_arch`. The numbers are no ladder: v6T2, v6-M and the M profiles have instructions that others lack.
 const V4T: u8 = 2;
@@ -192,7 +192,7 @@ pub(super) fn version(attributes: &ArmAttributes) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::Catalog;
+    use crate::model::catalog::Catalog;
 
     fn attributes(cpu_arch: u8, fp_arch: u8, simd_arch: u8) -> ArmAttributes {
         ArmAttributes {

@@ -13,9 +13,9 @@ use self::loader::Dynamic;
 use super::inspection::arch_name;
 use super::unreadable::inside;
 use super::{Elf, Facts, Inspection, Kind, Linkage, UndefinedSymbol, Unreadable, VersionNeed, arm};
-use crate::catalog::{FloatAbi, Glibc};
-use crate::files::Budget;
-use crate::link::ArmAttributes;
+use crate::model::catalog::{FloatAbi, Glibc};
+use crate::util::files::Budget;
+use crate::verify::link::ArmAttributes;
 
 pub(super) fn inspect<E: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Result<Inspection, Unreadable> {
     refuse_truncated::<E>(bytes)?;

@@ -1,7 +1,7 @@
 //! Verifying a file without being told its target.
 
 use super::{Elf, Facts, Finding, Inspection, Linkage, arm};
-use crate::catalog::{Catalog, Target};
+use crate::model::catalog::{Catalog, Target};
 
 /// The target of the catalog that a binary seems to be made for.
 pub fn infer(inspection: &Inspection, catalog: &Catalog) -> Option<String> {

@@ -4,8 +4,8 @@ use object::Architecture;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{FloatAbi, Format, Glibc};
-use crate::link::ArmAttributes;
+use crate::model::catalog::{FloatAbi, Format, Glibc};
+use crate::verify::link::ArmAttributes;
 
 /// What was read from a binary.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::inspection::arch_name;
 use super::unreadable::{few, inside};
 use super::{DynamicSymbol, Facts, Inspection, Kind, Linkage, MachO, Signature, Unreadable};
-use crate::files::Budget;
+use crate::util::files::Budget;
 
 /// Pages of a code signature are 4 or 16 KiB; anything beyond this is damage.
 const MAX_PAGE_SHIFT: u8 = 20;

@@ -4,12 +4,14 @@
 //! pure. What cannot be told from the file is a warning that says so, never a silent pass.
 
 mod arm;
+pub mod darwin;
 mod dlls;
 mod elf;
 mod infer;
 mod inspect;
 mod inspection;
 mod judge;
+pub mod link;
 mod macho;
 mod pe;
 mod triple;
@@ -21,10 +23,10 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Catalog, Glibc, Target};
-use crate::files::brief;
-use crate::link::LinkRecord;
-use crate::sysroot::{Libraries, LinkedAgainst};
+use crate::model::catalog::{Catalog, Glibc, Target};
+use crate::model::sysroot::{Libraries, LinkedAgainst};
+use crate::util::files::brief;
+use crate::verify::link::LinkRecord;
 
 pub use arm::cpu_of_objects;
 pub use infer::{infer, not_checked};

@@ -11,7 +11,7 @@ use object::{Object as _, pod};
 use super::inspection::arch_name;
 use super::unreadable::{few, inside};
 use super::{Facts, Inspection, Kind, Linkage, Pe, Unreadable};
-use crate::files::Budget;
+use crate::util::files::Budget;
 
 /// The size of one COFF symbol.
 const SYMBOL_SIZE: u64 = 18;

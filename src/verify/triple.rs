@@ -1,6 +1,6 @@
 //! What a target triple alone tells, for triples outside the catalog.
 
-use crate::catalog::Format;
+use crate::model::catalog::Format;
 
 /// What follows from the words of a triple. Unknown words tell nothing.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl Implied {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::Catalog;
+    use crate::model::catalog::Catalog;
 
     #[test]
     fn the_rules_agree_with_the_catalog() {

@@ -1,7 +1,7 @@
 //! Why a file could not be inspected.
 
 use super::{Finding, name_some};
-use crate::files::{Exhausted, MOST_ENTRIES};
+use crate::util::files::{Exhausted, MOST_ENTRIES};
 
 /// Why bytes are no binary that can be inspected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! Builds projects for macOS with the recipe of `cargo_convoy::darwin` and reads the binaries.
+//! Builds projects for macOS with the recipe of `cargo_convoy::verify::darwin` and reads the binaries.
 // Two test programs share this room; neither uses all of it. clippy.toml allows unwrap in test functions alone.
 #![allow(dead_code)]
 
@@ -7,7 +7,8 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use cargo_convoy::darwin::{self, Account};
+use cargo_convoy::provision::darwin as provision;
+use cargo_convoy::verify::darwin::{self, Account};
 use fs_err as fs;
 use object::macho;
 use object::read::macho::{LoadCommandVariant, MachHeader as _, MachOFile64, Nlist as _};
@@ -165,17 +166,17 @@ fn cargo(target: &str, libcxx: bool) -> Command {
         }
     }
     let folder = WORK.join("with space");
-    let stubs = darwin::write_stubs(&folder).unwrap();
+    let stubs = provision::write_stubs(&folder).unwrap();
     // As the linker shim does: a script of any name.
     let linker = script(&folder, "shim", &format!("#!/bin/sh\nexec {} \"$@\"\n", rust_lld()));
     let arch = target.split('-').next().unwrap();
-    let zig_target = darwin::zig_target(arch, if arch == "x86_64" { "10.12" } else { "11.0" });
+    let zig_target = provision::zig_target(arch, if arch == "x86_64" { "10.12" } else { "11.0" });
     let libcxx = libcxx.then(|| {
         let folder = WORK.join(format!("libcxx-{zig_target}"));
-        darwin::provision_libcxx(&zig(), &zig_target, &folder, &Default::default()).unwrap();
+        provision::provision_libcxx(&zig(), &zig_target, &folder, &Default::default()).unwrap();
         folder
     });
-    let settings = darwin::link_settings(&stubs, libcxx.as_deref());
+    let settings = provision::link_settings(&stubs, libcxx.as_deref());
     let flags = serde_json::to_string(&settings.rustflags).unwrap();
     cargo.args(["--config", &format!("target.{target}.rustflags={flags}")]);
     cargo.args(["--config", &format!("target.{target}.linker={}", serde_json::to_string(&linker).unwrap())]);
@@ -186,14 +187,14 @@ fn cargo(target: &str, libcxx: bool) -> Command {
 /// What makes zig the C compiler for a darwin target.
 pub fn zig_env(target: &str) -> Vec<(String, String)> {
     let arch = target.split('-').next().unwrap();
-    let zig_target = darwin::zig_target(arch, if arch == "x86_64" { "10.12" } else { "11.0" });
+    let zig_target = provision::zig_target(arch, if arch == "x86_64" { "10.12" } else { "11.0" });
     let folder = WORK.join("scripts").join(target);
     let zig = zig();
     let scripts = [
-        ("CC", darwin::compiler_script(&zig, darwin::Language::C, &zig_target)),
-        ("CXX", darwin::compiler_script(&zig, darwin::Language::Cxx, &zig_target)),
-        ("AR", darwin::archiver_script(&zig, "ar")),
-        ("RANLIB", darwin::archiver_script(&zig, "ranlib")),
+        ("CC", provision::compiler_script(&zig, provision::Language::C, &zig_target)),
+        ("CXX", provision::compiler_script(&zig, provision::Language::Cxx, &zig_target)),
+        ("AR", provision::archiver_script(&zig, "ar")),
+        ("RANLIB", provision::archiver_script(&zig, "ranlib")),
     ];
     scripts
         .into_iter()

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use cargo_convoy::catalog::Catalog;
-use cargo_convoy::container::{Engine, EngineFacts, ImageFacts, PresentImage, Recipe};
-use cargo_convoy::host::{HostFacts, Refused};
-use cargo_convoy::needs::{Need, NeedKind, Side};
+use cargo_convoy::machine::engine::{Engine, EngineFacts, ImageFacts, PresentImage};
+use cargo_convoy::machine::{HostFacts, Refused};
+use cargo_convoy::model::catalog::Catalog;
+use cargo_convoy::model::recipe::Recipe;
+use cargo_convoy::model::sysroot::Suites;
 use cargo_convoy::plan::{ProvisionKind, RouteKind};
-use cargo_convoy::sysroot::Suites;
+use cargo_convoy::project::needs::{Need, NeedKind, Side};
 
 use crate::question::*;
 
@@ -72,7 +73,7 @@ fn libraries_come_from_the_same_sysroots() {
 #[test]
 fn an_image_that_is_here_and_has_all_is_taken_whatever_more_it_has() {
     let suite = Suites::embedded().named("bookworm").unwrap();
-    let mut packages = cargo_convoy::container::standard_packages(HOST, suite);
+    let mut packages = cargo_convoy::model::recipe::standard_packages(HOST, suite);
     packages.insert("gfortran".to_owned());
     let recipe = |packages: &BTreeSet<String>| Recipe {
         base: "debian:bookworm-slim".to_owned(),
@@ -122,7 +123,7 @@ fn a_base_whose_release_is_not_known_promises_nothing_before_a_look_into_it() {
         assert!(cell.because.ends_with("which is to be looked into"), "{}", cell.because);
         assert!(cell.provision.iter().any(|provision| provision.name == image.reference), "{:?}", cell.provision);
         // What was found is what counts, also of an image that was there before.
-        let mut host = with_engine(bare(), |engine| engine.have(image, "sha256:0"));
+        let mut host = with_engine(bare(), |engine| image.note_in(engine, "sha256:0"));
         let plan = question(host.clone(), base).plan();
         assert!(plan.cells[0].because.ends_with("which is to be looked into"), "{}", plan.cells[0].because);
         assert_eq!(plan.cells[0].provision.len(), 1);

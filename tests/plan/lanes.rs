@@ -1,7 +1,7 @@
 //! Which cells share a cargo invocation.
 
-use cargo_convoy::catalog::DEFAULT_MATRIX;
-use cargo_convoy::host::HostFacts;
+use cargo_convoy::machine::HostFacts;
+use cargo_convoy::model::catalog::DEFAULT_MATRIX;
 
 use crate::question::*;
 

@@ -1,8 +1,8 @@
 //! What of the C world each target can be given, and what is said where nothing gives it.
 
-use cargo_convoy::host::{FoundBy, FoundLibrary, HostFacts};
-use cargo_convoy::needs::{Confidence, Need, NeedKind};
+use cargo_convoy::machine::{FoundBy, FoundLibrary, HostFacts};
 use cargo_convoy::plan::Status;
+use cargo_convoy::project::needs::{Confidence, Need, NeedKind};
 
 use crate::question::*;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cargo_convoy::host::HostFacts;
+use cargo_convoy::machine::HostFacts;
 use cargo_convoy::plan::{ProvisionKind, Status};
 use cargo_convoy::report::{Style, table};
 

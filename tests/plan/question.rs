@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8PathBuf;
-use cargo_convoy::catalog::Catalog;
-use cargo_convoy::config::{
+use cargo_convoy::machine::{AptFacts, GccFacts, HostFacts, Rustc, UserTool, UserTools, ZigFacts};
+use cargo_convoy::model::catalog::Catalog;
+use cargo_convoy::model::recipe::Recipe;
+use cargo_convoy::model::request::EngineChoice;
+use cargo_convoy::model::sysroot::Suites;
+use cargo_convoy::plan::container::{ImagePlan, ImageSource};
+use cargo_convoy::plan::{self, CellInput, Linker, Plan, RouteKind, matrix, route::CTools};
+use cargo_convoy::project::config::{
     ContainerSettings, Origin, Provisioning, Settings, SupplySettings, TargetSettings, TargetTable, Valued,
 };
-use cargo_convoy::container::{ImagePlan, ImageSource, Recipe};
-use cargo_convoy::host::{AptFacts, GccFacts, HostFacts, Rustc, UserTool, UserTools, ZigFacts};
-use cargo_convoy::needs::{Confidence, Need, NeedKind, Side};
-use cargo_convoy::plan::{self, CellInput, Linker, Plan, RouteKind, matrix, route::CTools};
-use cargo_convoy::request::EngineChoice;
-use cargo_convoy::sysroot::Suites;
+use cargo_convoy::project::needs::{Confidence, Need, NeedKind, Side};
 
 pub const HOST: &str = "x86_64-unknown-linux-gnu";
 
@@ -338,7 +339,7 @@ pub fn without_digests(text: &str) -> String {
 pub fn usual(recipe: &Recipe) -> BTreeSet<String> {
     // A base of no release that convoy knows has none.
     let suite = Suites::embedded().named(&recipe.suite);
-    suite.map(|suite| cargo_convoy::container::standard_packages(HOST, suite)).unwrap_or_default()
+    suite.map(|suite| cargo_convoy::model::recipe::standard_packages(HOST, suite)).unwrap_or_default()
 }
 
 /// A Debian machine: its apt knows an archive, and pkg-config is there.

@@ -1,10 +1,10 @@
 //! Which route is taken on which machine, and why the others are not.
 
-use cargo_convoy::catalog::DEFAULT_MATRIX;
-use cargo_convoy::config::TargetSettings;
-use cargo_convoy::host::HostFacts;
-use cargo_convoy::needs::NeedKind;
+use cargo_convoy::machine::HostFacts;
+use cargo_convoy::model::catalog::DEFAULT_MATRIX;
 use cargo_convoy::plan::RouteKind;
+use cargo_convoy::project::config::TargetSettings;
+use cargo_convoy::project::needs::NeedKind;
 
 use crate::question::*;
 

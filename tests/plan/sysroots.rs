@@ -1,10 +1,10 @@
 //! Libraries that come in a sysroot: of which release, for which compiler, and what keeps one away.
 
-use cargo_convoy::config::SupplySource;
-use cargo_convoy::container::Engine;
-use cargo_convoy::host::{AptFacts, FoundBy, FoundLibrary, HostFacts, Refused};
-use cargo_convoy::needs::{Need, NeedKind, Side};
-use cargo_convoy::sysroot::Sysroot;
+use cargo_convoy::machine::engine::Engine;
+use cargo_convoy::machine::{AptFacts, FoundBy, FoundLibrary, HostFacts, Refused};
+use cargo_convoy::model::sysroot::Sysroot;
+use cargo_convoy::project::config::SupplySource;
+use cargo_convoy::project::needs::{Need, NeedKind, Side};
 
 use crate::question::*;
 

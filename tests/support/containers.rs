@@ -14,7 +14,7 @@ const COMPILERS: &str = "FROM debian:bookworm-slim\nRUN apt-get -qq update \
 
 /// The image of compilers, made once on an engine.
 pub fn compiler_image(engine: &Engine) -> String {
-    let digest = cargo_convoy::files::sha256(COMPILERS);
+    let digest = cargo_convoy::util::files::sha256(COMPILERS);
     let name = format!("cargo-convoy-test/compilers:{}", &digest[..12]);
     if engine.try_run(&["image", "inspect", &name]).code != Some(0) {
         engine.base_image("bookworm");

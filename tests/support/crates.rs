@@ -19,7 +19,7 @@ pub fn crate_registry(name: &str, source: &str, token: &str) -> CrateRegistry {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let packed = package(name, source);
-    let digest = cargo_convoy::files::sha256(&packed);
+    let digest = cargo_convoy::util::files::sha256(&packed);
     let line = format!(
         "{{\"name\":\"{name}\",\"vers\":\"0.1.0\",\"deps\":[],\"cksum\":\"{digest}\",\"features\":{{}},\"yanked\":false}}\n"
     );

@@ -360,11 +360,11 @@ pub fn zig() -> Utf8PathBuf {
         if let Ok(found) = which::which("zig") {
             return Utf8PathBuf::from_path_buf(found).unwrap();
         }
-        let cache = cargo_convoy::host::CacheDir::find().unwrap();
-        if let Some(zig) = cargo_convoy::provision::zig::in_cache(&cache) {
+        let cache = cargo_convoy::machine::CacheDir::find().unwrap();
+        if let Some(zig) = cargo_convoy::machine::zig::in_cache(&cache) {
             return zig;
         }
-        cargo_convoy::provision::zig::in_wheel(&cache, Utf8Path::new(env!("CARGO_TARGET_TMPDIR"))).expect(
+        cargo_convoy::machine::zig::in_wheel(&cache, Utf8Path::new(env!("CARGO_TARGET_TMPDIR"))).expect(
             "`zig` is needed by this test: set CONVOY_TEST_ZIG, put zig on PATH, or install the `ziglang` wheel",
         )
     });

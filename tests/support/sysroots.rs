@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use cargo_convoy::files::sha256;
-use cargo_convoy::sysroot::Sysroot;
+use cargo_convoy::model::sysroot::Sysroot;
+use cargo_convoy::util::files::sha256;
 
 use super::run;
 

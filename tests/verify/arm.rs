@@ -1,7 +1,7 @@
 //! 32-bit ARM: v7 code under v6, by every linker.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use cargo_convoy::link;
+use cargo_convoy::verify::link;
 use cargo_convoy::verify::{Facts, judge};
 
 use super::toolchain::{ARM_GCC, object, run, rust_lld, shim, workspace, zig};

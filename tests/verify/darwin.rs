@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use cargo_convoy::link;
+use cargo_convoy::verify::link;
 use cargo_convoy::verify::{Facts, Signature, Unreadable, inspect as inspect_bytes, judge, not_checked};
 
 use super::toolchain::{object, rust_lld, shim, workspace, zig};

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use cargo_convoy::catalog::Glibc;
-use cargo_convoy::link::{ArmAttributes, ArmObjects};
+use cargo_convoy::model::catalog::Glibc;
+use cargo_convoy::verify::link::{ArmAttributes, ArmObjects};
 use cargo_convoy::verify::{Facts, Kind, Linkage, Unreadable, inspect as inspect_bytes, judge, not_checked};
 
 use super::toolchain::{AARCH64_GCC, ARM_GCC, HOST_GCC, run, workspace};
@@ -270,7 +270,7 @@ fn arm_objects_group_in_records() {
         count: 5,
         objects: vec!["a.o".to_owned()],
     };
-    let record = cargo_convoy::link::LinkRecord {
+    let record = cargo_convoy::verify::link::LinkRecord {
         schema: 1,
         linker: "ld".into(),
         output: "x".into(),
@@ -279,5 +279,5 @@ fn arm_objects_group_in_records() {
         unread: Vec::new(),
     };
     let json = serde_json::to_string(&record).unwrap();
-    assert_eq!(serde_json::from_str::<cargo_convoy::link::LinkRecord>(&json).unwrap(), record);
+    assert_eq!(serde_json::from_str::<cargo_convoy::verify::link::LinkRecord>(&json).unwrap(), record);
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
-use cargo_convoy::catalog::Catalog;
-use cargo_convoy::sysroot::{LinkedAgainst, Sysroot, SysrootKey};
+use cargo_convoy::model::catalog::Catalog;
+use cargo_convoy::model::sysroot::{LinkedAgainst, Sysroot, SysrootKey};
 use cargo_convoy::verify::{Expectation, Unreadable, infer, inspect, judge};
 use proptest::prelude::*;
 

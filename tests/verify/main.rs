@@ -10,7 +10,7 @@ mod sysroot;
 mod toolchain;
 
 use camino::Utf8Path;
-use cargo_convoy::catalog::Catalog;
+use cargo_convoy::model::catalog::Catalog;
 use cargo_convoy::verify::{self, Expectation, Finding, Inspection, Level};
 
 fn inspect(path: impl AsRef<Utf8Path>) -> Inspection {

@@ -2,12 +2,13 @@
 
 use std::ffi::OsString;
 
-use cargo_convoy::link;
+use cargo_convoy::build::shim;
+use cargo_convoy::verify::link;
 
-use super::toolchain::{HOST_GCC, object, shim, workspace};
+use super::toolchain::{HOST_GCC, object, shim as traced, workspace};
 
 fn run(args: &[&str]) -> i32 {
-    link::run(args.iter().map(OsString::from)).unwrap()
+    shim::run(args.iter().map(OsString::from)).unwrap()
 }
 
 #[test]
@@ -20,7 +21,7 @@ fn the_linkers_exit_code_comes_back_and_a_failed_link_leaves_no_record() {
 
 #[test]
 fn a_linker_that_cannot_be_started_is_named() {
-    let error = link::run(["--linker", "no-such-linker", "--", "x.o"].map(OsString::from)).unwrap_err();
+    let error = shim::run(["--linker", "no-such-linker", "--", "x.o"].map(OsString::from)).unwrap_err();
     assert!(error.to_string().contains("no-such-linker"), "{error}");
     assert!(error.hint_text().is_some());
 }
@@ -38,7 +39,7 @@ fn targets_whose_objects_tell_no_more_get_an_empty_record() {
     let dir = workspace("shim-plain");
     let object = object(&dir, &[HOST_GCC], &[], "main", "int main(void) { return 0; }");
     let out = dir.join("program");
-    shim(HOST_GCC, "x86_64-unknown-linux-gnu", &[&object, "-o", out.as_str()]);
+    traced(HOST_GCC, "x86_64-unknown-linux-gnu", &[&object, "-o", out.as_str()]);
     let record = link::record_for(&out).unwrap();
     assert_eq!((record.linker.as_str(), record.output.as_path()), (HOST_GCC, out.as_path()));
     assert!(record.arm.is_empty() && record.wanted_by.is_empty() && record.unread.is_empty());

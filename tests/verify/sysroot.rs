@@ -4,13 +4,13 @@
 use std::sync::{Arc, LazyLock};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use cargo_convoy::catalog::Catalog;
-use cargo_convoy::graph::Bin;
-use cargo_convoy::interrupt::Interrupt;
-use cargo_convoy::package::Checker;
-use cargo_convoy::run::Artifact;
-use cargo_convoy::run::smoke::{Smoke, smoke};
-use cargo_convoy::sysroot::{Libraries, Library, LinkedAgainst, SysrootKey, read_control, runtime_packages};
+use cargo_convoy::build::smoke::{Smoke, smoke};
+use cargo_convoy::machine::interrupt::Interrupt;
+use cargo_convoy::model::catalog::Catalog;
+use cargo_convoy::model::sysroot::{Libraries, Library, LinkedAgainst, SysrootKey, read_control, runtime_packages};
+use cargo_convoy::project::graph::Bin;
+use cargo_convoy::release::Artifact;
+use cargo_convoy::release::Checker;
 use cargo_convoy::verify::{Expectation, Finding, Inspection, judge};
 use proptest::prelude::*;
 

@@ -72,6 +72,6 @@ pub fn zig() -> String {
 /// Links through the shim; the linker must succeed.
 pub fn shim(linker: &str, target: &str, args: &[&str]) {
     let head = ["--linker", linker, "--target", target, "--"];
-    let code = cargo_convoy::link::run(head.iter().chain(args).map(OsString::from)).unwrap();
+    let code = cargo_convoy::build::shim::run(head.iter().chain(args).map(OsString::from)).unwrap();
     assert_eq!(code, 0, "{linker} {args:?}");
 }

@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Build, shorten};
+use crate::build::learned::{self, Memory, Subject};
+use crate::build::{self, CellOutcome, CellResult};
 use crate::command::prepare::{Network, Prepared, Project, prepare};
-use crate::diagnose::{Cause, LINK_FAILED, Scope};
-use crate::error::Result;
-use crate::files;
-use crate::graph::Slice;
-use crate::host::CacheDir;
-use crate::learned::{self, Memory, Subject};
+use crate::machine::CacheDir;
+use crate::plan::diagnose::{Cause, LINK_FAILED, Scope};
 use crate::plan::{self, Cell, CellPlan, Linker, Plan, RouteKind, Status};
+use crate::project::graph::Slice;
 use crate::report::Phase;
-use crate::run::{self, CellOutcome, CellResult};
+use crate::util::error::Result;
+use crate::util::files;
 
 /// The routes that failed in this run, by the cell's id, each with the cause.
 type Tried = BTreeMap<String, BTreeMap<RouteKind, String>>;
@@ -136,7 +136,7 @@ impl Build<'_> {
             let mut sub = prepared.project.clone();
             sub.plan = only(&sub.plan, &again);
             self.images(cache).try_files(&mut sub)?;
-            let anew = run::run_lanes(&self.job(&sub, cache, project.convoy_dir())?)?;
+            let anew = build::run_lanes(&self.job(&sub, cache, project.convoy_dir())?)?;
             for anew in anew {
                 let old = outcomes.iter_mut().find(|outcome| outcome.id == anew.id);
                 let planned = project.plan.cells.iter_mut().find(|cell| cell.cell.id == anew.id);

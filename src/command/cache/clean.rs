@@ -6,10 +6,10 @@ use camino::Utf8Path;
 
 use super::{LOCK, in_room, rooms, size};
 use crate::command::say;
-use crate::error::{Exit, Result};
-use crate::files;
-use crate::host::CacheDir;
+use crate::machine::CacheDir;
 use crate::report::table::size_text;
+use crate::util::error::{Exit, Result};
+use crate::util::files;
 
 /// The rooms of remembered answers: whoever misses one asks again, also in the middle of a run.
 const ANSWERS: [&str; 3] = ["evidence", "plans", "probes"];

@@ -7,10 +7,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::cli::CacheCommand;
 use crate::command::{print_json, say};
-use crate::error::{Exit, Result};
-use crate::host::{CacheDir, ROOMS};
+use crate::machine::{CacheDir, ROOMS};
 use crate::report::table::size_text;
 use crate::report::{CacheEntry, CacheReport};
+use crate::util::error::{Exit, Result};
 
 pub(super) fn cache(command: &CacheCommand) -> Result<Exit> {
     let cache = CacheDir::find()?;

@@ -2,15 +2,18 @@
 //! what it ought to be.
 
 use crate::command::{print_json, say};
-use crate::error::{Error, Exit, Result};
-use crate::host::CacheDir;
-use crate::provision::{Checked, sysroot, zig};
+use crate::machine::CacheDir;
+use crate::machine::zig;
+use crate::model::zig as pinned;
+use crate::provision::sysroot;
 use crate::report::table::size_text;
 use crate::report::{CacheVerifyReport, VerifiedEntry};
+use crate::util::error::{Error, Exit, Result};
+use crate::util::files::Checked;
 
 pub(super) fn verify(cache: &CacheDir, json: bool) -> Result<Exit> {
     let mut entries = Vec::new();
-    entries.extend(zig::verify(cache).map(|checked| entry("zig", zig::version().to_owned(), checked)));
+    entries.extend(zig::verify(cache).map(|checked| entry("zig", pinned::version().to_owned(), checked)));
     entries.extend(sysroot::verify_packages(cache)?.map(|checked| entry("debs", String::new(), checked)));
     let sysroots = sysroot::verify_sysroots(cache)?;
     entries.extend(sysroots.into_iter().map(|(name, checked)| entry("sysroots", name, checked)));

@@ -8,15 +8,16 @@ use super::locked::{Held, Wish, wishes};
 use crate::cli::ImagesCommand;
 use crate::command::prepare::{Network, Prepared, engine_choice, prepare, run_id};
 use crate::command::{Failed, print_json, say};
-use crate::config::Source;
-use crate::container::{Engine, EngineFacts, ImagePlan, ImageSource, MadeFrom, OwnImage};
-use crate::error::{Error, Exit, Result};
-use crate::host::{self, CacheDir, Refused};
-use crate::interrupt::Interrupt;
+use crate::machine::engine::{Engine, EngineFacts, MadeFrom, OwnImage};
+use crate::machine::interrupt::Interrupt;
+use crate::machine::{self, CacheDir, Refused};
+use crate::model::request::{EngineChoice, Selection};
+use crate::plan::container::{ImagePlan, ImageSource};
+use crate::project::config::Source;
 use crate::provision::image::{self, Came, Origin};
 use crate::report::table::size_text;
 use crate::report::{ImagesReport, ListedImage, Phase, Reporter, Style};
-use crate::request::{EngineChoice, Selection};
+use crate::util::error::{Error, Exit, Result};
 
 pub(in crate::command) fn images(command: ImagesCommand, style: Style) -> Result<Exit, Failed> {
     match command {
@@ -29,7 +30,7 @@ pub(in crate::command) fn images(command: ImagesCommand, style: Style) -> Result
 
 fn list(choice: Option<EngineChoice>, json: bool) -> Result<Exit> {
     let engine = engine(choice)?;
-    let images = host::own_images(&engine)?;
+    let images = machine::engine::own_images(&engine)?;
     if json {
         let images = images.iter().map(listed).collect();
         print_json(&ImagesReport { schema: 1, kind: "images".to_owned(), engine: engine.kind, images })?;
@@ -41,7 +42,7 @@ fn list(choice: Option<EngineChoice>, json: bool) -> Result<Exit> {
 
 fn clean(choice: Option<EngineChoice>, force: bool) -> Result<Exit> {
     let engine = engine(choice)?;
-    let images = host::own_images(&engine)?;
+    let images = machine::engine::own_images(&engine)?;
     if !force || images.is_empty() {
         say(&listing(&engine, &images));
         if !images.is_empty() {
@@ -249,7 +250,7 @@ fn engine_of(prepared: &Prepared) -> Result<EngineFacts> {
 
 /// The engine of the user's choice.
 fn engine(choice: Option<EngineChoice>) -> Result<EngineFacts> {
-    found(host::engine(choice.map_or_else(engine_choice, Ok)?, &CacheDir::find()?))
+    found(machine::engine::engine(choice.map_or_else(engine_choice, Ok)?, &CacheDir::find()?))
 }
 
 fn found(engine: Engine) -> Result<EngineFacts> {

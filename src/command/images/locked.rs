@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::ImageBringer;
 use crate::command::prepare::Prepared;
-use crate::container::{Engine, ImagePlan, ImageSource, Recipe};
-use crate::error::{Error, Result};
-use crate::host::made_image;
-use crate::lock::{ConvoyLock, LockedImage};
+use crate::machine::engine::Engine;
+use crate::machine::engine::made_image;
+use crate::model::recipe::Recipe;
 use crate::plan::Plan;
+use crate::plan::container::{ImagePlan, ImageSource};
+use crate::project::lock::{ConvoyLock, LockedImage};
 use crate::provision::image::Images;
 use crate::report::Phase;
+use crate::util::error::{Error, Result};
 
 /// An image that Convoy.lock is to know.
 #[derive(Clone, Debug)]

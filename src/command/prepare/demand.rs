@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
 
-use crate::config::{ContainerSettings, Settings};
-use crate::container;
-use crate::evidence::{self, Evidence, Source};
-use crate::graph::{Graph, Slice, checksums};
-use crate::host::{self, CacheDir, HostFacts};
-use crate::interrupt::Interrupt;
-use crate::needs::{self, Knowledge, Need, NeedKind, Side, Table};
+use crate::machine::interrupt::Interrupt;
+use crate::machine::{self, CacheDir, HostFacts};
 use crate::plan::Cell;
+use crate::plan::container;
+use crate::project::config::{ContainerSettings, Settings};
+use crate::project::evidence::{self, Evidence, Source};
+use crate::project::graph::{Graph, Slice, checksums};
+use crate::project::needs::{self, Knowledge, Need, NeedKind, Side, Table};
 use crate::report::{Phase, Reporter};
 
 /// What those packages show of themselves of which nothing else is known, by id; and where they are.
@@ -125,7 +125,7 @@ impl Inside {
                 project.entry(name).or_insert(variable);
             }
         }
-        Self { process: host::process_environment(), project }
+        Self { process: machine::process_environment(), project }
     }
 
     /// Those of them that count, and are set in a container with these settings.

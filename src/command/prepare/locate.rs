@@ -6,12 +6,12 @@ use serde::Deserialize;
 use super::metadata::{Network, unreadable};
 use super::offline_by;
 use crate::command::current_dir;
-use crate::config::{self, ConfigFile, Environment, Settings};
-use crate::error::{Error, Result};
-use crate::graph::PackageSpec;
-use crate::host;
-use crate::interrupt::Interrupt;
-use crate::request::{EngineChoice, Selection};
+use crate::machine;
+use crate::machine::interrupt::Interrupt;
+use crate::model::request::{EngineChoice, Selection};
+use crate::project::config::{self, ConfigFile, Environment, Settings};
+use crate::project::graph::PackageSpec;
+use crate::util::error::{Error, Result};
 
 /// Whether a manifest is the root of a workspace.
 pub(super) fn is_workspace(manifest: &Utf8Path) -> bool {
@@ -86,7 +86,7 @@ impl Member {
 impl Members {
     /// Asks cargo for the workspace that a manifest belongs to. Nothing is resolved, so no crate has to be fetched.
     pub fn find(manifest: &Utf8Path, cwd: &Utf8Path, interrupt: &Interrupt) -> Result<Self> {
-        let mut command = host::cargo_command();
+        let mut command = machine::cargo_command();
         command.current_dir(cwd).args(["metadata", "--no-deps", "--format-version=1", "--manifest-path"]);
         let done = interrupt.output(command.arg(manifest))??;
         if !done.status.success() {
@@ -126,7 +126,7 @@ pub(in crate::command) fn find_workspace(manifest_path: Option<&Utf8Path>) -> Re
     let root = members.workspace_root.clone();
     let files = settings_files(members.selected(&selection, &manifest), &root, &cwd)?;
     // No triple: what is said of the network is the same for every machine.
-    let offline = offline_by(&host::cargo_config(&cwd, "")?);
+    let offline = offline_by(&machine::cargo_config(&cwd, "")?);
     let environment = Environment { offline, ..Environment::of_process() };
     let settings = config::settle(&selection, &environment, &files, &root, &cwd)?;
     Ok((root, settings))

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use camino::Utf8Path;
 
-use crate::diagnose::cargo::{self, CargoFault};
-use crate::error::{Error, Result};
-use crate::graph::PackageSpec;
-use crate::host;
-use crate::interrupt::Interrupt;
-use crate::request::Selection;
+use crate::machine;
+use crate::machine::interrupt::Interrupt;
+use crate::model::request::Selection;
+use crate::plan::diagnose::cargo::{self, CargoFault};
+use crate::project::graph::PackageSpec;
+use crate::util::error::{Error, Result};
 
 /// Whether cargo may go online while the graph is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl MetadataQuery<'_> {
         more: &BTreeSet<String>,
     ) -> Result<std::result::Result<String, MetadataFailure>> {
         let Self { selection, network, manifest, cwd, interrupt } = *self;
-        let mut command = host::cargo_command();
+        let mut command = machine::cargo_command();
         command.current_dir(cwd).args(["metadata", "--format-version=1", "--manifest-path"]).arg(manifest);
         let mut features = selection.features.clone();
         features.list.extend(more.iter().cloned());

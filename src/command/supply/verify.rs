@@ -6,11 +6,11 @@ use super::refusal;
 use crate::command::locked::Locked;
 use crate::command::prepare::{find_workspace, run_id};
 use crate::command::{print_json, say};
-use crate::error::{Error, Exit, Result};
-use crate::host::{self, CacheDir};
-use crate::interrupt::Interrupt;
+use crate::machine::interrupt::Interrupt;
+use crate::machine::{self, CacheDir};
 use crate::provision::sysroot::{Limits, Sysroots, Unsigned, Verified};
 use crate::report::{Phase, Reporter, Style, SupplyVerifyReport, UnsignedPackage, VerifiedSysroot};
+use crate::util::error::{Error, Exit, Result};
 
 /// Packages that are named before the rest is a number.
 const NAMED: usize = 20;
@@ -25,7 +25,7 @@ pub(super) fn verify(manifest_path: Option<&Utf8Path>, json: bool, style: Style)
             .hint("run `cargo convoy supply update`, or build once"));
     }
     let reporter = Reporter::new(run_id(), style, None)?;
-    let apt = host::apt(&cache);
+    let apt = machine::apt(&cache);
     let sysroots = Sysroots {
         apt: apt.as_ref(),
         cache: &cache,

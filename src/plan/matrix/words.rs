@@ -1,8 +1,8 @@
 //! What a target word means.
 
 use super::{Known, floor_fault, takes_floor, unknown};
-use crate::catalog::{Catalog, Device, Glibc, Target};
-use crate::error::{Error, Result};
+use crate::model::catalog::{Catalog, Device, Glibc, Target};
+use crate::util::error::{Error, Result};
 
 /// Groups of targets.
 pub(super) const GROUPS: &[&str] = &["linux", "darwin", "windows", "pi", "all"];

@@ -4,17 +4,17 @@
 use camino::Utf8Path;
 
 use super::{Offer, Refusal, RouteKind, Situation, blocking, named};
-use crate::catalog::tools;
-use crate::config::{self, Forbidden, ToolchainSource};
-use crate::container::{
-    self, Engine, EngineFacts, ImagePlan, ImageSource, Recipe, RustInImage, plan_for, standard_packages,
-};
-use crate::files;
-use crate::host::HostFacts;
-use crate::needs::NeedKind;
+use crate::machine::HostFacts;
+use crate::machine::engine::{Engine, EngineFacts};
+use crate::model::catalog::tools;
+use crate::model::recipe::{Recipe, RustInImage, standard_packages};
+use crate::model::sysroot::{Suite, Suites};
+use crate::plan::container::{self, ImagePlan, ImageSource, plan_for};
 use crate::plan::{Cell, Provision, supply};
-use crate::shell::quote;
-use crate::sysroot::{Suite, Suites};
+use crate::project::config::{self, Forbidden, ToolchainSource};
+use crate::project::needs::NeedKind;
+use crate::util::files;
+use crate::util::shell::quote;
 
 pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
     let situation = &Situation { needs: situation.needs_inside, ..*situation };

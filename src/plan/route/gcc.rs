@@ -1,13 +1,13 @@
 //! A distribution's cross gcc, or the compiler that the user configured for the target.
 
-use crate::host::{FoundBy, GccFacts};
+use crate::machine::{FoundBy, GccFacts};
 use crate::plan::sysroot::{SysrootOffer, require_gcc};
 
 use super::{
     CTools, Linker, Offer, Refusal, Setup, Situation, c_users, floor_refusal, in_image_hint, named, page_size_flag,
     require_tools, target_needs,
 };
-use crate::needs::NeedKind;
+use crate::project::needs::NeedKind;
 
 pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -> Result<Offer, Refusal> {
     let (cell, host) = (situation.cell, situation.host);

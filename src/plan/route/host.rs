@@ -1,7 +1,7 @@
 //! The machine's own triple, as cargo builds it.
 
 use super::{Offer, Refusal, Setup, Situation, gcc, named, page_size_flag, require_tools};
-use crate::host::{HostFacts, System};
+use crate::machine::{HostFacts, System};
 use crate::plan::sysroot::SysrootOffer;
 
 pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -> Result<Offer, Refusal> {

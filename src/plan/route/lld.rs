@@ -1,6 +1,6 @@
 //! rustup's std and `rust-lld` alone: no C compiler, nothing to install.
 
-use crate::catalog::{ArmLevel, LldKind};
+use crate::model::catalog::{ArmLevel, LldKind};
 
 use super::{Linker, Offer, Refusal, Setup, Situation, c_users, page_size_flag, require_tools};
 

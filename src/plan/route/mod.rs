@@ -13,15 +13,16 @@ mod zig;
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Catalog, Glibc, Target};
-use crate::config::{Forbidden, ImageSource, Provisioning, TargetSettings};
-use crate::container::{Engine, ImagePlan};
-use crate::host::{HostFacts, UserTool};
-use crate::needs::{Need, NeedKind, Side};
+use crate::machine::engine::Engine;
+use crate::machine::{HostFacts, UserTool};
+use crate::model::catalog::{Catalog, Glibc, Target};
+pub use crate::model::request::RouteKind;
+use crate::plan::container::ImagePlan;
 use crate::plan::provision::refuse;
 use crate::plan::sysroot::SysrootOffer;
 use crate::plan::{Cell, Provision, supply};
-pub use crate::request::RouteKind;
+use crate::project::config::{Forbidden, ImageSource, Provisioning, TargetSettings};
+use crate::project::needs::{Need, NeedKind, Side};
 
 pub use zig::{for_host as zig_for_host, zig_name};
 
@@ -105,7 +106,7 @@ impl Refusal {
     }
 }
 
-/// How a lane is set up for one cell: data, turned into scripts and variables by [`crate::run`].
+/// How a lane is set up for one cell: data, turned into scripts and variables by [`crate::build`].
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 pub struct Setup {
     /// What links.

@@ -1,12 +1,12 @@
 //! zig as C compiler for every target, and as linker for all but darwin, where `rust-lld` links against stubs.
 
-use crate::catalog::{ArmLevel, Catalog, Glibc, Target};
-use crate::host::HostFacts;
-use crate::needs::NeedKind;
+use crate::machine::HostFacts;
+use crate::model::catalog::{ArmLevel, Catalog, Glibc, Target};
+use crate::model::zig as pinned;
 use crate::plan::provision::refuse;
 use crate::plan::sysroot::{SysrootOffer, refuse_libcxx};
 use crate::plan::{Cell, Provision};
-use crate::provision::zig as pinned;
+use crate::project::needs::NeedKind;
 
 use super::lld::require_rust_lld;
 use super::{

@@ -11,10 +11,10 @@ use wait_timeout::ChildExt;
 use super::Stop;
 use super::source::Source;
 use super::told::{self, IndexFault};
-use crate::error::{Error, Result};
-use crate::files::{PlainFile, SMALL};
-use crate::host::AptFacts;
-use crate::interrupt::Interrupt;
+use crate::machine::AptFacts;
+use crate::machine::interrupt::Interrupt;
+use crate::util::error::{Error, Result};
+use crate::util::files::{PlainFile, SMALL};
 
 /// How long a server may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -568,7 +568,7 @@ mod tests {
         let missing = dir.join("missing");
         let stop = prepare(&facts, dir, "http://x/debian", Some(&missing)).unwrap_err();
         let Stop::Error(error) = stop else { panic!("{stop:?}") };
-        assert_eq!(error.exit(), crate::error::Exit::Usage);
+        assert_eq!(error.exit(), crate::util::error::Exit::Usage);
         assert!(error.to_string().contains("missing cannot be read"), "{error}");
         let quoted = dir.join("a\"b");
         assert!(prepare(&facts, &quoted, "http://x/debian", None).is_err());

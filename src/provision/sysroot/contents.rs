@@ -7,11 +7,11 @@ use std::io;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{BEGUN, MADE_FROM, ROOM, USED, fetch, home};
-use crate::error::Result;
-use crate::files::{self, Entry, LARGE, PlainFile, SMALL, UntrustedDir};
-use crate::host::CacheDir;
-use crate::lock::{ConvoyLock, is_digest};
-use crate::provision::Checked;
+use crate::machine::CacheDir;
+use crate::project::lock::{ConvoyLock, is_digest};
+use crate::util::error::Result;
+use crate::util::files::Checked;
+use crate::util::files::{self, Entry, LARGE, PlainFile, SMALL, UntrustedDir};
 
 /// The list of a sysroot, beside its tree.
 const LIST: &str = "contents.json";

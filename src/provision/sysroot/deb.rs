@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use object::read::archive::ArchiveFile;
 
 use super::fault::Fault;
-use crate::files::{LONGEST_NAME, UnpackBudget};
+use crate::util::files::{LONGEST_NAME, UnpackBudget};
 
 /// A member of a package's tree.
 pub(super) enum Member<'a> {

@@ -9,12 +9,12 @@ use super::apt::PrivateApt;
 use super::index::Listing;
 use super::source::{self, Source};
 use super::{Progress, Stop, Sysroots, begin, remove_begun, room, told};
-use crate::container::without_credentials;
-use crate::files::PlainFile;
-use crate::host::CacheDir;
-use crate::lock::{LockedPackage, LockedSysroot};
-use crate::sysroot::Archive;
-use crate::sysroot::address::decoded;
+use crate::machine::CacheDir;
+use crate::model::sysroot::Archive;
+use crate::model::sysroot::address::decoded;
+use crate::project::lock::{LockedPackage, LockedSysroot};
+use crate::util::credentials::without_credentials;
+use crate::util::files::PlainFile;
 
 const ROOM: &str = "debs";
 /// Files that apt fetches in one go: their names must fit a command line.

@@ -11,11 +11,11 @@ use super::source::Source;
 use super::stanza::{self, Described};
 use super::told::{self, IndexFault, Release};
 use super::{Stop, Sysroots, room};
-use crate::files::{self, PlainFile, SMALL};
-use crate::host::AptFacts;
-use crate::interrupt::Interrupt;
-use crate::lock::{LockedPackage, LockedSysroot};
-use crate::sysroot::{Archive, SysrootKey};
+use crate::machine::AptFacts;
+use crate::machine::interrupt::Interrupt;
+use crate::model::sysroot::{Archive, SysrootKey};
+use crate::project::lock::{LockedPackage, LockedSysroot};
+use crate::util::files::{self, PlainFile, SMALL};
 
 const ROOM: &str = "apt";
 /// The checksum of the entry of a lock that was last found in this index as a whole.

@@ -30,13 +30,13 @@ pub use contents::{verify_packages, verify_sysroots};
 pub use packed::{Packed, unpack};
 pub use verify::{Unsigned, Verified};
 
-use crate::error::{Error, Result};
-use crate::files;
-use crate::host::{AptFacts, CacheDir, Refused};
-use crate::interrupt::Interrupt;
-use crate::lock::{ConvoyLock, LockedSysroot};
-use crate::sysroot::address::security_root;
-use crate::sysroot::{Archive, Security, Sysroot, SysrootKey, SysrootPlan};
+use crate::machine::interrupt::Interrupt;
+use crate::machine::{AptFacts, CacheDir, Refused};
+use crate::model::sysroot::address::security_root;
+use crate::model::sysroot::{Archive, Security, Sysroot, SysrootKey, SysrootPlan};
+use crate::project::lock::{ConvoyLock, LockedSysroot};
+use crate::util::error::{Error, Result};
+use crate::util::files;
 
 const ROOM: &str = "sysroots";
 /// What a sysroot was made from: written last, so that a sysroot with it is whole.
@@ -218,7 +218,7 @@ fn made_from(dir: &Utf8Path) -> Option<LockedSysroot> {
 pub fn is_fetched(cache: &CacheDir, locked: &LockedSysroot) -> bool {
     let debs = fetch::Debs::of(cache);
     // Their digests are looked at when they are unpacked.
-    let here = |package: &crate::lock::LockedPackage| {
+    let here = |package: &crate::project::lock::LockedPackage| {
         debs.path(&package.sha256).metadata().is_ok_and(|metadata| metadata.len() == package.size)
     };
     locked.packages.iter().all(here)

@@ -8,12 +8,12 @@ use camino::Utf8Path;
 
 use super::fetch::{self, Debs};
 use super::{Stop, Sysroots, begin, remove_begun};
-use crate::error::{Error, Result};
-use crate::files::{self, LONGEST_NAME, PlainFile, SMALL, UnpackBudget};
-use crate::host::CacheDir;
-use crate::interrupt::Interrupt;
-use crate::lock::{ConvoyLock, FILE_NAME, LockedPackage};
-use crate::sysroot::{Archive, SysrootKey};
+use crate::machine::CacheDir;
+use crate::machine::interrupt::Interrupt;
+use crate::model::sysroot::{Archive, SysrootKey};
+use crate::project::lock::{ConvoyLock, FILE_NAME, LockedPackage};
+use crate::util::error::{Error, Result};
+use crate::util::files::{self, LONGEST_NAME, PlainFile, SMALL, UnpackBudget};
 
 const FOLDER: &str = "debs";
 /// The largest packed file, in bytes.

@@ -8,10 +8,10 @@ use super::source::Source;
 use super::stanza::{self, Described};
 use super::told::{self, Unresolved};
 use super::{Progress, Stop, Sysroots};
-use crate::host::AptFacts;
-use crate::lock::{LockedPackage, LockedSysroot, is_word};
-use crate::suggest::nearest;
-use crate::sysroot::{SysrootKey, SysrootPlan};
+use crate::machine::AptFacts;
+use crate::model::sysroot::{SysrootKey, SysrootPlan};
+use crate::project::lock::{LockedPackage, LockedSysroot, is_word};
+use crate::util::suggest::nearest;
 
 /// How the archive whose armhf is ARMv7 calls itself.
 const DEBIAN: &str = "Debian";

@@ -1,8 +1,8 @@
 //! Where packages come from: an archive and the one with its security fixes. Pure.
 
 use super::Stop;
-use crate::sysroot::address::{Address, Login, decoded, security_root};
-use crate::sysroot::{Archive, Security};
+use crate::model::sysroot::address::{Address, Login, decoded, security_root};
+use crate::model::sysroot::{Archive, Security};
 
 /// The name that the locked date gets in an address of `[supply] snapshot`.
 const DATE: &str = "{date}";

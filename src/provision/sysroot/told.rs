@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use camino::Utf8PathBuf;
 use jiff::Timestamp;
 
-use crate::container::without_credentials;
-use crate::lock::{LockedPackage, is_digest, is_pool_path, is_word};
-use crate::sysroot::address::decoded;
+use crate::model::sysroot::address::decoded;
+use crate::project::lock::{LockedPackage, is_digest, is_pool_path, is_word};
+use crate::util::credentials::without_credentials;
 
 /// Why the indexes of an archive could not be had.
 #[derive(Clone, Debug, PartialEq, Eq)]

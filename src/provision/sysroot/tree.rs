@@ -18,10 +18,10 @@ use super::fault::Fault;
 use super::place::{self, Outside};
 use super::script;
 use super::stanza::{self, Described};
-use crate::error::Result;
-use crate::files::{self, IN_MEMORY, PlainFile};
-use crate::interrupt::Interrupt;
-use crate::lock::{LockedPackage, LockedSysroot};
+use crate::machine::interrupt::Interrupt;
+use crate::project::lock::{LockedPackage, LockedSysroot};
+use crate::util::error::Result;
+use crate::util::files::{self, IN_MEMORY, PlainFile};
 
 /// What verification reads of a package's control archive.
 const CONTROL: &[&str] = &["control", "shlibs", "symbols"];

@@ -4,8 +4,8 @@ use super::index::Listing;
 use super::resolve::no_keyring;
 use super::source::Source;
 use super::{Stop, Sysroots};
-use crate::lock::{LockedPackage, LockedSysroot};
-use crate::sysroot::Archive;
+use crate::model::sysroot::Archive;
+use crate::project::lock::{LockedPackage, LockedSysroot};
 
 /// What came of holding a sysroot against the indexes of its archives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

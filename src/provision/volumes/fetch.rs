@@ -9,10 +9,10 @@ use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{PLACE, Volumes, unique};
-use crate::container::{Confinement, Stream, VolumeMount};
-use crate::error::{Error, Result};
-use crate::host::Stamp;
+use crate::plan::container::{Confinement, Stream, VolumeMount};
 use crate::provision::engine::last_line;
+use crate::util::error::{Error, Result};
+use crate::util::stamp::Stamp;
 
 /// Gives what was built.
 pub(super) const FETCH: &str = include_str!("fetch.sh");

@@ -19,13 +19,14 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::{last_line, says};
 use super::listing::{Changes, Listing, Sent};
-use crate::container::{
-    Confinement, Content, EngineFacts, EngineKind, LABEL_BYTES, LABEL_INSTANCE, LABEL_MACHINE, LABEL_VOLUME,
-    LABEL_WHAT, Start, Stream, Tree, VolumeKind, VolumeMount, volume_name,
+use crate::machine::engine::{EngineFacts, EngineKind};
+use crate::machine::interrupt::Interrupt;
+use crate::plan::container::{
+    Confinement, Content, LABEL_BYTES, LABEL_INSTANCE, LABEL_MACHINE, LABEL_VOLUME, LABEL_WHAT, Start, Stream, Tree,
+    VolumeKind, VolumeMount, volume_name,
 };
-use crate::error::{Error, Result};
-use crate::files;
-use crate::interrupt::Interrupt;
+use crate::util::error::{Error, Result};
+use crate::util::files;
 
 use fetch::OF_A_RUN;
 pub use present::{PresentVolume, list, remove};

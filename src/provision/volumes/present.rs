@@ -2,12 +2,11 @@
 
 use serde::Serialize;
 
-use crate::container::{
-    EngineFacts, EngineKind, LABEL_BYTES, LABEL_INSTANCE, LABEL_MACHINE, LABEL_VOLUME, LABEL_WHAT, VolumeKind,
-};
-use crate::error::Result;
-use crate::interrupt::Interrupt;
+use crate::machine::engine::{EngineFacts, EngineKind};
+use crate::machine::interrupt::Interrupt;
+use crate::plan::container::{LABEL_BYTES, LABEL_INSTANCE, LABEL_MACHINE, LABEL_VOLUME, LABEL_WHAT, VolumeKind};
 use crate::provision::engine::says;
+use crate::util::error::Result;
 
 /// A volume of convoy's on an engine.
 #[derive(Clone, Debug, Serialize, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use object::read::elf::{
 
 use super::super::Unreadable;
 use super::super::unreadable::few;
-use crate::files::{Budget, MOST_VERSIONS};
+use crate::util::files::{Budget, MOST_VERSIONS};
 
 /// The loaded segments, by the addresses that they are linked for.
 struct Memory<'data, E: FileHeader<Endian = Endianness>> {

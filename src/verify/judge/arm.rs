@@ -2,8 +2,8 @@
 
 use super::super::arm::{Excess, Limit};
 use super::super::{Elf, Expectation, Finding, Inspection, name_some};
-use crate::catalog::{ArmLevel, FloatAbi};
-use crate::link::{ArmAttributes, ArmObjects, LinkRecord};
+use crate::model::catalog::{ArmLevel, FloatAbi};
+use crate::verify::link::{ArmAttributes, ArmObjects, LinkRecord};
 
 pub(super) fn judge(inspection: &Inspection, elf: &Elf, level: &ArmLevel, expectation: &Expectation) -> Vec<Finding> {
     let mut findings = Vec::new();

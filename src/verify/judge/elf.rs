@@ -3,8 +3,8 @@
 use super::super::elf::glibc_of;
 use super::super::{Elf, Expectation, Finding, Inspection, Linkage, name_some};
 use super::{arm, sysroot};
-use crate::catalog::{ArmLevel, Glibc};
-use crate::files::brief;
+use crate::model::catalog::{ArmLevel, Glibc};
+use crate::util::files::brief;
 
 /// Libraries of glibc itself and of the compiler's runtime that every glibc system has.
 pub(super) const BASE_SYSTEM: &[&str] = &[

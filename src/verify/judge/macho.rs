@@ -1,8 +1,8 @@
 //! The checks of Mach-O binaries.
 
 use super::super::{Expectation, Finding, Inspection, MachO, Signature, name_some};
-use crate::darwin::{Account, Accountant};
-use crate::files::brief;
+use crate::util::files::brief;
+use crate::verify::darwin::{Account, Accountant};
 
 pub(super) fn judge(inspection: &Inspection, macho: &MachO, expectation: &Expectation) -> Vec<Finding> {
     let mut findings = Vec::new();

@@ -39,7 +39,7 @@ fn identity(inspection: &Inspection, expectation: &Expectation) -> Vec<Finding> 
                 (None, Some(_)) => "only the instruction set follows from its name",
                 (None, None) => "nothing follows from its name",
             };
-            let (unknown, level) = match crate::catalog::ArmLevel::of_triple(triple) {
+            let (unknown, level) = match crate::model::catalog::ArmLevel::of_triple(triple) {
                 Some(_) => ("only file format, instruction set and ARM level follow from its name", ""),
                 None => (unknown, " CPU level,"),
             };

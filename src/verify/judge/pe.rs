@@ -1,7 +1,7 @@
 //! The checks of PE binaries.
 
 use super::super::{Finding, Inspection, Pe, dlls, name_some};
-use crate::files::brief;
+use crate::util::files::brief;
 
 pub(super) fn judge(inspection: &Inspection, pe: &Pe) -> Vec<Finding> {
     let mut findings = vec![match pe.subsystem.as_str() {

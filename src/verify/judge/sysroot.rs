@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Elf, Expectation, Finding, Inspection, Linkage, name_some};
 use super::elf::BASE_SYSTEM;
-use crate::files::brief;
-use crate::sysroot::{Libraries, LinkedAgainst, Suite, Suites, sonames};
+use crate::model::sysroot::{Libraries, LinkedAgainst, Suite, Suites, sonames};
+use crate::util::files::brief;
 
 pub(super) fn judge(inspection: &Inspection, elf: &Elf, expectation: &Expectation) -> Vec<Finding> {
     let Some(sysroot) = expectation.sysroot.as_ref().filter(|_| inspection.linkage == Linkage::Dynamic) else {

@@ -1,0 +1,110 @@
+//! Running lanes: cargo with the plan's environment, its messages, its failures and who is to blame.
+
+mod cargo;
+mod container;
+mod hidden;
+mod jobserver;
+mod lane;
+mod lane_files;
+pub mod learned;
+mod setup;
+pub mod shim;
+pub mod smoke;
+mod streaming;
+
+use camino::Utf8PathBuf;
+use std::time::Duration;
+
+use crate::machine::interrupt::Interrupt;
+use crate::machine::{CacheDir, HostFacts, UserFlags};
+use crate::model::request::Selection;
+use crate::plan::Plan;
+use crate::plan::diagnose::Cause;
+use crate::project::graph::Bin;
+use crate::release::Artifact;
+use crate::report::Reporter;
+pub use lane::{ENGINE_FAILED, Told, run_lanes, tell_failure};
+
+/// All that running needs to know.
+#[derive(Clone, Debug)]
+pub struct Job<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The command line.
+    pub selection: &'a Selection,
+    /// cargo's profile.
+    pub profile: &'a str,
+    /// The bins of every cell.
+    pub bins: &'a [Bin],
+    /// What this machine offers, after provisioning.
+    pub host: &'a HostFacts,
+    /// The user's rustc flags.
+    pub flags: &'a UserFlags,
+    /// The tool's cache.
+    pub cache: &'a CacheDir,
+    /// `<target-dir>/convoy`.
+    pub convoy_dir: Utf8PathBuf,
+    /// The manifest that cargo is pointed to; none for cargo's own search.
+    pub manifest_path: Option<Utf8PathBuf>,
+    /// Where binaries are published.
+    pub dist_dir: Utf8PathBuf,
+    /// Where the command was started.
+    pub cwd: Utf8PathBuf,
+    /// Whether cargo's configuration names a build folder.
+    pub build_dir: bool,
+    /// This program.
+    pub exe: Utf8PathBuf,
+    /// The workspace, and what lies outside of it: what a container must see of the sources.
+    pub sources: Vec<Utf8PathBuf>,
+    /// The folders of local packages.
+    pub packages: Vec<Utf8PathBuf>,
+    /// What the labels of containers name: this machine and cache.
+    pub machine: String,
+    /// The same of this run.
+    pub run: String,
+    /// Packages in each cell's graph, by cell id: about how many crates will be compiled.
+    pub crates: std::collections::BTreeMap<String, usize>,
+    /// The folders of these packages, by cell id.
+    pub crate_dirs: &'a std::collections::BTreeMap<String, Vec<Utf8PathBuf>>,
+    /// Tells people.
+    pub reporter: &'a Reporter,
+    /// Signals.
+    pub interrupt: &'a Interrupt,
+}
+
+/// What came of one cell.
+#[derive(Clone, Debug)]
+pub struct CellOutcome {
+    /// The cell's id.
+    pub id: String,
+    /// The result.
+    pub result: CellResult,
+    /// Until its last bin was there.
+    pub took: Duration,
+}
+
+/// What came of building a cell.
+#[derive(Clone, Debug)]
+pub enum CellResult {
+    /// cargo named every bin's file.
+    Built(Vec<Artifact>),
+    /// It did not compile or link.
+    Failed(Failure),
+    /// A signal came first.
+    Interrupted,
+}
+
+/// Why a cell did not build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// A stable name of the cause.
+    pub code: &'static str,
+    /// One line.
+    pub message: String,
+    /// cargo's rendered diagnostics.
+    pub diagnostics: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// The tool's fault that is behind it. Such a failure is not told by the lane, as another route may yet work.
+    pub cause: Option<Cause>,
+}

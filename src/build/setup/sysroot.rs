@@ -1,0 +1,387 @@
+//! A sysroot as compilers, linkers, bindgen and pkg-config are told of it.
+//!
+//! All words are pure functions of a [`Tree`], what a look at the sysroot's folders showed. No path of the sysroot may
+//! reach the bytes that are built: it holds the place of the cache, which differs from machine to machine.
+
+use std::process::Command;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::build::Job;
+use crate::machine::interrupt::Interrupt;
+use crate::model::catalog::Catalog;
+use crate::plan::CellPlan;
+use crate::util::error::{Error, Result};
+use crate::util::shell::quote;
+
+/// What stands in the bytes instead of the sysroot's path.
+const MAPPED: &str = "/sysroot";
+
+/// What no path of a sysroot may hold.
+const UNUSABLE: &str = "'\"\\`$:;#=&|<>()*?![]{}";
+
+/// An unpacked sysroot and what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tree {
+    /// Its folder.
+    pub root: Utf8PathBuf,
+    /// The digest of what is in it.
+    pub digest: String,
+    /// Debian's name of the folders of one architecture: `arm-linux-gnueabihf`.
+    pub multiarch: String,
+    /// The folder of its libgcc and libstdc++.
+    pub gcc: Option<Utf8PathBuf>,
+    /// The folders of its C++ headers, in their order; none where it has none.
+    pub cxx: Vec<Utf8PathBuf>,
+}
+
+impl Tree {
+    /// The sysroot of a cell, where it has one.
+    pub fn of(job: &Job<'_>, cell: &CellPlan) -> Result<Option<Tree>> {
+        let Some(name) = &cell.setup.sysroot else { return Ok(None) };
+        let triple = &cell.cell.target;
+        // Provisioning blocks a cell whose sysroot could not be brought.
+        let found = job.host.sysroots.get(name);
+        let found = found.ok_or_else(|| Error::work(format!("the sysroot {name} is planned for and not there")))?;
+        let multiarch = Catalog::embedded().target(triple).and_then(|target| target.multiarch.clone());
+        let multiarch = multiarch
+            .ok_or_else(|| Error::work(format!("no multiarch name is known for {triple}, so no sysroot serves it")))?;
+        Tree::open(&found.root, &found.digest, multiarch).map(Some)
+    }
+
+    /// Looks at a sysroot's folders.
+    pub fn open(root: &Utf8Path, digest: &str, multiarch: String) -> Result<Tree> {
+        // Lists of folders are parted by colons, maps of them by `=`, and pkg-config loses what stands behind a space.
+        if let Some(bad) = root.as_str().chars().find(|char| char.is_whitespace() || UNUSABLE.contains(*char)) {
+            return Err(Error::work(format!(
+                "pkg-config and compilers find nothing in a sysroot whose path holds `{bad}`: {root}"
+            ))
+            .hint("set CONVOY_CACHE_DIR to a folder whose path has only letters, digits and `/._-`"));
+        }
+        if !root.join("usr/include").is_dir() {
+            return Err(Error::work(format!("the sysroot `{root}` has no `usr/include`"))
+                .hint("was the cache cleaned during the build? start it again"));
+        }
+        let gcc = newest(&root.join("usr/lib/gcc").join(&multiarch), &|dir| dir.join("libgcc.a").is_file());
+        let headers = root.join("usr/include/c++");
+        let own = root.join("usr/include").join(&multiarch).join("c++");
+        let cxx = newest(&headers, &|dir| dir.join("string").is_file());
+        let cxx = cxx.map(|dir| {
+            let version = dir.file_name().unwrap_or_default().to_owned();
+            vec![dir.clone(), own.join(version), dir.join("backward")]
+        });
+        Ok(Tree { root: root.to_owned(), digest: digest.to_owned(), multiarch, gcc, cxx: cxx.unwrap_or_default() })
+    }
+
+    /// Where its own libraries are.
+    pub fn libraries(&self) -> Utf8PathBuf {
+        self.root.join("usr/lib").join(&self.multiarch)
+    }
+
+    /// The folders of its C headers, in their order.
+    pub fn headers(&self) -> [Utf8PathBuf; 2] {
+        let include = self.root.join("usr/include");
+        [include.join(&self.multiarch), include]
+    }
+
+    /// Where pkg-config finds its libraries, and no others.
+    pub fn pkg_config_libdir(&self) -> String {
+        format!("{}/pkgconfig:{}/usr/share/pkgconfig", self.libraries(), self.root)
+    }
+
+    fn prefix_map(&self) -> String {
+        format!("-ffile-prefix-map={}={MAPPED}", self.root)
+    }
+}
+
+/// The folder with the highest number for a name, among those that hold what is looked for.
+fn newest(dir: &Utf8Path, fits: &dyn Fn(&Utf8Path) -> bool) -> Option<Utf8PathBuf> {
+    let versions = dir.read_dir_utf8().ok()?.flatten();
+    let numbered = versions.filter_map(|entry| Some((entry.file_name().parse::<u32>().ok()?, entry.into_path())));
+    numbered.filter(|(_, path)| fits(path)).max().map(|(_, path)| path)
+}
+
+/// What a compiler itself knows and a sysroot does not hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Builtin {
+    /// The compiler's own headers: `stddef.h`, intrinsics.
+    pub headers: Utf8PathBuf,
+    /// Its own C++ headers, for a sysroot without any.
+    pub cxx: Vec<Utf8PathBuf>,
+}
+
+impl Builtin {
+    /// Asks a gcc or clang, and the C++ compiler beside it.
+    pub fn ask(cc: &Utf8Path, cxx: Option<&Utf8Path>, tree: &Tree, interrupt: &Interrupt) -> Result<Builtin> {
+        let said = ask(cc, &["-print-file-name=include"], interrupt)?.0;
+        let headers = Utf8PathBuf::from(said.trim());
+        if !headers.is_absolute() || !headers.is_dir() {
+            return Err(Error::work(format!("`{cc}` does not tell where its own headers are"))
+                .hint("is it a gcc or clang, wholly installed?"));
+        }
+        let cxx = match cxx.filter(|_| tree.cxx.is_empty()) {
+            Some(cxx) => cxx_headers(&ask(cxx, &["-E", "-x", "c++", "-v", "/dev/null"], interrupt)?.1),
+            None => Vec::new(),
+        };
+        Ok(Builtin { headers, cxx })
+    }
+}
+
+/// What a compiler prints to both streams.
+fn ask(compiler: &Utf8Path, args: &[&str], interrupt: &Interrupt) -> Result<(String, String)> {
+    let failed = || Error::work(format!("could not ask `{compiler}` about itself (`{}`)", args.join(" ")));
+    // Another language would change the words that are looked for.
+    let mut command = Command::new(compiler);
+    let output = interrupt.output(command.args(args).env("LC_ALL", "C"))?.map_err(|error| failed().because(error))?;
+    let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    if !output.status.success() {
+        return Err(failed().because(stderr.trim()));
+    }
+    Ok((stdout, stderr))
+}
+
+/// The C++ folders among those that a compiler names when it is started with `-v`.
+fn cxx_headers(told: &str) -> Vec<Utf8PathBuf> {
+    told.lines()
+        .skip_while(|line| !line.starts_with("#include <...>"))
+        .take_while(|line| !line.starts_with("End of search list"))
+        .map(str::trim)
+        .filter(|dir| dir.starts_with('/') && dir.contains("/c++/"))
+        .map(Utf8PathBuf::from)
+        .collect()
+}
+
+/// The text of a script that starts a gcc whose headers and libraries are the sysroot's alone.
+///
+/// - A cross gcc looks into its own distribution's folders even with `--sysroot`, and before it. So it is told to forget
+///   all of its folders, and is given the right ones: `-idirafter` comes after whatever the caller names with `-I` or
+///   `-isystem`. C++ headers go by a variable, which compilers read for C++ alone: a driver compiles several languages.
+/// - Who says `-nostdinc` brings headers of its own, and gets none.
+/// - Libraries stand last, so that the caller's `-L` and `-B` come first. `-B` is for `crt1.o` and its like; the linker
+///   finds what shared libraries need by `--sysroot`.
+pub(super) fn gcc_script(compiler: &Utf8Path, tree: &Tree, builtin: &Builtin) -> String {
+    let cxx = if tree.cxx.is_empty() { &builtin.cxx } else { &tree.cxx };
+    let cxx: Vec<&str> = cxx.iter().map(|dir| dir.as_str()).collect();
+    let set_cxx = if cxx.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "[ -z \"$cxx\" ] || export CPLUS_INCLUDE_PATH=\"${{CPLUS_INCLUDE_PATH:+$CPLUS_INCLUDE_PATH:}}\"{}\n",
+            quote(&cxx.join(":"))
+        )
+    };
+    let headers: Vec<String> = std::iter::once(builtin.headers.clone())
+        .chain(tree.headers())
+        .map(|dir| format!("-idirafter {}", quote(dir.as_str())))
+        .collect();
+    let libraries: Vec<String> = tree
+        .gcc
+        .iter()
+        .map(|dir| format!("-L{dir}"))
+        .chain([format!("-L{}", tree.libraries())])
+        .map(|word| quote(&word))
+        .collect();
+    // A gcc would mention the word whenever it warns of something else.
+    let quiet = if builtin.headers.as_str().contains("/clang/") { format!("{QUIET} ") } else { String::new() };
+    format!(
+        "#!/bin/sh\n# Written by cargo-convoy: a compiler for an unpacked sysroot.\n{WANTED}{set_cxx}\
+         [ -z \"$c\" ] || set -- \"$@\" {}\n\
+         exec {} {quiet}{} -nostdinc {} \"$@\" {} {}\n",
+        headers.join(" "),
+        quote(compiler.as_str()),
+        quote(&format!("--sysroot={}", tree.root)),
+        quote(&tree.prefix_map()),
+        quote(&format!("-B{}/", tree.libraries())),
+        libraries.join(" "),
+    )
+}
+
+/// Sets `c` and `cxx` where the caller wants the standard headers.
+const WANTED: &str = "c=y cxx=y\n\
+    for word do\n\
+    \x20   case $word in\n\
+    \x20   -nostdinc) c= cxx= ;;\n\
+    \x20   -nostdinc++) cxx= ;;\n\
+    \x20   esac\n\
+    done\n";
+
+/// clang warns of words that a call has no use for (folders of headers, for assembly), and `-Werror` would end the call.
+const QUIET: &str = "-Wno-unused-command-line-argument";
+
+/// For zig, whose libc and its headers stay: lines that arrange the arguments, words before them, words after them.
+///
+/// zig's libc keeps the floor by itself. A shared library of the sysroot may ask for a newer one, which lld would call an
+/// error, though nothing of that ends in what is linked.
+pub(super) fn zig_words(tree: &Tree) -> (String, Vec<String>, Vec<String>) {
+    let headers: Vec<String> = tree.headers().iter().map(|dir| format!("-idirafter {}", quote(dir.as_str()))).collect();
+    let arrange = format!("{WANTED}[ -z \"$c\" ] || set -- \"$@\" {}\n", headers.join(" "));
+    let before = [&quote(&tree.prefix_map()), "-Wl,--allow-shlib-undefined", QUIET].map(str::to_owned).to_vec();
+    (arrange, before, zig_library_dirs(tree))
+}
+
+/// The library folders that zig is given.
+pub(super) fn zig_library_dirs(tree: &Tree) -> Vec<String> {
+    vec![quote(&format!("-L{}", tree.libraries()))]
+}
+
+/// Words for libclang, as a shell splits them.
+pub(super) fn clang_words(tree: &Tree) -> String {
+    let cxx = tree.cxx.iter().flat_map(|dir| ["-cxx-isystem".to_owned(), quote(dir.as_str())]);
+    let headers = tree.headers();
+    let headers = headers.iter().flat_map(|dir| ["-idirafter".to_owned(), quote(dir.as_str())]);
+    let words: Vec<String> =
+        std::iter::once(quote(&format!("--sysroot={}", tree.root))).chain(cxx).chain(headers).collect();
+    words.join(" ")
+}
+
+/// The same for the C library's headers that zig has (`lib/libc/include/<target>`), and where libclang's own are not known,
+/// those of zig's clang.
+pub(super) fn clang_words_of_zig(headers: &[Utf8PathBuf], and_clang: bool) -> String {
+    let of_clang = headers.first().and_then(|dir| Some(dir.ancestors().nth(3)?.join("include")));
+    let headers = headers.iter().flat_map(|dir| ["-isystem".to_owned(), quote(dir.as_str())]);
+    let of_clang = of_clang.iter().filter(|_| and_clang);
+    let of_clang = of_clang.flat_map(|dir| ["-idirafter".to_owned(), quote(dir.as_str())]);
+    std::iter::once("-nostdlibinc".to_owned()).chain(headers).chain(of_clang).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(root: &Utf8Path) -> Tree {
+        Tree::open(root, "digest", "arm-linux-gnueabihf".to_owned()).unwrap()
+    }
+
+    fn made(files: &[&str]) -> (tempfile::TempDir, Utf8PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap().join("root");
+        for file in files {
+            let path = root.join(file);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, "").unwrap();
+        }
+        (dir, root)
+    }
+
+    const WHOLE: &[&str] = &[
+        "usr/include/c++/9/README",
+        "usr/include/c++/10/string",
+        "usr/lib/gcc/arm-linux-gnueabihf/10/libgcc.a",
+        "usr/lib/gcc/arm-linux-gnueabihf/9/libgcc.a",
+        "usr/lib/gcc/arm-linux-gnueabihf/11/README",
+    ];
+
+    #[test]
+    fn the_newest_gcc_that_is_whole_is_taken() {
+        let (_dir, root) = made(WHOLE);
+        let tree = tree(&root);
+        assert_eq!(tree.gcc, Some(root.join("usr/lib/gcc/arm-linux-gnueabihf/10")));
+        let include = root.join("usr/include");
+        let own = include.join("arm-linux-gnueabihf/c++/10");
+        assert_eq!(tree.cxx, [include.join("c++/10"), own, include.join("c++/10/backward")]);
+    }
+
+    #[test]
+    fn a_sysroot_that_tools_cannot_read_is_refused() {
+        let (_dir, root) = made(WHOLE);
+        let multiarch = || "arm-linux-gnueabihf".to_owned();
+        let gone = Tree::open(&root.join("gone"), "", multiarch()).unwrap_err();
+        assert!(gone.to_string().contains("has no `usr/include`"), "{gone}");
+        for name in ["a b", "a:b", "it's"] {
+            let error = Tree::open(&root.join(name), "", multiarch()).unwrap_err();
+            assert!(error.hint_text().unwrap().contains("CONVOY_CACHE_DIR"), "{error}");
+        }
+    }
+
+    /// What a script starts its compiler with, and the folders of C++ headers that it names.
+    fn started(script: &str, args: &[&str]) -> (Vec<String>, String) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x-gcc");
+        fs_err::write(&path, script).unwrap();
+        let mut command = Command::new("sh");
+        let output = command.arg(&path).args(args).env_remove("CPLUS_INCLUDE_PATH").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let told = String::from_utf8(output.stdout).unwrap();
+        let mut lines: Vec<String> = told.lines().map(str::to_owned).collect();
+        let cxx = lines.remove(0);
+        (lines, cxx)
+    }
+
+    fn echo(dir: &Utf8Path) -> Utf8PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let path = dir.join("it's a compiler");
+        fs_err::write(&path, "#!/bin/sh\necho \"$CPLUS_INCLUDE_PATH\"\nprintf '%s\\n' \"$@\"\n").unwrap();
+        fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    #[test]
+    fn the_callers_own_folders_come_first() {
+        let (_dir, root) = made(WHOLE);
+        let tree = tree(&root);
+        let compiler = echo(root.parent().unwrap());
+        let builtin = Builtin { headers: "/gcc/include".into(), cxx: Vec::new() };
+        let script = gcc_script(&compiler, &tree, &builtin);
+        let (words, cxx) = started(&script, &["-I", "a b", "-Lown", "@x's", "-B.", "c.c"]);
+        let (include, lib) = (root.join("usr/include"), root.join("usr/lib"));
+        let wanted = [
+            format!("--sysroot={root}"),
+            "-nostdinc".to_owned(),
+            format!("-ffile-prefix-map={root}=/sysroot"),
+            "-I".to_owned(),
+            "a b".to_owned(),
+            "-Lown".to_owned(),
+            "@x's".to_owned(),
+            "-B.".to_owned(),
+            "c.c".to_owned(),
+            "-idirafter".to_owned(),
+            "/gcc/include".to_owned(),
+            "-idirafter".to_owned(),
+            format!("{include}/arm-linux-gnueabihf"),
+            "-idirafter".to_owned(),
+            include.to_string(),
+            format!("-B{lib}/arm-linux-gnueabihf/"),
+            format!("-L{lib}/gcc/arm-linux-gnueabihf/10"),
+            format!("-L{lib}/arm-linux-gnueabihf"),
+        ];
+        assert_eq!(words, wanted);
+        assert!(cxx.starts_with(&format!("{include}/c++/10:")), "{cxx}");
+    }
+
+    #[test]
+    fn who_brings_all_headers_gets_none() {
+        let (_dir, root) = made(WHOLE);
+        let tree = tree(&root);
+        let script = gcc_script(&echo(root.parent().unwrap()), &tree, &Builtin::default());
+        let (words, cxx) = started(&script, &["-nostdinc", "a.c"]);
+        assert!(!words.contains(&"-idirafter".to_owned()) && cxx.is_empty(), "{words:?} {cxx}");
+        let (words, cxx) = started(&script, &["-nostdinc++", "a.cpp"]);
+        assert!(words.contains(&"-idirafter".to_owned()) && cxx.is_empty(), "{words:?} {cxx}");
+    }
+
+    #[test]
+    fn a_sysroot_without_cxx_leaves_the_compilers_own() {
+        let told = "ignoring nonexistent directory \"/x\"\n#include \"...\" search starts here:\n#include <...> search \
+                    starts here:\n /usr/lib/gcc/12/../../x/include/c++/12\n /usr/lib/gcc/12/../../x/include/c++/12/x\n \
+                    /usr/lib/gcc/12/include\nEnd of search list.\n /c++/no\n";
+        let cxx = cxx_headers(told);
+        assert_eq!(cxx, ["/usr/lib/gcc/12/../../x/include/c++/12", "/usr/lib/gcc/12/../../x/include/c++/12/x"]);
+        let (_dir, root) = made(&["usr/include/stdio.h"]);
+        let tree = tree(&root);
+        assert_eq!((&tree.gcc, tree.cxx.len()), (&None, 0));
+        let builtin = Builtin { headers: "/gcc".into(), cxx };
+        let (_, folders) = started(&gcc_script(&echo(root.parent().unwrap()), &tree, &builtin), &["a.cpp"]);
+        assert_eq!(folders.split(':').count(), 2, "{folders}");
+    }
+
+    #[test]
+    fn libclang_gets_words_that_a_shell_would_split() {
+        let (_dir, root) = made(WHOLE);
+        let words = clang_words(&tree(&root));
+        let headers = format!("-idirafter '{root}/usr/include'");
+        assert!(
+            words.starts_with(&format!("'--sysroot={root}' -cxx-isystem ")) && words.ends_with(&headers),
+            "{words}"
+        );
+    }
+}

@@ -1,0 +1,498 @@
+//! Smoke runs: a binary is started once with `--version`, natively, under qemu-user with the target's CPU, or under wine.
+//! What a container built is started in a container of its image, where that can be; elsewhere with few variables.
+
+use std::ffi::OsString;
+use std::io::{Read, Seek};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::machine::engine::EngineFacts;
+use crate::machine::interrupt::Interrupt;
+use crate::machine::on_path;
+use crate::model::catalog::{Catalog, Target};
+use crate::plan::container::{Confinement, Mount, Start};
+use crate::provision::engine::caller;
+use crate::util::error::Result;
+use crate::verify::{Finding, Level};
+
+/// Long enough for wine to set itself up on a slow machine.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// What a program may know of this machine's environment: dependencies that a container kept from it end in the program,
+/// too. A `*` is for any letters.
+const VARIABLES: [&str; 16] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "LANG",
+    "LANGUAGE",
+    "LC_*",
+    "TZ",
+    "TERM",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+    "DISPLAY",
+    "LD_LIBRARY_PATH",
+    "QEMU_*",
+    "WINE*",
+    "RUST_BACKTRACE",
+];
+
+/// A binary to start.
+#[derive(Clone, Copy, Debug)]
+pub struct Smoke<'a> {
+    /// The file.
+    pub binary: &'a Utf8Path,
+    /// Its target.
+    pub triple: &'a str,
+    /// What the catalog knows of that.
+    pub target: Option<&'a Target>,
+    /// Whether it needs no loader.
+    pub is_static: bool,
+    /// This machine's own triple.
+    pub host: &'a str,
+    /// The device's CPU.
+    pub cpu: Option<&'a str>,
+    /// The folder of the sysroot that it was linked against: its libraries are taken from there.
+    pub root: Option<&'a Utf8Path>,
+    /// Where it was built, if in a container.
+    pub image: Option<SmokeImage<'a>>,
+}
+
+/// An image to start a binary in.
+#[derive(Clone, Copy, Debug)]
+pub struct SmokeImage<'a> {
+    /// The engine.
+    pub engine: &'a EngineFacts,
+    /// The image.
+    pub reference: &'a str,
+    /// What the container's labels name: this machine and cache.
+    pub machine: &'a str,
+    /// The same of this run.
+    pub run: &'a str,
+}
+
+/// One way to start a binary.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Way {
+    program: Utf8PathBuf,
+    args: Vec<String>,
+    /// Variables of the emulator's.
+    env: Vec<(&'static str, &'static str)>,
+    /// What it reads besides the binary.
+    reads: Vec<Utf8PathBuf>,
+    /// Whether only this machine has what it takes.
+    here_only: bool,
+}
+
+/// How a start went.
+enum Ended {
+    /// There was nothing that ran.
+    NotStarted(String),
+    Status(ExitStatus, String),
+    TooLong,
+}
+
+/// Starts a binary; says what came of it. No emulator is a violation, because the run was asked for.
+///
+/// # Errors
+/// A signal came, or a temporary file could not be written.
+pub fn smoke(smoke: &Smoke<'_>, interrupt: &Interrupt) -> Result<Finding> {
+    let found = |level, code: &str, message: String| Ok(Finding { level, code: code.to_owned(), message });
+    let ways = match smoke.ways(&|name| on_path(name)) {
+        Ok(ways) => ways,
+        Err(why) => return found(Level::Violation, "smoke-not-run", why),
+    };
+    let mut last = String::new();
+    for way in ways {
+        let image = smoke.image.filter(|image| image.engine.mounts() && !way.here_only);
+        let ended = match image {
+            Some(image) => in_image(smoke, &way, image, interrupt)?,
+            None => here(&way, interrupt)?,
+        };
+        match ended {
+            Ended::NotStarted(why) => last = why,
+            Ended::Status(status, told) => return Ok(judge(signal_of(status, image.is_some()), status.code(), &told)),
+            Ended::TooLong => {
+                return found(Level::Warning, "smoke-unending", format!("still ran after {} s", LIMIT.as_secs()));
+            }
+        }
+    }
+    found(Level::Violation, "smoke-failed", format!("could not be started: {last}"))
+}
+
+impl Smoke<'_> {
+    /// The ways to start it, the best first; `on_path` finds programs of this machine.
+    fn ways(&self, on_path: &dyn Fn(&str) -> Option<Utf8PathBuf>) -> std::result::Result<Vec<Way>, String> {
+        let native = self.native();
+        match self.emulated(on_path) {
+            Ok(way) => Ok(native.into_iter().chain([way]).collect()),
+            Err(_) if native.is_some() => Ok(native.into_iter().collect()),
+            Err(why) => Err(why),
+        }
+    }
+
+    /// By itself, or by the sysroot's own loader: this machine need not have the libraries, nor an older release's.
+    fn native(&self) -> Option<Way> {
+        let loader = self.target.and_then(|target| target.expect.interpreter.as_deref());
+        let startable = self.is_static || self.root.is_some() && loader.is_some();
+        if self.triple != self.host && !(startable && starts_here(self.triple, self.host)) {
+            return None;
+        }
+        Some(match (self.root.filter(|_| !self.is_static), loader) {
+            (Some(root), Some(loader)) => {
+                let multiarch = self.target.and_then(|target| target.multiarch.as_deref()).unwrap_or_default();
+                Way {
+                    program: root.join(loader.trim_start_matches('/')),
+                    args: vec!["--library-path".to_owned(), library_path(root, multiarch), self.binary.to_string()],
+                    reads: vec![root.to_owned()],
+                    ..Way::default()
+                }
+            }
+            _ => Way { program: self.binary.to_owned(), ..Way::default() },
+        })
+    }
+
+    fn emulated(&self, on_path: &dyn Fn(&str) -> Option<Utf8PathBuf>) -> std::result::Result<Way, String> {
+        let Some(target) = self.target else { return Err(format!("no emulator is known for {}", self.triple)) };
+        if let Some(name) = &target.smoke.qemu {
+            return self.by_qemu(target, name, on_path);
+        }
+        let Some(name) = &target.smoke.wine else {
+            return Err(format!("no emulator is known for {} on this machine", self.triple));
+        };
+        let wine = on_path(name).or_else(|| on_path("wine")).ok_or_else(|| "wine is not on PATH".to_owned())?;
+        Ok(Way {
+            program: wine,
+            args: vec![self.binary.to_string()],
+            // wine's loader tells a missing DLL there and nowhere else: the exit code could be the program's own.
+            env: vec![("WINEDEBUG", "-all,err+module")],
+            here_only: true,
+            ..Way::default()
+        })
+    }
+
+    fn by_qemu(
+        &self,
+        target: &Target,
+        name: &str,
+        on_path: &dyn Fn(&str) -> Option<Utf8PathBuf>,
+    ) -> std::result::Result<Way, String> {
+        let own = on_path(&format!("{name}-static"));
+        // One that is not static needs libraries of this machine.
+        let here_only = own.is_none();
+        let Some(qemu) = own.or_else(|| on_path(name)) else {
+            return Err(format!("neither {name}-static nor {name} is on PATH (Debian, Ubuntu: qemu-user-static)"));
+        };
+        let mut way = Way { reads: vec![qemu.clone()], program: qemu, here_only, ..Way::default() };
+        let mut add = |words: &[&str]| way.args.extend(words.iter().map(|word| (*word).to_owned()));
+        if let Some(cpu) = emulated(name, self.cpu).or(target.smoke.cpu.as_deref()) {
+            add(&["-cpu", cpu]);
+        }
+        if !target.expect.r#static && target.debian_arch.is_none() && self.root.is_none() {
+            // Debian's armhf libraries are ARMv7: on an ARMv6 CPU they, not the binary, end with SIGILL.
+            return Err(format!("this machine has no libraries for {} to start it with", self.triple));
+        }
+        if !target.expect.r#static {
+            let multiarch = target.multiarch.as_deref().unwrap_or_default();
+            let cross = Utf8PathBuf::from(format!("/usr/{multiarch}"));
+            if let Some(root) = self.root.or(cross.is_dir().then_some(&cross)) {
+                add(&["-L", root.as_str()]);
+            }
+            if let Some(root) = self.root {
+                add(&["-E", &format!("LD_LIBRARY_PATH={}", library_path(root, multiarch))]);
+            }
+        }
+        add(&[self.binary.as_str()]);
+        way.reads.extend(self.root.map(Utf8Path::to_owned));
+        Ok(way)
+    }
+}
+
+/// Whether this machine's kernel starts programs of a triple by itself, as far as that can be told from the names.
+fn starts_here(triple: &str, host: &str) -> bool {
+    let (Some((arch, system)), Some((own, own_system))) = (triple.split_once('-'), host.split_once('-')) else {
+        return false;
+    };
+    let linux = |system: &str| system.contains("linux-") && !system.contains("android") && !system.contains("x32");
+    let same = arch == own || own == "x86_64" && ["i686", "i586"].contains(&arch);
+    same && linux(system) && linux(own_system)
+}
+
+/// On this machine, with few of its variables.
+fn here(way: &Way, interrupt: &Interrupt) -> Result<Ended> {
+    let mut command = Command::new(&way.program);
+    command.args(&way.args).env_clear().envs(few(std::env::vars_os())).envs(way.env.iter().copied());
+    run(command, interrupt, LIMIT)
+}
+
+/// The variables that a program may know.
+fn few(all: impl Iterator<Item = (OsString, OsString)>) -> impl Iterator<Item = (OsString, OsString)> {
+    let may = |name: &str| {
+        VARIABLES.iter().any(|known| match known.strip_suffix('*') {
+            Some(start) => name.starts_with(start),
+            None => name == *known,
+        })
+    };
+    all.filter(move |(name, _)| name.to_str().is_some_and(may))
+}
+
+/// In a container of an image: without a network, and without anything of this machine but the binary and what it needs.
+fn in_image(smoke: &Smoke<'_>, way: &Way, image: SmokeImage<'_>, interrupt: &Interrupt) -> Result<Ended> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("convoy-{}-smoke-{}", image.run, COUNT.fetch_add(1, Ordering::Relaxed));
+    let mounts: Vec<Mount> =
+        [smoke.binary].into_iter().chain(way.reads.iter().map(|it| &**it)).map(Mount::read).collect();
+    let start = Start {
+        engine: image.engine,
+        image: image.reference,
+        name: Some(&name),
+        machine: image.machine,
+        run: image.run,
+        user: caller(),
+        mounts: &mounts,
+        volumes: &[],
+        confinement: &Confinement::default(),
+    };
+    let mut command = Command::new(&image.engine.program);
+    command.args(start.args(way.program.as_str())).args(&way.args);
+    let ended = run(command, interrupt, LIMIT);
+    if !matches!(ended, Ok(Ended::Status(..))) {
+        // Its client was ended, and it goes on.
+        super::container::remove(image.engine, &name);
+    }
+    Ok(match ended? {
+        Ended::Status(status, told) if status.code() == Some(NOT_STARTED) => Ended::NotStarted(told),
+        ended => ended,
+    })
+}
+
+/// What an engine ends with when a container could not be started.
+const NOT_STARTED: i32 = 125;
+
+/// The signal that ended a program; an engine's client tells it by its exit code, as shells do.
+fn signal_of(status: ExitStatus, in_image: bool) -> Option<i32> {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        return Some(signal);
+    }
+    status.code().filter(|code| in_image && (129..=159).contains(code)).map(|code| code - 128)
+}
+
+fn run(mut command: Command, interrupt: &Interrupt, limit: Duration) -> Result<Ended> {
+    interrupt.own_group(&mut command);
+    // A file, not a pipe: a program may write more than a pipe holds, and wine's server keeps a pipe open for long.
+    let mut stderr = tempfile::tempfile()?;
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr.try_clone()?);
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) => return Ok(Ended::NotStarted(error.to_string())),
+    };
+    let _watched = interrupt.watch(child.id());
+    let begun = Instant::now();
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => {
+                interrupt.check()?;
+                let mut told = Vec::new();
+                stderr.rewind()?;
+                stderr.take(4096).read_to_end(&mut told)?;
+                return Ok(Ended::Status(status, complaint(&String::from_utf8_lossy(&told))));
+            }
+            Ok(None) if begun.elapsed() > limit => {
+                // With what it started: a program that puts itself into the background leaves some.
+                interrupt.kill(&mut child);
+                let _ = child.wait();
+                return Ok(Ended::TooLong);
+            }
+            Ok(None) => std::thread::sleep(Duration::from_millis(5)),
+            Err(error) => return Ok(Ended::NotStarted(format!("could not be waited for: {error}"))),
+        }
+    }
+}
+
+/// A device's own CPU where qemu knows it by that name; where there is none, the target's lowest is meant.
+fn emulated<'a>(qemu: &str, cpu: Option<&'a str>) -> Option<&'a str> {
+    let cpu = cpu.filter(|cpu| cpu.starts_with("cortex-"))?;
+    // The 32-bit one has no 64-bit CPU, which a device with a 32-bit system may have, but one that has all of them.
+    const OF_ARM: [&str; 4] = ["cortex-a7", "cortex-a8", "cortex-a9", "cortex-a15"];
+    Some(if qemu == "qemu-arm" && !OF_ARM.contains(&cpu) { "max" } else { cpu })
+}
+
+/// The folders of a sysroot that hold libraries, as its loader takes them. By itself it finds too few:
+/// qemu (7.2) looks up some system calls' paths outside of `-L`, so that a folder which this machine lacks is none; and what
+/// Debian chooses when it installs (of several BLAS one) is in a subfolder and has no link.
+fn library_path(root: &Utf8Path, multiarch: &str) -> String {
+    let own = root.join("usr/lib").join(multiarch);
+    let is_library = |name: &str| name.starts_with("lib") && name.contains(".so");
+    let entries = |dir: &Utf8Path| dir.read_dir_utf8().into_iter().flatten().flatten();
+    let mut inner: Vec<Utf8PathBuf> = entries(&own)
+        .map(|entry| entry.into_path())
+        .filter(|dir| dir.is_dir() && entries(dir).any(|entry| is_library(entry.file_name())))
+        .collect();
+    inner.sort();
+    let all: Vec<String> = [own, root.join("lib").join(multiarch)].into_iter().chain(inner).map(String::from).collect();
+    all.join(":")
+}
+
+/// How wine's loader begins what it cannot do.
+const WINE_LOADER: &str = ":err:module:";
+
+/// The one line of standard error that tells most: wine's loader speaks after wine's own chatter, all others first.
+fn complaint(stderr: &str) -> String {
+    let lines = || stderr.trim().lines();
+    let line = lines().find(|line| line.contains(WINE_LOADER)).or_else(|| lines().next()).unwrap_or_default();
+    // As in `0024:err:module:import_dll Library bcryptprimitives.dll (which is needed by L"Z:\\…\\a.exe") not found`.
+    match line.split_once("import_dll Library ").and_then(|(_, rest)| rest.split(' ').next()) {
+        Some(dll) => format!("{WINE_LOADER} this wine has no {dll}; a newer one may"),
+        None => line.to_owned(),
+    }
+}
+
+/// Whether an emulator speaks: under its own name, of what it cannot do.
+fn is_emulators(told: &str) -> bool {
+    let who = told.split(':').next().unwrap_or_default();
+    let who = who.strip_suffix("-static").unwrap_or(who);
+    Catalog::embedded().targets.iter().any(|target| target.smoke.qemu.as_deref() == Some(who))
+}
+
+/// A program that knows no `--version` ends with a code of its own and has started all the same; a signal, or a code that
+/// loaders and emulators use, means that it did not.
+fn judge(signal: Option<i32>, code: Option<i32>, told: &str) -> Finding {
+    let loader = is_emulators(told)
+        || ["error while loading", "GLIBC_", "Could not open '/lib", "unable to find CPU model", WINE_LOADER]
+            .iter()
+            .any(|s| told.contains(s));
+    let told = told.trim_start_matches(WINE_LOADER).trim();
+    let told = if told.is_empty() { String::new() } else { format!(": {told}") };
+    let (level, code, message) = match (signal, code) {
+        (Some(signal), _) => (Level::Violation, "smoke-failed", format!("ended by signal {signal}{told}")),
+        (None, Some(code @ (126 | 127))) => {
+            (Level::Violation, "smoke-failed", format!("did not start (code {code}){told}"))
+        }
+        (None, code) if loader => {
+            (Level::Violation, "smoke-failed", format!("did not start (code {}){told}", code.unwrap_or(-1)))
+        }
+        (None, code) => (Level::Ok, "smoke-started", format!("started and ended with code {}", code.unwrap_or(-1))),
+    };
+    Finding { level, code: code.to_owned(), message }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    const GNU: &str = "x86_64-unknown-linux-gnu";
+
+    fn ways(triple: &str, host: &str, root: Option<&Utf8Path>) -> std::result::Result<Vec<Utf8PathBuf>, String> {
+        let target = Catalog::embedded().target(triple);
+        let (binary, is_static) = ("/lane/app".into(), triple.ends_with("-musl"));
+        let smoke = Smoke { binary, triple, target, is_static, host, cpu: None, root, image: None };
+        let qemu = |name: &str| name.ends_with("-static").then(|| Utf8Path::new("/usr/bin").join(name));
+        smoke.ways(&qemu).map(|ways| ways.into_iter().map(|way| way.program).collect())
+    }
+
+    #[test]
+    fn a_static_binary_of_this_machines_architecture_is_started_as_it_is() {
+        let first = |triple, host| ways(triple, host, None).unwrap()[0].clone();
+        assert_eq!(first("x86_64-unknown-linux-musl", GNU), "/lane/app");
+        assert_eq!(first("i686-unknown-linux-musl", GNU), "/lane/app");
+        assert_eq!(first("aarch64-unknown-linux-musl", "aarch64-unknown-linux-gnu"), "/lane/app");
+        assert_eq!(first("aarch64-unknown-linux-musl", GNU), "/usr/bin/qemu-aarch64-static");
+        // Where this machine's own kernel refuses it, an emulator may not.
+        assert_eq!(ways("x86_64-unknown-linux-musl", GNU, None).unwrap().len(), 2);
+        // Its loader is another than this machine's.
+        let musl = "x86_64-unknown-linux-musl";
+        assert_eq!(first(GNU, musl), "/usr/bin/qemu-x86_64-static");
+        let by_loader = ways(GNU, musl, Some("/root".into())).unwrap();
+        assert_eq!(by_loader[0], "/root/lib64/ld-linux-x86-64.so.2");
+    }
+
+    #[test]
+    fn a_program_knows_few_variables() {
+        let all = ["PATH", "LC_ALL", "GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "SSH_AUTH_SOCK", "WINEPREFIX"];
+        let kept = few(all.into_iter().map(|name| (name.into(), "x".into()))).map(|(name, _)| name);
+        assert_eq!(kept.collect::<Vec<_>>(), ["PATH", "LC_ALL", "WINEPREFIX"]);
+    }
+
+    #[test]
+    fn a_program_that_runs_too_long_ends_with_what_it_started() {
+        let held = tempfile::tempdir().unwrap();
+        let file = Utf8Path::from_path(held.path()).unwrap().join("pid");
+        let interrupt = Interrupt::listening();
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("sleep 600 & echo $! >{file}.new; mv {file}.new {file}; wait")]);
+        let ended = run(command, &interrupt, Duration::from_secs(2)).unwrap();
+        assert!(matches!(ended, Ended::TooLong));
+        let pid: i32 = fs_err::read_to_string(&file).unwrap().trim().parse().unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        // Whoever adopted it takes a moment.
+        let gone = (0..500).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            let stat = fs_err::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.is_empty() || stat.contains(") Z ")
+        });
+        assert!(gone, "it still runs");
+    }
+
+    #[test]
+    fn an_engines_client_tells_a_signal_by_its_code() {
+        let status = |code: i32| <ExitStatus as std::os::unix::process::ExitStatusExt>::from_raw(code << 8);
+        assert_eq!(
+            (signal_of(status(139), true), signal_of(status(139), false), signal_of(status(2), true)),
+            (Some(11), None, None)
+        );
+    }
+
+    #[test]
+    fn a_sysroots_own_folders_come_first_and_plugins_are_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        for file in ["pulseaudio/libpulsecommon-16.1.so", "blas/libblas.so.3", "pkgconfig/x.pc", "engines-3/afalg.so"] {
+            let file = root.join("usr/lib/arm-linux-gnueabihf").join(file);
+            fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+            fs_err::write(file, "").unwrap();
+        }
+        let path = library_path(root, "arm-linux-gnueabihf").replace(root.as_str(), "");
+        assert_eq!(
+            path,
+            "/usr/lib/arm-linux-gnueabihf:/lib/arm-linux-gnueabihf:/usr/lib/arm-linux-gnueabihf/blas:\
+             /usr/lib/arm-linux-gnueabihf/pulseaudio"
+        );
+    }
+
+    #[test]
+    fn a_dll_that_wine_lacks_is_no_start() {
+        let stderr = "it looks like wine32 is missing, you should install it.\n0024:err:module:import_dll Library \
+            bcryptprimitives.dll (which is needed by L\"Z:\\\\a.exe\") not found\n0024:err:module:LdrInitializeThunk \
+            Importing dlls for L\"Z:\\\\a.exe\" failed, status c0000135\n";
+        let finding = judge(None, Some(53), &complaint(stderr));
+        assert_eq!(finding.level, Level::Violation);
+        insta::assert_snapshot!(
+            finding.message,
+            @"did not start (code 53): this wine has no bcryptprimitives.dll; a newer one may"
+        );
+    }
+
+    #[test]
+    fn what_an_emulator_cannot_do_is_no_start() {
+        for told in ["unable to find CPU model 'cortex-a53'", "qemu-arm-static: cannot do that", "qemu-aarch64: no"] {
+            assert_eq!(judge(None, Some(1), told).code, "smoke-failed", "{told}");
+        }
+        assert_eq!(judge(None, Some(1), "qemu-tool: unknown option").code, "smoke-started");
+        assert_eq!(emulated("qemu-arm", Some("cortex-a53")), Some("max"));
+        assert_eq!(emulated("qemu-arm", Some("cortex-a7")), Some("cortex-a7"));
+        assert_eq!(emulated("qemu-aarch64", Some("cortex-a53")), Some("cortex-a53"));
+        assert_eq!(emulated("qemu-arm", Some("arm1176jzf-s")), None);
+    }
+
+    #[test]
+    fn a_code_of_the_programs_own_is_a_start() {
+        let finding = judge(None, Some(2), &complaint("error: unexpected argument '--version' found\n"));
+        assert_eq!((finding.level, finding.code.as_str()), (Level::Ok, "smoke-started"));
+    }
+}

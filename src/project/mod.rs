@@ -1,0 +1,8 @@
+//! What a project asks for: settings, each with its origin, the dependency graph, what its packages show of their needs, and
+//! its lock.
+
+pub mod config;
+pub mod evidence;
+pub mod graph;
+pub mod lock;
+pub mod needs;
