@@ -13,6 +13,7 @@ use super::ask::output;
 use super::trial::{self, Language};
 use crate::machine::engine::Engine;
 use crate::machine::{CacheDir, CrossFacts, GccFacts, HostFacts, Rustc, System, ZigFacts, on_path, rust_command, zig};
+use crate::model::architecture::Architecture;
 use crate::model::catalog::{Catalog, Glibc, Target, tools};
 use crate::util::error::{Error, Result};
 use crate::util::stamp::Stamp;
@@ -182,8 +183,10 @@ pub fn foreign_gcc(triple: &str, cache: &CacheDir) -> Option<GccFacts> {
     let parts: Vec<&str> = triple.split('-').collect();
     let prefix = match parts.as_slice() {
         [arch, _, "windows", "gnu"] => format!("{arch}-w64-mingw32"),
-        ["riscv64gc", _, os, abi] => format!("riscv64-{os}-{abi}"),
-        [arch, _, os @ "linux", abi] => format!("{arch}-{os}-{abi}"),
+        [arch, _, os @ "linux", abi] => {
+            let arch = Architecture::of_triple(triple).map_or(*arch, |known| known.gnu(arch));
+            format!("{arch}-{os}-{abi}")
+        }
         _ => return None,
     };
     let memory = Memory::open(cache);

@@ -6,6 +6,7 @@ use camino::Utf8Path;
 use object::{Architecture, BinaryFormat, Object};
 
 use super::ask::output;
+use crate::model::architecture::name_of;
 use crate::model::catalog::{Format, Target};
 
 /// The language of a trial.
@@ -41,11 +42,12 @@ fn attempt(compiler: &Utf8Path, language: Language, target: Option<&Target>) -> 
     run("compile", Command::new(compiler).arg("-c").arg(&source).arg("-o").arg(&object))?;
     if let Some(target) = target {
         let bytes = fs_err::read(&object).map_err(|_| format!("`{compiler}` compiled and wrote no object"))?;
-        let made = object::File::parse(&*bytes).map(|file| (file.format(), file.architecture()));
-        let right = made.is_ok_and(|(format, architecture)| is_for(target, format, architecture));
+        let made =
+            object::File::parse(&*bytes).map(|file| (file.format(), file.architecture(), file.is_little_endian()));
+        let right = made.is_ok_and(|(format, arch, little)| is_for(target, format, arch, little));
         if !right {
             return Err(match made {
-                Ok((format, arch)) => format!("`{compiler}` makes {format:?} objects for {arch:?}"),
+                Ok((format, arch, _)) => format!("`{compiler}` makes {format:?} objects for {arch:?}"),
                 Err(_) => format!("`{compiler}` makes objects that cannot be read"),
             });
         }
@@ -53,17 +55,11 @@ fn attempt(compiler: &Utf8Path, language: Language, target: Option<&Target>) -> 
     run("link", Command::new(compiler).arg(&object).arg("-o").arg(&program))
 }
 
-fn is_for(target: &Target, format: BinaryFormat, architecture: Architecture) -> bool {
+fn is_for(target: &Target, format: BinaryFormat, architecture: Architecture, little_endian: bool) -> bool {
     let format_right = match target.expect.format {
         Format::Elf => format == BinaryFormat::Elf,
         Format::Pe => format == BinaryFormat::Coff,
         Format::MachO => format == BinaryFormat::MachO,
     };
-    let architecture_right = match target.expect.arch.as_str() {
-        "x86_64" => architecture == Architecture::X86_64,
-        "aarch64" => architecture == Architecture::Aarch64,
-        "arm" => architecture == Architecture::Arm,
-        _ => true,
-    };
-    format_right && architecture_right
+    format_right && name_of(architecture, little_endian) == target.expect.arch
 }

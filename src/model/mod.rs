@@ -1,5 +1,6 @@
 //! Facts as data, and what a command was asked for. Nothing here looks at a machine or a project.
 
+pub mod architecture;
 pub mod catalog;
 pub mod darwin;
 pub mod needs;

@@ -10,9 +10,9 @@ use object::endian::Endianness;
 use object::read::elf::{ElfFile, FileHeader, ProgramHeader as _, SectionHeader as _, Sym as _};
 
 use self::loader::Dynamic;
-use super::inspection::arch_name;
 use super::unreadable::inside;
 use super::{Elf, Facts, Inspection, Kind, Linkage, UndefinedSymbol, Unreadable, VersionNeed, arm};
+use crate::model::architecture::name_of;
 use crate::model::catalog::{FloatAbi, Glibc};
 use crate::util::files::Budget;
 use crate::verify::link::ArmAttributes;
@@ -54,7 +54,7 @@ pub(super) fn inspect<E: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Resul
         _ => None,
     };
     Ok(Inspection {
-        arch: arch_name(arch, header.is_little_endian()),
+        arch: name_of(arch, header.is_little_endian()),
         bits: if header.is_class_64() { 64 } else { 32 },
         kind,
         linkage,

@@ -3,9 +3,9 @@
 use object::FileKind;
 use object::read::macho::{FatArch, MachOFatFile32, MachOFatFile64};
 
-use super::inspection::arch_name;
 use super::unreadable::few;
 use super::{Inspection, Unreadable, elf, macho, pe};
+use crate::model::architecture::name_of;
 
 /// Reads a binary. Never panics, whatever the bytes.
 pub fn inspect(bytes: &[u8]) -> Result<Inspection, Unreadable> {
@@ -43,5 +43,5 @@ fn fat(arches: &[impl FatArch]) -> Unreadable {
     if let Err(damage) = few(arches.len(), "slices") {
         return damage;
     }
-    Unreadable::Fat(arches.iter().map(|arch| arch_name(arch.architecture(), true)).collect())
+    Unreadable::Fat(arches.iter().map(|arch| name_of(arch.architecture(), true)).collect())
 }

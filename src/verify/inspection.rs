@@ -1,6 +1,5 @@
 //! What a binary says of itself.
 
-use object::Architecture;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -206,33 +205,4 @@ impl Inspection {
             Facts::Elf(_) | Facts::Pe(_) => None,
         }
     }
-}
-
-/// The name of an instruction set, as in target triples where they have one.
-pub(super) fn arch_name(arch: Architecture, little_endian: bool) -> String {
-    let name = match (arch, little_endian) {
-        (Architecture::Aarch64, true) => "aarch64",
-        (Architecture::Aarch64, false) => "aarch64_be",
-        (Architecture::Aarch64_Ilp32, _) => "aarch64_ilp32",
-        (Architecture::Arm, true) => "arm",
-        (Architecture::Arm, false) => "armeb",
-        (Architecture::I386, _) => "x86",
-        (Architecture::X86_64, _) => "x86_64",
-        (Architecture::X86_64_X32, _) => "x32",
-        (Architecture::LoongArch64, _) => "loongarch64",
-        (Architecture::Mips, true) => "mipsel",
-        (Architecture::Mips, false) => "mips",
-        (Architecture::Mips64, true) => "mips64el",
-        (Architecture::Mips64, false) => "mips64",
-        (Architecture::PowerPc, _) => "powerpc",
-        (Architecture::PowerPc64, true) => "powerpc64le",
-        (Architecture::PowerPc64, false) => "powerpc64",
-        (Architecture::Riscv32, _) => "riscv32",
-        (Architecture::Riscv64, _) => "riscv64",
-        (Architecture::S390x, _) => "s390x",
-        (Architecture::Sparc64, _) => "sparc64",
-        (Architecture::Unknown, _) => "unknown",
-        (other, _) => return format!("{other:?}").to_lowercase(),
-    };
-    name.to_owned()
 }

@@ -11,9 +11,9 @@ use object::read::{ImportFlags, NameOrOrdinal};
 use object::{Object as _, macho::BuildVersionCommand};
 use sha2::{Digest as _, Sha256};
 
-use super::inspection::arch_name;
 use super::unreadable::{few, inside};
 use super::{DynamicSymbol, Facts, Inspection, Kind, Linkage, MachO, Signature, Unreadable};
+use crate::model::architecture::name_of;
 use crate::util::files::Budget;
 
 /// Pages of a code signature are 4 or 16 KiB; anything beyond this is damage.
@@ -70,7 +70,7 @@ pub(super) fn inspect<H: MachHeader<Endian = Endianness>>(bytes: &[u8]) -> Resul
         }
     }
     Ok(Inspection {
-        arch: arch_name(file.architecture(), file.is_little_endian()),
+        arch: name_of(file.architecture(), file.is_little_endian()),
         bits: if header.is_type_64() { 64 } else { 32 },
         kind,
         linkage: if needed.is_empty() { Linkage::Static } else { Linkage::Dynamic },

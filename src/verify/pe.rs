@@ -8,9 +8,9 @@ use object::read::coff::CoffHeader as _;
 use object::read::pe::{ImageNtHeaders, ImageOptionalHeader as _, PeFile};
 use object::{Object as _, pod};
 
-use super::inspection::arch_name;
 use super::unreadable::{few, inside};
 use super::{Facts, Inspection, Kind, Linkage, Pe, Unreadable};
+use crate::model::architecture::name_of;
 use crate::util::files::Budget;
 
 /// The size of one COFF symbol.
@@ -46,7 +46,7 @@ pub(super) fn inspect<H: ImageNtHeaders>(bytes: &[u8]) -> Result<Inspection, Unr
     let is_dll = header.characteristics.get(LE).contains(IMAGE_FILE_DLL);
     let movable = optional.dll_characteristics().contains(pe::IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE);
     Ok(Inspection {
-        arch: arch_name(file.architecture(), true),
+        arch: name_of(file.architecture(), true),
         bits: if file.is_64() { 64 } else { 32 },
         kind: match (is_dll, movable) {
             (true, _) => Kind::SharedLibrary,

@@ -1,5 +1,6 @@
 //! What a target triple alone tells, for triples outside the catalog.
 
+use crate::model::architecture::Architecture;
 use crate::model::catalog::Format;
 
 /// What follows from the words of a triple. Unknown words tell nothing.
@@ -38,25 +39,7 @@ impl Implied {
         let arch = match arch {
             "x86_64" if triple.ends_with("x32") => Some("x32"),
             "aarch64" if triple.ends_with("ilp32") => Some("aarch64_ilp32"),
-            "x86_64" | "x86_64h" => Some("x86_64"),
-            "i386" | "i486" | "i586" | "i686" => Some("x86"),
-            "aarch64" | "arm64" | "arm64e" => Some("aarch64"),
-            "aarch64_be" => Some("aarch64_be"),
-            "armeb" | "armebv7r" => Some("armeb"),
-            "powerpc" => Some("powerpc"),
-            "powerpc64" => Some("powerpc64"),
-            "powerpc64le" => Some("powerpc64le"),
-            "s390x" => Some("s390x"),
-            "sparc64" | "sparcv9" => Some("sparc64"),
-            "loongarch64" => Some("loongarch64"),
-            "mips" => Some("mips"),
-            "mipsel" => Some("mipsel"),
-            "mips64" => Some("mips64"),
-            "mips64el" => Some("mips64el"),
-            _ if arch.starts_with("riscv32") => Some("riscv32"),
-            _ if arch.starts_with("riscv64") => Some("riscv64"),
-            _ if arch.starts_with("arm") || arch.starts_with("thumb") => Some("arm"),
-            _ => None,
+            _ => Architecture::of_triple(triple).map(|known| known.name.as_str()),
         };
         Self { format, arch }
     }

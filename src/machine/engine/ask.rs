@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{Engine, EngineFacts, EngineKind, Identity, MadeImage, OWN_IMAGES, OwnImage, PresentImage, SeenImage};
 use crate::machine::ask::output;
 use crate::machine::{CacheDir, on_path};
+use crate::model::architecture::Architecture;
 use crate::model::recipe::LABEL;
 use crate::model::request::EngineChoice;
 use crate::util::error::{Error, Result};
@@ -72,13 +73,7 @@ fn text(value: &Value) -> String {
 
 /// Debian's name of an architecture as engines call it.
 fn architecture(name: &str) -> String {
-    match name {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "armv7l" | "arm" => "armhf",
-        other => other,
-    }
-    .to_owned()
+    Architecture::of_machine(name).and_then(|known| known.debian(true)).unwrap_or(name).to_owned()
 }
 
 fn of_docker(info: &Value, program: &Utf8Path) -> Result<EngineFacts, String> {

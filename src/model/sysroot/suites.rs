@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
+use crate::model::architecture::Architecture;
 use crate::model::catalog::Glibc;
 
 /// A release.
@@ -75,12 +76,21 @@ impl Suites {
     /// The one for an architecture and a floor: the newest whose glibc keeps it; without a floor the default one. None
     /// where every release is too new.
     pub fn for_floor(&self, floor: Option<Glibc>, architecture: &str) -> Option<&Suite> {
-        let mut fitting =
-            self.suite.iter().rev().filter(|suite| !suite.time64.iter().any(|other| other == architecture));
+        let has = |suite: &&Suite| self.has(suite, architecture);
+        let mut fitting = self.suite.iter().rev().filter(has);
         match floor {
             Some(floor) => fitting.find(|suite| suite.glibc <= floor),
-            None => fitting.find(|suite| suite.default),
+            // The oldest where the default one does not have the architecture yet.
+            None => fitting.clone().find(|suite| suite.default).or_else(|| fitting.next_back()),
         }
+    }
+
+    /// Whether a release has libraries for an architecture, by Debian's name, that Rust programs can use.
+    fn has(&self, suite: &Suite, architecture: &str) -> bool {
+        let place = |name: &str| self.suite.iter().position(|suite| suite.name == name);
+        let since = Architecture::of_machine(architecture).and_then(|known| known.since.as_deref());
+        !suite.time64.iter().any(|other| other == architecture)
+            && since.is_none_or(|since| place(&suite.name) >= place(since))
     }
 }
 
@@ -122,5 +132,8 @@ mod tests {
         assert_eq!(chosen(Some("2.41"), "arm64"), Some("trixie"));
         assert_eq!(chosen(Some("2.41"), "armhf"), Some("bookworm"));
         assert_eq!(chosen(None, "armhf"), Some("bookworm"));
+        // Debian 13 was the first with it.
+        assert_eq!(chosen(None, "riscv64"), Some("trixie"));
+        assert_eq!(chosen(Some("2.36"), "riscv64"), None);
     }
 }

@@ -1,6 +1,7 @@
 //! zig as C compiler for every target, and as linker for all but darwin, where `rust-lld` links against stubs.
 
 use crate::machine::HostFacts;
+use crate::model::architecture::Architecture;
 use crate::model::catalog::{ArmLevel, Catalog, Glibc, Target};
 use crate::model::zig as pinned;
 use crate::plan::provision::refuse;
@@ -114,17 +115,11 @@ fn tool_for(cell: &Cell, floor: Option<Glibc>, target: Option<&Target>) -> Optio
 /// zig's name for a triple outside the catalog, where the words map one to one.
 pub fn zig_name(triple: &str) -> Option<String> {
     let parts: Vec<&str> = triple.split('-').collect();
-    let (arch, os, abi) = match parts.as_slice() {
-        [arch, _, os @ ("linux" | "windows"), abi] => (*arch, *os, *abi),
+    let (os, abi) = match parts.as_slice() {
+        [_, _, os @ ("linux" | "windows"), abi] => (*os, *abi),
         _ => return None,
     };
-    let arch = match arch {
-        "x86_64" | "aarch64" | "powerpc" | "powerpc64" | "powerpc64le" | "s390x" | "loongarch64" | "mips" => arch,
-        "i586" | "i686" => "x86",
-        "riscv64gc" => "riscv64",
-        "arm" | "armv7" | "armv5te" | "thumbv7neon" => "arm",
-        _ => return None,
-    };
+    let arch = Architecture::of_triple(triple)?.zig.as_ref()?;
     let abi = match (os, abi) {
         ("windows", "gnu" | "gnullvm") => "gnu",
         ("linux", "gnu" | "gnueabi" | "gnueabihf" | "musl" | "musleabi" | "musleabihf") => abi,
@@ -133,18 +128,9 @@ pub fn zig_name(triple: &str) -> Option<String> {
     Some(format!("{arch}-{os}-{abi}"))
 }
 
-/// What rustc compiles for, where zig's own default for a triple outside the catalog is more: its 32-bit ARM is ARMv7 with
-/// NEON, whatever the triple's name.
+/// What rustc compiles for, where zig's own default for a triple outside the catalog is more.
 fn rust_baseline(triple: &str) -> Option<&'static str> {
-    Some(match triple.split('-').next()? {
-        "arm" => "generic+v6+strict_align",
-        "armv5te" => "generic+v5te+strict_align",
-        "armv7" => "generic+v7a+thumb2-neon",
-        "s390x" => "z10",
-        "powerpc64" => "ppc64",
-        "i586" => "pentium",
-        _ => return None,
-    })
+    Architecture::of_triple(triple)?.baseline(triple.split('-').next()?)
 }
 
 /// zig as the linker of the host's own build scripts and proc-macros, where no cc is installed.

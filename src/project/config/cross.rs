@@ -9,6 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, de};
 
+use crate::model::architecture::Architecture;
 use crate::project::config::container::{passthrough, volumes};
 use crate::project::config::file::{ConfigFile, Table, in_order, parse_with_unknown, read};
 use crate::project::config::image::is_image;
@@ -312,19 +313,12 @@ fn unknown_key(name: &str, path: &str) -> String {
 /// What `$CROSS_DEB_ARCH` holds for a target: dpkg's name of the architecture, or nothing where cross has none.
 pub fn cross_deb_arch(triple: &str) -> String {
     let hard_float = triple.ends_with("hf");
-    let arch = match triple.split('-').next().unwrap_or_default() {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "i586" | "i686" => "i386",
-        "arm" | "armv7" | "thumbv7neon" if hard_float => "armhf",
-        "arm" | "armv7" if triple.contains("-linux-musl") => "arm",
-        "arm" | "armv7" => "armel",
-        "powerpc64" => "ppc64",
-        "powerpc64le" => "ppc64el",
-        "riscv64gc" => "riscv64",
-        "loongarch64" => "loong64",
-        same @ ("mips" | "mipsel" | "mips64" | "mips64el" | "powerpc" | "s390x" | "sparc64") => same,
-        _ => return String::new(),
+    let Some(known) = Architecture::of_triple(triple) else { return String::new() };
+    let arch = match known.debian(hard_float) {
+        // cross's own word.
+        Some("armel") if triple.contains("-linux-musl") => "arm",
+        Some(arch) => arch,
+        None => return String::new(),
     };
     if triple.contains("-linux-gnu") {
         arch.to_owned()
