@@ -191,7 +191,7 @@ mod tests {
 
     fn try_cells(words: &[&str], configured: &dyn Fn(&[String]) -> TargetSettings) -> Result<Vec<Cell>> {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        let rustc_targets = ["riscv64gc-unknown-linux-gnu".to_owned()];
+        let rustc_targets = ["powerpc64-unknown-linux-gnu".to_owned()];
         let newest_glibc = Some(newest_glibc(&HostFacts::default()));
         let known = Known { catalog: Catalog::embedded(), host: HOST, rustc_targets: &rustc_targets, newest_glibc };
         cells(&words, &known, configured)
@@ -243,7 +243,7 @@ mod tests {
             "pi-4",
             "pi-4.2.36",
             "linux/arm64",
-            "riscv64gc-unknown-linux-gnu",
+            "powerpc64-unknown-linux-gnu",
             "x86_64-unknown-linux-gnu.2.28",
             "linux/amd64"
         ])));
@@ -353,7 +353,7 @@ mod tests {
             "darwin/arm64.2.31",
             "pi-4.2.12",
             "pi-4.2.99",
-            "riscv64gc-unknown-linux-gn",
+            "powerpc64-unknown-linux-gn",
         ] {
             let error = try_cells(&[word], &|_| TargetSettings::default()).unwrap_err();
             told += &format!("{error}\n  hint: {}\n", error.hint_text().unwrap_or("-"));

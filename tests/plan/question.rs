@@ -212,7 +212,7 @@ impl Question {
             sources: Vec::new(),
         };
         let known =
-            ["riscv64gc-unknown-linux-gnu", "i686-unknown-linux-musl", "sparc64-unknown-linux-gnu"].map(str::to_owned);
+            ["powerpc64-unknown-linux-gnu", "i686-unknown-linux-musl", "sparc64-unknown-linux-gnu"].map(str::to_owned);
         let configured = |names: &[String]| {
             let settings = settings.for_names(names.iter().map(String::as_str));
             TargetSettings { routes: self.routes.clone().or(settings.routes.clone()), ..settings }
