@@ -166,39 +166,13 @@ pub(super) fn prepare_anew(
     let cwd = current_dir()?;
     let manifest = find_manifest(selection.manifest_path.as_deref(), &cwd)?;
     let query = MetadataQuery { selection, network, manifest: &manifest, cwd: &cwd, interrupt };
-    let [all, none] = [BTreeSet::new(), BTreeSet::new()];
-    let (whole, facts) = std::thread::scope(|scope| {
-        let whole = scope.spawn(|| query.ask(&all, &none));
-        let facts = machine::probe(&cwd, catalog, cache);
-        (whole.join(), facts)
-    });
-    let whole = whole.map_err(|_| Error::work("reading the project ended abnormally"))??;
-    let (metadata, mut host) = match whole {
-        Ok(json) => (json, facts?),
-        // Who builds for some platforms need not have fetched the crates of all.
-        Err(failure) if failure.crates_are_lacking() => {
-            let host = facts?;
-            let triples = wanted_triples(selection, &manifest, &cwd, &host, cache, interrupt)?;
-            (query.ask(&triples, &none)??, host)
-        }
-        Err(failure) => return Err(failure.into()),
-    };
-
+    let (metadata, mut host) = metadata_and_host(&query, cache)?;
     let graph = Graph::from_metadata(&metadata)?;
     let root = graph.workspace_root();
     let resolver = Resolver::of_manifest(&fs_err::read_to_string(root.join("Cargo.toml"))?);
     let graph = graph.with_resolver(resolver);
-    let selected = graph.selected_manifests(selection, Some(&manifest))?;
-    let files = settings_files(only(&selected).map(|manifest| &**manifest), &root, &cwd)?;
-    let mut warnings: Vec<Warning> = Vec::new();
-    let unknown_key = |message: String| Warning { target: None, code: "unknown-key".to_owned(), message };
-    warnings.extend(files.iter().flat_map(|file| file.warnings.iter().cloned()).map(unknown_key));
-    let strays: Vec<Utf8PathBuf> =
-        graph.member_dirs().filter(|dir| *dir != root).map(|dir| dir.join("Convoy.toml")).collect();
-    warnings.extend(strays.iter().filter(|stray| stray.is_file()).map(|stray| unread_settings(stray, &root)));
     let cargo = machine::cargo_config(&cwd, &host.rustc.host)?;
-    let environment = Environment { offline: offline_by(&cargo), ..Environment::of_process() };
-    let settings = config::settle(selection, &environment, &files, &root, &cwd)?;
+    let Settled { settings, files, strays, mut warnings } = settled(&query, &graph, &root, &cargo)?;
 
     let rustc_targets = OnceCell::new();
     let rustc_targets = || known_targets(&rustc_targets, &host.rustc, &cwd, cache);
@@ -210,17 +184,7 @@ pub(super) fn prepare_anew(
     let own: Vec<_> = own.into_iter().filter(|(_, features)| !features.is_empty()).collect();
     // cargo selects by the manifest only where it was pointed to a package.
     let bins = graph.bins(selection, Some(&manifest), &own)?;
-    // A target's own features may bring dependencies that the graph does not have yet.
-    let more = own.iter().flat_map(|(_, features)| features.iter().cloned()).collect();
-    let (graph, metadata) = if more == none {
-        (graph, metadata)
-    } else {
-        let wider = match query.ask(&all, &more)? {
-            Err(failure) if failure.crates_are_lacking() => query.ask(&triples_of(&cells, &host), &more)??,
-            wider => wider?,
-        };
-        (Graph::from_metadata(&wider)?.with_resolver(resolver), wider)
-    };
+    let (graph, metadata) = with_own_features(&query, (graph, metadata), resolver, &own, &triples_of(&cells, &host))?;
     for cell in cells.iter().filter(|cell| catalog.target(&cell.target).is_none()) {
         host.gcc.extend(machine::foreign_gcc(&cell.target, cache).map(|gcc| (cell.target.clone(), gcc)));
         warnings.push(Warning {
@@ -230,15 +194,8 @@ pub(super) fn prepare_anew(
         });
     }
     warnings.extend(unknown_crates(&settings, &graph).map(unknown_key));
-
-    let mut triples: Vec<&str> = cells.iter().map(|cell| cell.target.as_str()).collect();
-    triples.push(&host.rustc.host);
-    triples.sort_unstable();
-    triples.dedup();
-    let flags = machine::user_flags(&cargo, &cwd, &triples, &host.rustc.host)?;
-    host.user = machine::user_tools(&cargo, &triples, &host.rustc.host);
     let environment = machine::build_environment(&cargo);
-    host.env = needs::set_of(&needs::Table::embedded().variables, &environment);
+    let flags = add_configured(&mut host, &cells, &cargo, &cwd, &environment)?;
     host.image_files = settings
         .container_files()
         .filter_map(|file| Some((file.to_owned(), fs_err::read_to_string(file).ok()?)))
@@ -246,58 +203,36 @@ pub(super) fn prepare_anew(
 
     let slices = slices(&graph, selection, &manifest, &cells, &host)?;
     let target_dir = selection.target_dir.as_ref().map_or_else(|| graph.target_directory(), |dir| cwd.join(dir));
-    let mut read = graph.local_manifests();
-    read.extend(strays);
-    read.extend([root.join("Cargo.lock"), root.join("Convoy.toml"), root.join("Convoy.lock")]);
-    read.push(config::cross_file(&Environment::of_process(), &root, &cwd));
-    read.extend(settings.container_files().map(Utf8Path::to_owned));
     let packages = slices
         .iter()
         .map(|(id, slice)| (id.clone(), slice.target.iter().map(|package| package.dir.clone()).collect()))
         .collect();
     let mut project = Project {
-        manifest_path: selection.manifest_path.as_ref().map(|_| manifest),
+        read: files_read(&graph, &settings, strays, &root, &cwd),
+        manifest_path: selection.manifest_path.as_ref().map(|_| manifest.clone()),
         workspace_root: root,
         target_dir,
         dist_dir: settings.dist_dir.value.clone(),
         profile: settings.profile.value.clone(),
         bins,
-        plan: Plan {
-            schema: 1,
-            kind: "plan".to_owned(),
-            lanes: Vec::new(),
-            cells: Vec::new(),
-            sysroots: Vec::new(),
-            host_linker: None,
-        },
+        plan: Plan::empty(),
         packages,
         names: graph.local_names(),
-        cwd,
+        cwd: cwd.clone(),
         host,
         flags,
         warnings,
-        read,
     };
-    let (sources, evidence) =
-        demand::shown(&graph, &slices, &settings, &project.workspace_root, cache, reporter, interrupt);
-    interrupt.check()?;
-    let names = needs::variables(evidence.values());
-    project.host.env.extend(demand::set_variables(&names, &environment));
-    let needs = demand::judged(&slices, &cells, &settings, &project.host, &evidence);
-    let inside = demand::Inside::read(&project.cwd, &project.workspace_root);
-    let needs_inside = demand::judged_inside(&slices, &cells, &settings, &project.host, &evidence, &names, &inside);
-    let mut wanted = demand::wanted(&needs, &cells, &project.host);
-    for (triple, libraries) in demand::wanted(&needs_inside, &cells, &project.host) {
-        wanted.entry(triple).or_default().extend(libraries);
-    }
-    project.host.libraries = machine::find_libraries(&wanted, &project.host.rustc.host, cache);
+    let look = demand::Look { cache, reporter, interrupt };
+    let demand = demand::judge(&graph, &slices, &cells, &settings, &mut project, &environment, &look)?;
     let locked = Locked::read(project.workspace_root.join("Convoy.lock"))?;
-    if demand::wants_sysroots(&needs, &cells, &project.host) {
+    if demand::wants_sysroots(&demand.needs, &cells, &project.host) {
         project.host.apt = machine::apt(cache);
         let started = Instant::now();
         locked.look_up(cache, &mut project.host);
         reporter.debug(Phase::Plan, "sysroots of Convoy.lock looked for").took(started.elapsed()).send();
     }
+    let demand::Demand { needs, needs_inside, sources, evidence } = demand;
     let mut prepared = Prepared {
         locked,
         brought: BTreeSet::new(),
@@ -317,6 +252,111 @@ pub(super) fn prepare_anew(
     prepared.decide();
     drop_aside(graph);
     Ok(prepared)
+}
+
+/// cargo's metadata of the project, and this machine: both are asked at once.
+fn metadata_and_host(query: &MetadataQuery<'_>, cache: &CacheDir) -> Result<(String, HostFacts)> {
+    let [all, none] = [BTreeSet::new(), BTreeSet::new()];
+    let (whole, facts) = std::thread::scope(|scope| {
+        let whole = scope.spawn(|| query.ask(&all, &none));
+        let facts = machine::probe(query.cwd, Catalog::embedded(), cache);
+        (whole.join(), facts)
+    });
+    let whole = whole.map_err(|_| Error::work("reading the project ended abnormally"))??;
+    match whole {
+        Ok(json) => Ok((json, facts?)),
+        // Who builds for some platforms need not have fetched the crates of all.
+        Err(failure) if failure.crates_are_lacking() => {
+            let host = facts?;
+            let triples = wanted_triples(query.selection, query.manifest, query.cwd, &host, cache, query.interrupt)?;
+            Ok((query.ask(&triples, &none)??, host))
+        }
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+fn unknown_key(message: String) -> Warning {
+    Warning { target: None, code: "unknown-key".to_owned(), message }
+}
+
+/// Settings, and what they were read from.
+struct Settled {
+    settings: Settings,
+    files: Vec<ConfigFile>,
+    /// Where members of the workspace could have a `Convoy.toml` that nobody reads.
+    strays: Vec<Utf8PathBuf>,
+    warnings: Vec<Warning>,
+}
+
+fn settled(
+    query: &MetadataQuery<'_>,
+    graph: &Graph,
+    root: &Utf8Path,
+    cargo: &cargo_config2::Config,
+) -> Result<Settled> {
+    let selected = graph.selected_manifests(query.selection, Some(&query.manifest.to_owned()))?;
+    let files = settings_files(only(&selected).map(|manifest| &**manifest), root, query.cwd)?;
+    let mut warnings: Vec<Warning> = Vec::new();
+    warnings.extend(files.iter().flat_map(|file| file.warnings.iter().cloned()).map(unknown_key));
+    let strays: Vec<Utf8PathBuf> =
+        graph.member_dirs().filter(|dir| *dir != root).map(|dir| dir.join("Convoy.toml")).collect();
+    warnings.extend(strays.iter().filter(|stray| stray.is_file()).map(|stray| unread_settings(stray, root)));
+    let environment = Environment { offline: offline_by(cargo), ..Environment::of_process() };
+    let settings = config::settle(query.selection, &environment, &files, root, query.cwd)?;
+    Ok(Settled { settings, files, strays, warnings })
+}
+
+/// The graph with the targets' own features: these may bring dependencies that it does not have yet.
+fn with_own_features(
+    query: &MetadataQuery<'_>,
+    narrow: (Graph, String),
+    resolver: Resolver,
+    own: &[(String, Vec<String>)],
+    triples: &BTreeSet<String>,
+) -> Result<(Graph, String)> {
+    let more: BTreeSet<String> = own.iter().flat_map(|(_, features)| features.iter().cloned()).collect();
+    if more.is_empty() {
+        return Ok(narrow);
+    }
+    let wider = match query.ask(&BTreeSet::new(), &more)? {
+        Err(failure) if failure.crates_are_lacking() => query.ask(triples, &more)??,
+        wider => wider?,
+    };
+    Ok((Graph::from_metadata(&wider)?.with_resolver(resolver), wider))
+}
+
+/// Adds to this machine's facts what cargo's configuration and the environment say of tools; gives the flags.
+fn add_configured(
+    host: &mut HostFacts,
+    cells: &[Cell],
+    cargo: &cargo_config2::Config,
+    cwd: &Utf8Path,
+    environment: &BTreeMap<String, String>,
+) -> Result<UserFlags> {
+    let mut triples: Vec<&str> = cells.iter().map(|cell| cell.target.as_str()).collect();
+    triples.push(&host.rustc.host);
+    triples.sort_unstable();
+    triples.dedup();
+    let flags = machine::user_flags(cargo, cwd, &triples, &host.rustc.host)?;
+    host.user = machine::user_tools(cargo, &triples, &host.rustc.host);
+    host.env = needs::set_of(&needs::Table::embedded().variables, environment);
+    Ok(flags)
+}
+
+/// The files that a plan depends on.
+fn files_read(
+    graph: &Graph,
+    settings: &Settings,
+    strays: Vec<Utf8PathBuf>,
+    root: &Utf8Path,
+    cwd: &Utf8Path,
+) -> Vec<Utf8PathBuf> {
+    let mut read = graph.local_manifests();
+    read.extend(strays);
+    read.extend([root.join("Cargo.lock"), root.join("Convoy.toml"), root.join("Convoy.lock")]);
+    read.push(config::cross_file(&Environment::of_process(), root, cwd));
+    read.extend(settings.container_files().map(Utf8Path::to_owned));
+    read
 }
 
 /// Drops a value in a thread of its own, which the process does not wait for: to take a graph of many hundred packages apart

@@ -165,6 +165,14 @@ pub struct Plan {
     pub host_linker: Option<ZigTool>,
 }
 
+impl Plan {
+    /// One in which nothing is decided.
+    pub fn empty() -> Self {
+        let kind = "plan".to_owned();
+        Self { schema: 1, kind, lanes: Vec::new(), cells: Vec::new(), sysroots: Vec::new(), host_linker: None }
+    }
+}
+
 /// What planning is about, for one cell.
 #[derive(Debug)]
 pub struct CellInput {

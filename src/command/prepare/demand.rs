@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
 
+use super::Project;
 use crate::machine::interrupt::Interrupt;
 use crate::machine::{self, CacheDir, HostFacts};
 use crate::plan::Cell;
@@ -15,16 +16,60 @@ use crate::project::evidence::{self, Evidence, Source};
 use crate::project::graph::{Graph, Slice, checksums};
 use crate::project::needs::{self, Knowledge, Need, NeedKind, Side, Table};
 use crate::report::{Phase, Reporter};
+use crate::util::error::Result;
+
+/// What reading packages takes.
+pub(super) struct Look<'a> {
+    pub cache: &'a CacheDir,
+    pub reporter: &'a Reporter,
+    pub interrupt: &'a Interrupt,
+}
+
+/// What the dependencies ask for, by cell, and how that is known.
+pub(super) struct Demand {
+    pub needs: BTreeMap<String, Vec<Need>>,
+    /// In a container, for cells of which it is other there.
+    pub needs_inside: BTreeMap<String, Vec<Need>>,
+    pub sources: Vec<Source>,
+    pub evidence: BTreeMap<String, Evidence>,
+}
+
+/// Judges what the cells' packages need; adds to the project's facts the variables that count and the libraries of this
+/// machine that were looked for.
+///
+/// # Errors
+/// A signal came.
+pub(super) fn judge(
+    graph: &Graph,
+    slices: &BTreeMap<String, Arc<Slice>>,
+    cells: &[Cell],
+    settings: &Settings,
+    project: &mut Project,
+    environment: &BTreeMap<String, String>,
+    look: &Look<'_>,
+) -> Result<Demand> {
+    let (sources, evidence) = shown(graph, slices, settings, &project.workspace_root, look);
+    look.interrupt.check()?;
+    let names = needs::variables(evidence.values());
+    project.host.env.extend(set_variables(&names, environment));
+    let needs = judged(slices, cells, settings, &project.host, &evidence);
+    let inside = Inside::read(&project.cwd, &project.workspace_root);
+    let needs_inside = judged_inside(slices, cells, settings, &project.host, &evidence, &names, &inside);
+    let mut all = wanted(&needs, cells, &project.host);
+    for (triple, libraries) in wanted(&needs_inside, cells, &project.host) {
+        all.entry(triple).or_default().extend(libraries);
+    }
+    project.host.libraries = machine::find_libraries(&all, &project.host.rustc.host, look.cache);
+    Ok(Demand { needs, needs_inside, sources, evidence })
+}
 
 /// What those packages show of themselves of which nothing else is known, by id; and where they are.
-pub(super) fn shown(
+fn shown(
     graph: &Graph,
     slices: &BTreeMap<String, Arc<Slice>>,
     settings: &Settings,
     root: &Utf8Path,
-    cache: &CacheDir,
-    reporter: &Reporter,
-    interrupt: &Interrupt,
+    Look { cache, reporter, interrupt }: &Look<'_>,
 ) -> (Vec<Source>, BTreeMap<String, Evidence>) {
     let packages = needs::unread(slices.values().map(|slice| &**slice), &settings.needs);
     let ids: Vec<&str> = packages.iter().map(|package| package.id.as_str()).collect();
@@ -50,10 +95,7 @@ pub(in crate::command) fn helpers() -> BTreeSet<String> {
 
 /// Those of the variables that are set. Only that counts, and their values may be secrets. `*_NAME` is set when any
 /// variable ends so: build scripts put the target before it.
-pub(super) fn set_variables(
-    names: &BTreeSet<&str>,
-    environment: &BTreeMap<String, String>,
-) -> BTreeMap<String, String> {
+fn set_variables(names: &BTreeSet<&str>, environment: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let set = |name: &str| match name.strip_prefix('*') {
         Some(end) => environment.keys().any(|own| own.ends_with(end)),
         None => environment.contains_key(name),
@@ -65,7 +107,7 @@ pub(super) fn set_variables(
 const READING_IS_LONG: Duration = Duration::from_millis(300);
 
 /// The needs of every cell.
-pub(super) fn judged(
+fn judged(
     slices: &BTreeMap<String, Arc<Slice>>,
     cells: &[Cell],
     settings: &Settings,
@@ -82,7 +124,7 @@ pub(super) fn judged(
 }
 
 /// The needs in a container of those cells whose variables that count are others there.
-pub(super) fn judged_inside(
+fn judged_inside(
     slices: &BTreeMap<String, Arc<Slice>>,
     cells: &[Cell],
     settings: &Settings,
@@ -154,11 +196,7 @@ pub(in crate::command) fn environment(host: &HostFacts, cell: &Cell) -> BTreeMap
 }
 
 /// The libraries that are needed, by the triple that they are needed for.
-pub(super) fn wanted(
-    needs: &BTreeMap<String, Vec<Need>>,
-    cells: &[Cell],
-    host: &HostFacts,
-) -> BTreeMap<String, BTreeSet<String>> {
+fn wanted(needs: &BTreeMap<String, Vec<Need>>, cells: &[Cell], host: &HostFacts) -> BTreeMap<String, BTreeSet<String>> {
     let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for cell in cells {
         let libraries = needs.get(&cell.id).into_iter().flatten().filter(|need| need.kind == NeedKind::SystemLibrary);

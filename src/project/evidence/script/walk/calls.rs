@@ -98,12 +98,23 @@ impl Walk<'_> {
     pub(super) fn method(&mut self, call: &ExprMethodCall) -> Value {
         let value = self.value(&call.receiver);
         let name = call.method.to_string();
-        let given = call.args.first();
-        let second = call.args.iter().nth(1);
-        match (name.as_str(), call.args.len()) {
+        if let Some(result) = self.option_method(call, &name, &value) {
+            return result;
+        }
+        if let Some(result) = self.question(call, &name, &value) {
+            return result;
+        }
+        self.other_method(call, &name, value)
+    }
+
+    /// A method of `Option`, `Result` or `bool` that chooses between what is there and what is not; none where it is no such
+    /// method.
+    fn option_method(&mut self, call: &ExprMethodCall, name: &str, value: &Value) -> Option<Value> {
+        let (given, second) = (call.args.first(), call.args.iter().nth(1));
+        Some(match (name, call.args.len()) {
             ("unwrap" | "expect", _) => {
-                self.require(&value);
-                value.inner()
+                self.require(value);
+                value.clone().inner()
             }
             ("is_ok" | "is_some", 0) => Value::Bool(value.is_there()),
             ("is_err" | "is_none", 0) => Value::Bool(value.is_there().negated()),
@@ -129,11 +140,11 @@ impl Walk<'_> {
                 if matches!(value, Value::List(_)) || there == Guard::Unknown {
                     let member = value.clone().member();
                     let (result, _) = self.function_value(given, &[member]);
-                    return if name == "filter" { value } else { result };
+                    return Some(if name == "filter" { value.clone() } else { result });
                 }
                 let (result, _) = self.under(&there, |walk| walk.function_value(given, &[value.clone().inner()]));
-                let (there, result) = match name.as_str() {
-                    "filter" => (Guard::all([there, result.holds()]), value.inner()),
+                let (there, result) = match name {
+                    "filter" => (Guard::all([there, result.holds()]), value.clone().inner()),
                     _ => (there, result),
                 };
                 let not = there.negated();
@@ -144,30 +155,38 @@ impl Walk<'_> {
                 let not = there.negated();
                 let (default, failed) = self.under(&not, |walk| walk.function_value(given, &[]));
                 if failed == Guard::ALWAYS {
-                    self.require(&value);
-                    return value.inner();
+                    self.require(value);
+                    return Some(value.clone().inner());
                 }
                 self.fail(&Guard::all([not.clone(), failed]));
                 if there == Guard::Unknown && matches!(default, Value::Env(_)) {
                     // One of two variables, such as `TARGET_NAME` and `NAME`: the one that is known tells when it is set.
-                    return Value::either(vec![(there, value.inner()), (Guard::ALWAYS, default)]);
+                    return Some(Value::either(vec![(there, value.clone().inner()), (Guard::ALWAYS, default)]));
                 }
-                Value::either(vec![(there, value.inner()), (not, default)])
+                Value::either(vec![(there, value.clone().inner()), (not, default)])
             }
-            ("exists" | "is_dir" | "is_file", 0) => Value::Bool(self.exists(&value)),
-            ("join", 1) => match (&value, self.given(given)) {
-                (Value::Text(folder), Value::Text(path)) => Value::Text(format!("{folder}/{path}")),
-                // A script runs in the package's own folder.
-                (Value::Env(name), path @ Value::Text(_)) if name == "CARGO_MANIFEST_DIR" => path,
-                _ => Value::Unknown,
-            },
-            ("to_lowercase" | "to_ascii_lowercase", 0) if matches!(value, Value::Text(_)) => value.lowercase(),
             ("then" | "then_some", 1) => {
                 let holds = value.holds();
                 let (result, _) = self.under(&holds, |walk| walk.function_value(given, &[]));
                 let not = holds.negated();
                 Value::either(vec![(holds, result), (not, Value::Nothing)])
             }
+            _ => return None,
+        })
+    }
+
+    /// A method that asks something of a text, a path or a list; none where it is no such method.
+    fn question(&mut self, call: &ExprMethodCall, name: &str, value: &Value) -> Option<Value> {
+        let given = call.args.first();
+        Some(match (name, call.args.len()) {
+            ("exists" | "is_dir" | "is_file", 0) => Value::Bool(self.exists(value)),
+            ("join", 1) => match (value, self.given(given)) {
+                (Value::Text(folder), Value::Text(path)) => Value::Text(format!("{folder}/{path}")),
+                // A script runs in the package's own folder.
+                (Value::Env(name), path @ Value::Text(_)) if name == "CARGO_MANIFEST_DIR" => path,
+                _ => Value::Unknown,
+            },
+            ("to_lowercase" | "to_ascii_lowercase", 0) if matches!(value, Value::Text(_)) => value.clone().lowercase(),
             ("eq" | "eq_ignore_ascii_case" | "ne", 1) => {
                 let equal = value.equals(&self.given(given));
                 Value::Bool(if name == "ne" { equal.negated() } else { equal })
@@ -181,7 +200,15 @@ impl Walk<'_> {
                 Value::Env(_) => Value::Bool(Guard::any([value.is_there().negated(), value.is("")])),
                 other => Value::Bool(other.is("")),
             },
-            ("any" | "all", 1) => self.any_or_all(&value, given, name == "all"),
+            ("any" | "all", 1) => self.any_or_all(value, given, name == "all"),
+            _ => return None,
+        })
+    }
+
+    /// Any other: of a list, of a builder of a helper crate, one that changes nothing, one of the script's own.
+    fn other_method(&mut self, call: &ExprMethodCall, name: &str, value: Value) -> Value {
+        let given = call.args.first();
+        match (name, call.args.len()) {
             ("for_each", 1) => {
                 self.function_value(given, &[value.member()]);
                 Value::Unknown
@@ -228,13 +255,13 @@ impl Walk<'_> {
             _ => {
                 let arguments: Vec<Value> = call.args.iter().map(|argument| self.value(argument)).collect();
                 if let Value::Made(_, builder) = value {
-                    if USES.contains(&name.as_str()) && !self.is_dead() {
+                    if USES.contains(&name) && !self.is_dead() {
                         let when = Guard::all(self.path.iter().cloned());
                         self.uses.entry(builder).or_default().push(when);
                     }
                     return value;
                 }
-                let own = self.names.methods(&name);
+                let own = self.names.methods(name);
                 if own.is_empty() { Value::Unknown } else { self.enter_each(own, &arguments) }
             }
         }

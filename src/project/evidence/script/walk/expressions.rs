@@ -86,6 +86,13 @@ impl Walk<'_> {
                     Value::Unknown
                 }
             }
+            other => self.flow_value(other),
+        }
+    }
+
+    /// What changes a variable, leaves a block or goes round in a loop; of anything else only its parts matter.
+    fn flow_value(&mut self, expr: &Expr) -> Value {
+        match expr {
             Expr::Assign(assign) => {
                 let value = self.value(&assign.right);
                 match name_of(&assign.left) {
