@@ -154,7 +154,7 @@ fn what_is_not_known_suggests_the_nearest() {
         (&["schema", "manifets"], "manifest"),
         (&["completions", "bsh"], "bash"),
         (&["verify", "--target", "linux/amr64", "x"], "did you mean `linux/arm64`?"),
-        (&["verify", "--target", "linux", "x"], "means 4 targets"),
+        (&["verify", "--target", "linux", "x"], "targets, and a file is for one"),
     ] {
         let done = project.convoy(args).ends(2);
         done.says(says);

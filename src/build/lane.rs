@@ -106,69 +106,94 @@ fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan], seat: &Seat, shared
         job.reporter.info(Phase::Build, format!("by {words}")).target(&cell.cell.id).send();
     }
 
-    let mut done: Vec<(String, Duration)> = Vec::new();
-    let invoked = invoke(job, lane, cells, &environment, &dir, container.as_ref(), |cell| {
-        done.push((cell.to_owned(), started.elapsed()));
-    });
-    let outcome = match invoked {
-        Err(_) if job.interrupt.came().is_some() => {
-            outcomes.extend(cells.iter().map(|cell| interrupted(cell, started.elapsed())));
-            return Ok(outcomes);
-        }
-        // What an engine cannot do is no reason for other lanes to end.
-        Err(error) if container.is_some() => {
-            let failed =
-                |cell: &&CellPlan| finish(job, cell, CellResult::Failed(setup_failed(&error)), started.elapsed(), told);
-            outcomes.extend(cells.iter().map(failed));
-            return Ok(outcomes);
-        }
-        outcome => outcome?,
-    };
-    let mut unfinished = Vec::new();
-    for &cell in cells {
-        let took = done.iter().find(|(id, _)| *id == cell.cell.id).map_or(started.elapsed(), |(_, took)| *took);
-        match artifacts(job, &dir, cell, &outcome) {
-            Some(artifacts) => {
-                outcomes.push(finish(job, cell, CellResult::Built(artifacts), took, told));
-            }
-            None => unfinished.push(cell),
-        }
-    }
-    if job.interrupt.came().is_some() {
-        outcomes.extend(unfinished.into_iter().map(|cell| interrupted(cell, started.elapsed())));
-        return Ok(outcomes);
-    }
-    // cargo's messages carry no triple, and a failed build script names only the host side. So each unfinished cell of
-    // a shared lane runs once alone on the same folder, where all that was built is fresh, and its own run tells why.
-    // A lane that stopped before the first unit (a broken manifest, an unknown feature) would only say the same again.
-    let compiled = outcome.any_artifact || !outcome.diagnostics.is_empty() || outcome.complaints.contains(BUILD_SCRIPT);
-    let tell_apart = cells.len() > 1 && compiled && outcome.fault.is_none();
-    for cell in unfinished {
-        let failed = if tell_apart {
-            let outcome = invoke(job, lane, &[cell], &environment, &dir, container.as_ref(), |_| {});
-            if job.interrupt.came().is_some() {
-                outcomes.push(interrupted(cell, started.elapsed()));
-                continue;
-            }
-            let outcome = match outcome {
-                Err(error) if container.is_some() => {
-                    let failed = CellResult::Failed(setup_failed(&error));
-                    outcomes.push(finish(job, cell, failed, started.elapsed(), told));
-                    continue;
-                }
-                outcome => outcome?,
-            };
-            if let Some(artifacts) = artifacts(job, &dir, cell, &outcome) {
-                outcomes.push(finish(job, cell, CellResult::Built(artifacts), started.elapsed(), told));
-                continue;
-            }
-            failure(&outcome, &dir)
-        } else {
-            failure(&outcome, &dir)
-        };
-        outcomes.push(finish(job, cell, CellResult::Failed(failed), started.elapsed(), told));
-    }
+    let ready = Ready { job, lane, environment: &environment, dir: &dir, container: container.as_ref(), started, told };
+    outcomes.extend(ready.build(cells)?);
     Ok(outcomes)
+}
+
+/// A lane whose cargo can be started.
+struct Ready<'a> {
+    job: &'a Job<'a>,
+    lane: &'a Lane,
+    environment: &'a setup::LaneEnvironment,
+    dir: &'a Utf8Path,
+    container: Option<&'a Container<'a>>,
+    started: Instant,
+    told: &'a Told,
+}
+
+impl Ready<'_> {
+    fn was_interrupted(&self) -> bool {
+        self.job.interrupt.came().is_some()
+    }
+
+    fn interrupted(&self, cell: &CellPlan) -> CellOutcome {
+        interrupted(cell, self.started.elapsed())
+    }
+
+    fn finished(&self, cell: &CellPlan, result: CellResult) -> CellOutcome {
+        finish(self.job, cell, result, self.started.elapsed(), self.told)
+    }
+
+    /// Runs cargo for all cells, and once more for each that it did not build.
+    fn build(&self, cells: &[&CellPlan]) -> Result<Vec<CellOutcome>> {
+        let mut done: Vec<(String, Duration)> = Vec::new();
+        let invoked = invoke(self.job, self.lane, cells, self.environment, self.dir, self.container, |cell| {
+            done.push((cell.to_owned(), self.started.elapsed()));
+        });
+        let outcome = match invoked {
+            Err(_) if self.was_interrupted() => return Ok(cells.iter().map(|cell| self.interrupted(cell)).collect()),
+            // What an engine cannot do is no reason for other lanes to end.
+            Err(error) if self.container.is_some() => {
+                let failed = |cell: &&CellPlan| self.finished(cell, CellResult::Failed(setup_failed(&error)));
+                return Ok(cells.iter().map(failed).collect());
+            }
+            outcome => outcome?,
+        };
+        let (mut outcomes, mut unfinished) = (Vec::new(), Vec::new());
+        for &cell in cells {
+            let Some(artifacts) = artifacts(self.job, self.dir, cell, &outcome) else {
+                unfinished.push(cell);
+                continue;
+            };
+            let took = done.iter().find(|(id, _)| *id == cell.cell.id).map(|(_, took)| *took);
+            let took = took.unwrap_or_else(|| self.started.elapsed());
+            outcomes.push(finish(self.job, cell, CellResult::Built(artifacts), took, self.told));
+        }
+        // cargo's messages carry no triple, and a failed build script names only the host side. So each unfinished cell of
+        // a shared lane runs once alone on the same folder, where all that was built is fresh, and its own run tells why.
+        // A lane that stopped before the first unit (a broken manifest, an unknown feature) would only say the same again.
+        let compiled =
+            outcome.any_artifact || !outcome.diagnostics.is_empty() || outcome.complaints.contains(BUILD_SCRIPT);
+        let tell_apart = cells.len() > 1 && compiled && outcome.fault.is_none();
+        for cell in unfinished {
+            outcomes.push(match tell_apart {
+                _ if self.was_interrupted() => self.interrupted(cell),
+                true => self.build_alone(cell)?,
+                false => self.finished(cell, CellResult::Failed(failure(&outcome, self.dir))),
+            });
+        }
+        Ok(outcomes)
+    }
+
+    /// Runs cargo for one cell that was not built with the others.
+    fn build_alone(&self, cell: &CellPlan) -> Result<CellOutcome> {
+        let outcome = invoke(self.job, self.lane, &[cell], self.environment, self.dir, self.container, |_| {});
+        if self.was_interrupted() {
+            return Ok(self.interrupted(cell));
+        }
+        let outcome = match outcome {
+            Err(error) if self.container.is_some() => {
+                return Ok(self.finished(cell, CellResult::Failed(setup_failed(&error))));
+            }
+            outcome => outcome?,
+        };
+        let result = match artifacts(self.job, self.dir, cell, &outcome) {
+            Some(artifacts) => CellResult::Built(artifacts),
+            None => CellResult::Failed(failure(&outcome, self.dir)),
+        };
+        Ok(self.finished(cell, result))
+    }
 }
 
 /// The crates could not be fetched ahead of a container, which has no network.

@@ -20,7 +20,7 @@ use crate::machine::{CacheDir, HostFacts, has_build_dir};
 use crate::model::catalog::Catalog;
 use crate::model::recipe::Recipe;
 use crate::model::request::{BuildOptions, Selection};
-use crate::model::sysroot::LinkedAgainst;
+use crate::model::sysroot::{LinkedAgainst, Sysroot, SysrootKey};
 use crate::model::zig as pinned;
 use crate::plan::{CellPlan, Provision, ProvisionKind, Status};
 use crate::provision::runs::RunMark;
@@ -32,7 +32,7 @@ use crate::release::{
 use crate::report::{Phase, Reporter, Style, table};
 use crate::util::error::{Error, Exit, Result};
 use crate::util::files;
-use crate::verify::{Expectation, Level, Linkage};
+use crate::verify::{Expectation, Finding, Level, Linkage};
 
 /// `cargo convoy plan`.
 pub(super) fn plan(selection: &Selection, json: bool, style: Style) -> Result<Exit> {
@@ -466,16 +466,8 @@ impl Build<'_> {
     ) -> Result<Exit> {
         let id = &cell.cell.id;
         let catalog = Catalog::embedded();
-        let sysroot = cell.sysroot.as_ref().and_then(|key| Some((key, prepared.host.sysroots.get(&key.to_string())?)));
-        let expectation = Expectation {
-            floor: cell.cell.floor,
-            cpu: cell.cell.cpu.clone(),
-            sysroot: sysroot.and_then(|(key, sysroot)| {
-                let multiarch = catalog.target(&cell.cell.target)?.multiarch.as_deref()?;
-                Some(LinkedAgainst::new(key, sysroot, multiarch))
-            }),
-            ..Expectation::of_triple(&cell.cell.target, catalog)
-        };
+        let sysroot = sysroot_of(prepared, cell);
+        let expectation = expectation(prepared, cell);
         let dirs = || prepared.packages.get(id).cloned().unwrap_or_default();
         let Checked { sha256, size, inspection, mut findings, runtime_packages, sonames } =
             checker.check(artifact, expectation, &dirs)?;
@@ -500,25 +492,8 @@ impl Build<'_> {
         }
         let violations: Vec<_> = findings.iter().filter(|finding| finding.level == Level::Violation).collect();
         let (Some(inspection), [], Some(route)) = (inspection, violations.as_slice(), cell.route) else {
-            for finding in &violations {
-                let message = format!("{}: {}", artifact.bin.name, finding.message);
-                self.reporter.error(Phase::Verify, message).target(id).code(&finding.code).send();
-            }
-            let first = violations.first();
-            let hint = format!("the rejected binary stays in {}", shorten(&artifact.path, &prepared.cwd));
-            self.tell_hint(Some(&hint));
-            manifest.failed.push(FailedRow {
-                bin: Some(artifact.bin.name.clone()),
-                findings: findings.clone(),
-                ..failed(
-                    cell,
-                    prepared,
-                    FailedStatus::Rejected,
-                    first.map_or("unreadable", |finding| &finding.code),
-                    first.map_or("the binary could not be read", |finding| &finding.message),
-                    Some(hint),
-                )
-            });
+            let violations: Vec<Finding> = violations.into_iter().cloned().collect();
+            manifest.failed.push(self.rejected(prepared, cell, artifact, findings, &violations));
             return Ok(Exit::Rejected);
         };
         self.reporter.debug(Phase::Verify, artifact.bin.name.clone()).target(id).send();
@@ -559,6 +534,31 @@ impl Build<'_> {
             findings,
         });
         Ok(Exit::Success)
+    }
+
+    /// Says why a binary is rejected; gives its row.
+    fn rejected(
+        &self,
+        prepared: &Project,
+        cell: &CellPlan,
+        artifact: &Artifact,
+        findings: Vec<Finding>,
+        violations: &[Finding],
+    ) -> FailedRow {
+        for finding in violations {
+            let message = format!("{}: {}", artifact.bin.name, finding.message);
+            self.reporter.error(Phase::Verify, message).target(&cell.cell.id).code(&finding.code).send();
+        }
+        let first = violations.first();
+        let hint = format!("the rejected binary stays in {}", shorten(&artifact.path, &prepared.cwd));
+        self.tell_hint(Some(&hint));
+        let code = first.map_or("unreadable", |finding| &finding.code);
+        let message = first.map_or("the binary could not be read", |finding| &finding.message);
+        FailedRow {
+            bin: Some(artifact.bin.name.clone()),
+            findings,
+            ..failed(cell, prepared, FailedStatus::Rejected, code, message, Some(hint))
+        }
     }
 
     fn empty_manifest(&self, prepared: &Project) -> Manifest {
@@ -611,6 +611,26 @@ fn shorten(path: &Utf8Path, cwd: &Utf8Path) -> String {
     match path.strip_prefix(cwd) {
         Ok(rest) if rest.as_str().is_empty() => ".".to_owned(),
         rest => rest.unwrap_or(path).to_string(),
+    }
+}
+
+/// The sysroot that a cell's libraries come from, where it has one.
+fn sysroot_of<'p>(prepared: &'p Project, cell: &'p CellPlan) -> Option<(&'p SysrootKey, &'p Sysroot)> {
+    let key = cell.sysroot.as_ref()?;
+    Some((key, prepared.host.sysroots.get(&key.to_string())?))
+}
+
+/// What a right binary of a cell is.
+fn expectation(prepared: &Project, cell: &CellPlan) -> Expectation {
+    let catalog = Catalog::embedded();
+    Expectation {
+        floor: cell.cell.floor,
+        cpu: cell.cell.cpu.clone(),
+        sysroot: sysroot_of(prepared, cell).and_then(|(key, sysroot)| {
+            let multiarch = catalog.target(&cell.cell.target)?.multiarch.as_deref()?;
+            Some(LinkedAgainst::new(key, sysroot, multiarch))
+        }),
+        ..Expectation::of_triple(&cell.cell.target, catalog)
     }
 }
 

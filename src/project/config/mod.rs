@@ -271,47 +271,8 @@ pub fn settle(
     workspace_root: &Utf8Path,
     cwd: &Utf8Path,
 ) -> Result<Settings> {
-    fn pick<T: Clone>(
-        flag: Option<T>,
-        variable: Option<(&'static str, T)>,
-        files: &[ConfigFile],
-        read: impl Fn(&ConfigFile) -> Option<T>,
-        default: T,
-    ) -> Valued<T> {
-        if let Some(value) = flag {
-            return Valued { value, origin: Origin::CommandLine };
-        }
-        if let Some((name, value)) = variable {
-            return Valued { value, origin: Origin::Environment(name) };
-        }
-        for file in files.iter().rev() {
-            if let Some(value) = read(file) {
-                return Valued { value, origin: Origin::File(file.name.clone()) };
-            }
-        }
-        Valued { value: default, origin: Origin::Default }
-    }
-
-    let words = |text: &String| text.split([',', ' ']).filter(|w| !w.is_empty()).map(str::to_owned).collect();
-    let targets: Valued<Vec<String>> = pick(
-        (!selection.targets.is_empty()).then(|| selection.targets.clone()),
-        environment.targets.as_ref().map(|text| ("CONVOY_TARGETS", words(text))),
-        files,
-        |file| file.table.targets.clone(),
-        DEFAULT_MATRIX.iter().map(|word| (*word).to_owned()).collect(),
-    );
-    if targets.value.is_empty() {
-        return Err(Error::usage(format!("`targets` is empty ({})", targets.origin))
-            .hint("name at least one target, or leave the key out for the default matrix"));
-    }
-    let provision_variable = match environment.provision.as_deref() {
-        None => None,
-        Some("auto") => Some(("CONVOY_PROVISION", true)),
-        Some("never") => Some(("CONVOY_PROVISION", false)),
-        Some(other) => {
-            return Err(Error::usage(format!("CONVOY_PROVISION is `{other}`")).hint("use `auto` or `never`"));
-        }
-    };
+    let targets = targets(selection, environment, files)?;
+    let provision_variable = provision_variable(environment)?;
     let sources = general_tables(files, workspace_root);
     let engine_variable = environment.engine.as_deref().map(engine_of).transpose()?;
     Ok(Settings {
@@ -366,6 +327,53 @@ pub fn settle(
         route: selection.routes.iter().rfind(|forced| forced.target.is_none()).map(|forced| forced.route),
         sources,
     })
+}
+
+/// The first that is given: by flag, by variable, by the last file that has it, by default.
+fn pick<T: Clone>(
+    flag: Option<T>,
+    variable: Option<(&'static str, T)>,
+    files: &[ConfigFile],
+    read: impl Fn(&ConfigFile) -> Option<T>,
+    default: T,
+) -> Valued<T> {
+    if let Some(value) = flag {
+        return Valued { value, origin: Origin::CommandLine };
+    }
+    if let Some((name, value)) = variable {
+        return Valued { value, origin: Origin::Environment(name) };
+    }
+    for file in files.iter().rev() {
+        if let Some(value) = read(file) {
+            return Valued { value, origin: Origin::File(file.name.clone()) };
+        }
+    }
+    Valued { value: default, origin: Origin::Default }
+}
+
+fn targets(selection: &Selection, environment: &Environment, files: &[ConfigFile]) -> Result<Valued<Vec<String>>> {
+    let words = |text: &String| text.split([',', ' ']).filter(|w| !w.is_empty()).map(str::to_owned).collect();
+    let targets: Valued<Vec<String>> = pick(
+        (!selection.targets.is_empty()).then(|| selection.targets.clone()),
+        environment.targets.as_ref().map(|text| ("CONVOY_TARGETS", words(text))),
+        files,
+        |file| file.table.targets.clone(),
+        DEFAULT_MATRIX.iter().map(|word| (*word).to_owned()).collect(),
+    );
+    if targets.value.is_empty() {
+        return Err(Error::usage(format!("`targets` is empty ({})", targets.origin))
+            .hint("name at least one target, or leave the key out for the default matrix"));
+    }
+    Ok(targets)
+}
+
+fn provision_variable(environment: &Environment) -> Result<Option<(&'static str, bool)>> {
+    match environment.provision.as_deref() {
+        None => Ok(None),
+        Some("auto") => Ok(Some(("CONVOY_PROVISION", true))),
+        Some("never") => Ok(Some(("CONVOY_PROVISION", false))),
+        Some(other) => Err(Error::usage(format!("CONVOY_PROVISION is `{other}`")).hint("use `auto` or `never`")),
+    }
 }
 
 /// What each file says for all targets.
