@@ -173,7 +173,7 @@ impl Reporter {
             Some(path) => {
                 let file = fs_err::File::options().create(true).append(true).open(path);
                 Some(Box::new(file.map_err(|error| {
-                    Error::work(error.to_string()).hint("give `--events` a file in a folder that can be written to")
+                    Error::work(error.to_string()).hint("pass `--events` a file in a writable directory")
                 })?))
             }
         };
