@@ -289,7 +289,8 @@ fn plan_cell(
                     taken = Some((kind, offer));
                     break;
                 };
-                let reason = format!("failed here before: {cause}; `--route {}={kind}` tries it again", cell.id);
+                let reason =
+                    format!("failed in an earlier build: {cause}; to try it again, use `--route {}={kind}`", cell.id);
                 rejected.push(Rejected { route: kind, reason });
                 match passed_over.iter_mut().find(|(known, _)| known == cause) {
                     Some((_, routes)) => routes.push(kind.name()),
@@ -315,13 +316,13 @@ fn plan_cell(
         }
         (Some((_, offer)), _) => {
             for (cause, routes) in &passed_over {
-                offer.because += &format!("; {} failed here before ({cause})", routes.join(" and "));
+                offer.because += &format!("; {} failed in an earlier build ({cause})", routes.join(" and "));
             }
         }
         (None, Some((kind, mut offer))) => {
             rejected.retain(|rejected| rejected.route != kind);
             let cause = failed.get(&kind).map(String::as_str).unwrap_or_default();
-            offer.because += &format!("; it failed here before ({cause}), and no other route is left");
+            offer.because += &format!("; it failed in an earlier build ({cause}), but there is no other route");
             let engine = no_container.take().filter(|_| route::may_be_in_container(&situation));
             offer.hint = offer.hint.or(engine.and_then(|no| no.hint));
             taken = Some((kind, offer));
@@ -337,7 +338,7 @@ fn plan_cell(
             // What a route lacks besides is of no use before this is mended.
             hints = common.hint.into_iter().collect();
             if let Some(Refusal { reason, .. }) = no_container.as_ref().filter(|no| no.reason != common.reason) {
-                because += &format!("; and no container serves: {reason}");
+                because += &format!("; a container cannot be used either: {reason}");
             }
         }
         if let Some(hint) = no_container.and_then(|no| no.hint) {
@@ -435,11 +436,11 @@ fn blocked_because(rejected: &[Rejected], common: Option<&Refusal>) -> String {
         return common.reason.clone();
     }
     match rejected {
-        [] => "no route was allowed".to_owned(),
+        [] => "no route is allowed".to_owned(),
         [one] => format!("{}: {}", one.route.name(), one.reason),
         many => {
             let reasons: Vec<String> = many.iter().map(|r| format!("{}: {}", r.route.name(), r.reason)).collect();
-            format!("no route works here ({})", reasons.join("; "))
+            format!("no route works on this machine ({})", reasons.join("; "))
         }
     }
 }
