@@ -20,7 +20,7 @@ pub enum Unreadable {
     Object,
     /// A universal Mach-O.
     #[error(
-        "a universal (fat) Mach-O holding {}: take one out with `lipo -thin <ARCH>` and verify each by itself",
+        "a universal (fat) Mach-O with {}: extract each one with `lipo -thin <ARCH>` and verify it separately",
         name_some(.0)
     )]
     Fat(
