@@ -88,7 +88,7 @@ impl SeenImage {
     /// The images of what `image inspect` prints.
     pub fn read_all(told: &str) -> Result<Vec<Self>, String> {
         let all: Vec<Value> =
-            serde_json::from_str(told).map_err(|error| format!("its answer is not understood: {error}"))?;
+            serde_json::from_str(told).map_err(|error| format!("could not parse its output: {error}"))?;
         Ok(all.iter().map(Self::read).collect())
     }
 
