@@ -120,7 +120,7 @@ fn a_teams_registry_gives_an_image_by_its_recipe_and_takes_what_is_published() {
     assert_eq!(planned(&project, &engine)["present"], true);
     let remote = format!("{}/{}", team(&registry), name.rsplit('/').next().unwrap());
     let push = || project.convoy(["images", "push", "-t", AMD64, "--route", "container"]);
-    on(&engine, push()).ends(0).says(&format!("{remote} is published"));
+    on(&engine, push()).ends(0).says(&format!("pushing {remote}"));
     // The lock names the very image that is there.
     let repository = remote.rsplit_once(':').unwrap().0;
     let published = locked(&project);
@@ -159,7 +159,7 @@ fn a_teams_registry_gives_an_image_by_its_recipe_and_takes_what_is_published() {
     let schema = project.convoy(["schema", "images"]).ends(0).json();
     assert_eq!(support::schema::faults(&schema, &told), Vec::<String>::new());
     let dry = on(&engine, project.convoy(["images", "clean"])).ends(0);
-    dry.says("nothing was removed: add --force");
+    dry.says("nothing was removed; pass `--force`");
     assert_eq!(list()["images"].as_array().unwrap().len(), 1);
     on(&engine, project.convoy(["images", "clean", "--force"])).ends(0);
     assert_eq!(list()["images"].as_array().unwrap().len(), 0);
@@ -189,7 +189,7 @@ fn an_image_that_cannot_be_asked_fails_its_own_targets_only() {
     let route = format!("{AMD64}=container");
     let build = project.build(&format!("{AMD64},{musl}")).args(["--route", &route, "--profile", "dev"]);
     let done = on(&engine, build).ends(5);
-    done.says("an image could not be asked for the versions of its packages").says(&format!("error[{AMD64}]"));
+    done.says("could not list the package versions in an image").says(&format!("error[{AMD64}]"));
     assert_eq!(support::ids(&project.manifest_json(), "artifacts"), [musl]);
 }
 
@@ -241,7 +241,7 @@ fn a_named_image_stays_the_one_that_convoy_lock_names_until_it_is_moved_on() {
 
     // Until somebody wants the new one.
     let update = project.convoy(["images", "update", "-t", AMD64, "--route", "container"]);
-    on(&engine, update).ends(0).says("Convoy.lock holds what it is now");
+    on(&engine, update).ends(0).says("updated in Convoy.lock");
     assert_eq!(locked(&project), second);
     assert_eq!(variant(&engine), "two\n");
     build(&project, &engine).arg("--locked").ends(0);
