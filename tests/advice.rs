@@ -94,7 +94,7 @@ fn a_crate_that_convoy_is_wrong_about_is_set_right_by_configuration() {
     project.write("Convoy.toml", "[needs.openssl-sys]\ntools = [\"cc\"]\n");
     let plan = json(&project, &["plan"], 0);
     let needs = plan["cells"][1]["needs"].as_array().unwrap().clone();
-    assert!(needs.iter().any(|need| need["evidence"] == "set in Convoy.toml"), "{needs:?}");
+    assert!(needs.iter().any(|need| need["evidence"] == "set in `Convoy.toml`"), "{needs:?}");
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn no_cargo_toml() {
             .says("hint: change to a Cargo project, or specify one with `--manifest-path`");
     }
     support::Convoy::new(dir, ["build", "--manifest-path", "nowhere/Cargo.toml"]).ends(2).says("does not exist");
-    support::Convoy::new(dir, ["build", "--manifest-path", "."]).ends(2).says("is a folder").says("hint: use");
+    support::Convoy::new(dir, ["build", "--manifest-path", "."]).ends(2).says("is a directory").says("hint: use");
     assert_eq!(dir.read_dir_utf8().unwrap().count(), 0);
 }
 
@@ -58,7 +58,7 @@ fn a_bin_that_is_switched_off() {
         .file("src/main.rs", HELLO);
     project.build(MUSL).ends(2).says("hint: add `-F cli`, which binary `hello` requires");
     project.build(MUSL).arg("--bin=hello").ends(2).says("requires the features cli");
-    project.build(MUSL).arg("--bin=helo").ends(2).says("no bin `helo`");
+    project.build(MUSL).arg("--bin=helo").ends(2).says("no binary named `helo`");
     project.build(MUSL).arg("-Fcli").ends(0);
     project.build(MUSL).arg("-Fclo").ends(2).says("clo");
 }
@@ -155,7 +155,7 @@ fn what_is_not_known_suggests_the_nearest() {
         (&["schema", "manifets"], "manifest"),
         (&["completions", "bsh"], "bash"),
         (&["verify", "--target", "linux/amr64", "x"], "did you mean `linux/arm64`?"),
-        (&["verify", "--target", "linux", "x"], "means 4 targets"),
+        (&["verify", "--target", "linux", "x"], "stands for 4 targets"),
     ] {
         let done = project.convoy(args).ends(2);
         done.says(says);
@@ -274,7 +274,7 @@ fn a_cross_toml_is_read_and_what_is_not_followed_is_told() {
         .build(MUSL)
         .env("CROSS_CONFIG", "none.toml")
         .ends(2)
-        .says("none.toml`, which does not exist")
+        .says("given by `CROSS_CONFIG` does not exist")
         .says("hint: set it");
     project.write("other.toml", "[target.x]\nrunner = \"native\"\n");
     project.build(MUSL).env("CROSS_CONFIG", "other.toml").ends(0).says("other.toml: key `target.x.runner`");
@@ -665,7 +665,7 @@ fn no_network_and_nothing_fetched() {
     done.says("error: failed to download the dependencies").says("hint: check the network connection");
     project.build(MUSL).arg("--offline").env("CARGO_HOME", &home).ends(5).says("itoa");
     let done = project.convoy(["plan", "-t", MUSL]).env("CARGO_HOME", &home).ends(5);
-    done.says("`plan` resolves nothing online").says("hint: run `cargo fetch`");
+    done.says("`plan` does not use the network").says("hint: run `cargo fetch`");
     assert!(!project.dir.join("dist").exists());
 }
 
@@ -699,7 +699,7 @@ fn a_lock_file_that_does_not_match() {
     let before = fs_err::read_to_string(project.dir.join("Cargo.lock")).unwrap();
     for args in [&["--locked"][..], &["--frozen"], &["--", "--locked"], &["--", "--frozen"], &["--", "-v", "--locked"]]
     {
-        project.build(MUSL).args(args).ends(2).says("Cargo.lock needs to be updated");
+        project.build(MUSL).args(args).ends(2).says("`Cargo.lock` needs to be updated");
     }
     assert_eq!(fs_err::read_to_string(project.dir.join("Cargo.lock")).unwrap(), before);
 }
@@ -752,7 +752,7 @@ fn verify_says_of_anything_what_it_is_not() {
         assert!(row["findings"].as_array().unwrap().iter().any(|f| f["level"] == "violation"), "{row:#}");
         let done = project.convoy(["verify", file.as_str()]).ends(code);
         assert_eq!(done.stdout, "");
-        done.says(&format!("{file}: refused"));
+        done.says(&format!("{file}: rejected"));
     }
     // Nothing is read that has no end, or that no memory holds.
     let (pipe, sparse) = (project.dir.join("pipe"), project.dir.join("sparse"));

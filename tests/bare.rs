@@ -129,7 +129,7 @@ fn no_rust_at_all() {
     let project = Project::hello("no-rust");
     let path = toolbox(&project.dir.join("path"), &[]);
     let done = project.build(MUSL).env("CONVOY_CACHE_DIR", project.dir.join("cache")).path_only(&path).ends(5);
-    done.says("could not start `").says("hint: is");
+    done.says("could not start `").says("hint: check that");
 }
 
 /// Whatever says that there is no network, nothing is started that needs one.

@@ -221,7 +221,7 @@ fn an_image_that_cannot_be_built_is_told_with_the_line_that_failed() {
     build(&project).ends(5).says("it broke");
     // A file that is not there.
     project.write("Convoy.toml", "[container]\ndockerfile = \"nowhere\"\n");
-    build(&project).ends(3).says("cannot be read");
+    build(&project).ends(3).says("could not read");
     // Once it is mended, it is built.
     project.write("Convoy.toml", &format!("[container]\nimage = \"{}\"\n", compiler_image(&engine)));
     build(&project).ends(0);
@@ -240,10 +240,10 @@ fn an_image_without_a_shell_is_refused_and_says_nothing_of_the_engine() {
     build()
         .ends(5)
         .says("the image cargo-convoy-test/nothing:1 has no `/bin/sh`")
-        .says_not("does not see this machine's files");
+        .says_not("cannot access this machine's files");
     assert!(!project.dist(AMD64).exists());
     project.write("Convoy.toml", &format!("[container]\nimage = \"{}\"\n", compiler_image(&engine)));
-    build().ends(0).says_not("does not see this machine's files");
+    build().ends(0).says_not("cannot access this machine's files");
     says_hello(&project);
 }
 

@@ -96,7 +96,7 @@ fn files_go_to_an_engine_that_does_not_see_them_and_binaries_come_back() {
     second.run(&["rm", "--force", &filling]);
     let done = started.wait();
     assert_eq!(done.code, Some(0), "{done}");
-    done.says("docker cannot access this machine's files; they are sent to it").says("to the engine");
+    done.says("docker cannot access this machine's files; they are sent to it").says("to the container engine");
     let manifest = project.manifest_json();
     assert_eq!(ids(&manifest, "artifacts"), ["aarch64-unknown-linux-gnu", "x86_64-unknown-linux-gnu"]);
     for row in rows(&manifest, "artifacts").values() {

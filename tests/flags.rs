@@ -154,7 +154,7 @@ fn a_projects_path_may_hold_braces() {
     }
     // Only where the user's own build folder would be taken for the lane's is there no way.
     let project = Project::hello("own{x}").file(".cargo/config.toml", "[build]\nbuild-dir = \"elsewhere\"\n");
-    project.build(MUSL).ends(5).says("for a variable of its build folder");
+    project.build(MUSL).ends(5).says("as a template variable of `build.build-dir`");
 }
 
 #[test]

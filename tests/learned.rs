@@ -203,7 +203,7 @@ fn others_of_a_lane_are_not_built_again() {
     let project = scripted("lane", CLANG_ONLY);
     // lld compiles no C, so that the build script has nothing to do for musl.
     let done = build(&project, &format!("{WORD},{MUSL}")).ends(0);
-    done.says(&format!("Building {CELL}: gcc failed"));
+    done.says(&format!("Building {CELL}: route gcc failed"));
     assert_eq!(
         routes(&project.manifest_json()),
         [(CELL, "zig"), (MUSL, "lld")].map(|(a, b)| (a.into(), b.into())).into()

@@ -222,7 +222,7 @@ fn a_std_that_rustup_cannot_bring_blocks_its_target_and_no_other() {
     let missing = "powerpc64le-unknown-linux-musl";
     let done = project.build(&format!("{missing},{MUSL}")).path_only(&path).ends(3);
     done.says("rustup could not install the standard library for powerpc64le-unknown-linux-musl: component 'rust-std' for target")
-        .says("hint: set `build-std = true` under [target.\"powerpc64le-unknown-linux-musl\"] in Convoy.toml");
+        .says("hint: set `build-std = true` under [target.\"powerpc64le-unknown-linux-musl\"] in `Convoy.toml`");
     let asked = fs_err::read_to_string(path.join("asked")).unwrap();
     assert_eq!(asked.lines().count(), 1, "{asked}");
     assert!(asked.starts_with("target add --toolchain ") && asked.trim().ends_with(missing), "{asked}");
@@ -266,7 +266,7 @@ fn a_python_without_pip_blocks_what_needs_zig() {
         "#!/bin/sh\ncase \"$*\" in *find_spec*) exit 0;; esac\necho 'No module named pip' >&2\nexit 1\n",
     )
     .ends(3);
-    done.says("cannot be brought").says("has no pip");
+    done.says("could not be installed").says("has no pip");
     assert_eq!(ids(&project.manifest_json(), "artifacts"), [MUSL]);
 }
 

@@ -147,7 +147,7 @@ fn the_lock_gives_another_machine_the_same_bytes_without_network() {
     project.build(ARM64).ends(0);
     let first = hashes(&project);
     let packed = project.dir.join("packages.tar");
-    project.convoy(["supply", "pack", packed.as_str()]).ends(0).says("packed");
+    project.convoy(["supply", "pack", packed.as_str()]).ends(0).says("wrote");
     fs_err::remove_dir_all(project.dir.join("target")).unwrap();
     fs_err::remove_dir_all(project.dir.join("dist")).unwrap();
 
@@ -173,7 +173,12 @@ fn the_lock_gives_another_machine_the_same_bytes_without_network() {
 fn the_lock_is_written_once_and_changed_only_when_that_may_be() {
     let project = alsa("lock");
     let lock = project.dir.join("Convoy.lock");
-    project.build(ARM64).arg("--locked").ends(2).says("no Convoy.lock").says("hint: run `cargo convoy supply update`");
+    project
+        .build(ARM64)
+        .arg("--locked")
+        .ends(2)
+        .says("no `Convoy.lock`")
+        .says("hint: run `cargo convoy supply update`");
     assert!(!lock.exists());
     project.convoy(["plan", "-t", ARM64]).ends(0).says("the sysroot bookworm/arm64, for aarch64-unknown-linux-gnu");
     assert!(!lock.exists());
@@ -186,7 +191,7 @@ fn the_lock_is_written_once_and_changed_only_when_that_may_be() {
 
     // Another package is not in it.
     project.write("Convoy.toml", "[supply]\npackages = [\"libbz2-dev\"]\n");
-    project.build(ARM64).args(["--locked", "--profile", "dev"]).ends(2).says("Convoy.lock lacks packages");
+    project.build(ARM64).args(["--locked", "--profile", "dev"]).ends(2).says("`Convoy.lock` lacks packages");
     project.build(ARM64).args(["--profile", "dev"]).ends(0);
     assert!(fs_err::read_to_string(&lock).unwrap().contains("libbz2-dev"));
     // What was asked for before stays, so that commands with other features do not change it to and fro.
@@ -231,8 +236,8 @@ fn what_no_target_asks_for_is_forgotten_by_an_update_of_the_whole_project() {
     project.convoy(["supply", "pack", packed.as_str(), "-t", ARM64, "-t", ARMV7]).ends(0).says_not("left out");
     // The project as a whole does.
     let done = project.convoy(["supply", "update"]).ends(0);
-    done.says("libbz2-dev is gone")
-        .says("bookworm/armhf: removed from Convoy.lock, because no target of this project needs");
+    done.says("libbz2-dev removed")
+        .says("bookworm/armhf: removed from `Convoy.lock`, because no target of this project needs");
     let text = lock();
     assert!(text.contains("arm64") && !text.contains("armhf") && !text.contains("libbz2"), "{text}");
     project.convoy(["supply", "update"]).ends(0).says("none changed").says_not("removed");

@@ -237,8 +237,8 @@ fn what_cannot_be_chosen_is_told() {
     // What apt would take for a pattern, and finds.
     says(&refused(&["libapp."]), false, &["no package `libapp.`"]);
     says(&refused(&["-oDir=/"]), false, &["`-oDir=/` is not a valid Debian package name"]);
-    says(&refused(&["libone-dev", "libtwo-dev"]), false, &["do not go together", "libone-dev", "libtwo-dev"]);
-    says(&refused(&["libbroken-dev"]), false, &["do not go together", "libbroken-dev", "libgone"]);
+    says(&refused(&["libone-dev", "libtwo-dev"]), false, &["conflict", "libone-dev", "libtwo-dev"]);
+    says(&refused(&["libbroken-dev"]), false, &["conflict", "libbroken-dev", "libgone"]);
 
     // A name that one package provides stands for it.
     let provided = machine.resolve(&["libvirtual-dev"]).unwrap();
@@ -253,7 +253,7 @@ fn what_cannot_be_chosen_is_told() {
     says(&with(&|plan| plan.key.architecture = "arm64".to_owned()), false, &["no packages for arm64"]);
     // An ARMv6 machine and Debian's own armhf.
     let of = Some("arm-unknown-linux-gnueabihf".to_owned());
-    says(&with(&|plan| plan.key.of = of.clone()), false, &["whose armhf is ARMv7", "mirrors", "keyring"]);
+    says(&with(&|plan| plan.key.of = of.clone()), false, &["whose armhf packages are built for ARMv7", "mirrors", "keyring"]);
     let raspbian = DebianArchive { origin: "Raspbian".to_owned(), ..archive };
     raspbian.publish();
     let mut plan = plan(&["libapp-dev"], &machine.archive);
@@ -312,7 +312,7 @@ fn a_mirror_that_does_not_answer_is_told_and_the_next_is_asked() {
     slow.hang("InRelease");
     machine.archive.mirrors = vec![format!("http://user:secret@{closed}")];
     let down = machine.resolve(&["libapp-dev"]).unwrap_err();
-    says(&down, false, &["cannot be reached", "`mirrors` in `[supply]`"]);
+    says(&down, false, &["cannot be reached", "`keyring` in `[supply]`"]);
     assert!(!down.reason.contains("secret"), "{}", down.reason);
     machine.archive.mirrors = vec![slow.url()];
     let mut machine = machine.impatient();
@@ -480,12 +480,12 @@ fn a_packed_file_that_is_damaged_changes_nothing() {
     let sparse =
         [packed_with(&text, &|_| ())[..512 + text.len().next_multiple_of(512)].to_vec(), sparse_tar(&name)].concat();
     let wrong = refused(&sparse);
-    assert!(wrong.contains("is no plain file"), "{wrong}");
+    assert!(wrong.contains("is not a regular file"), "{wrong}");
     let edited = refused(&packed_with(&text.replace("size = ", "size = 1"), &|_| ()));
-    assert!(edited.contains("does not fit"), "{edited}");
+    assert!(edited.contains("checksum mismatch"), "{edited}");
     assert!(sysroot::unpack("/dev/zero".into(), &cache, &Interrupt::default()).is_err());
     let missing = sysroot::unpack("nowhere.tar".into(), &cache, &Interrupt::default()).unwrap_err();
-    assert!(missing.to_string().contains("nowhere.tar cannot be read"));
+    assert!(missing.to_string().ends_with("nowhere.tar"));
     assert_eq!(sysroot::unpack(&file, &cache, &Interrupt::default()).unwrap().packages, 3);
 }
 
@@ -502,12 +502,12 @@ fn a_package_with_a_wrong_hash_is_refused() {
     fs_err::write(&leaf, &bytes).unwrap();
     for mirror in [server.url(), format!("file:{}", archive.root)] {
         machine.archive.mirrors = vec![mirror];
-        says(&machine.bring(&locked).unwrap_err(), true, &["package `libleaf` 2.0", "another file in its place"]);
+        says(&machine.bring(&locked).unwrap_err(), true, &["package `libleaf` 2.0", "a different file in its place"]);
     }
     // Nor is one in the cache taken on trust.
     let sha256 = &locked.packages[2].sha256;
     fs_err::write(machine.cache.root().join(format!("debs/{sha256}.deb")), &bytes).unwrap();
-    says(&machine.bring(&locked).unwrap_err(), true, &["another file in its place"]);
+    says(&machine.bring(&locked).unwrap_err(), true, &["a different file in its place"]);
     assert_eq!(left_behind(&machine.cache), [""; 0]);
 }
 
@@ -539,7 +539,7 @@ fn a_package_must_be_what_the_lock_says_of_it() {
         let leaf = &mut locked.packages[2];
         (leaf.sha256, leaf.size, leaf.path) = (other.sha256.clone(), other.size, other.path.clone());
     });
-    says(&stranger, true, &["package `libleaf` 2.0 does not match Convoy.lock", "`Package: libother`"]);
+    says(&stranger, true, &["package `libleaf` 2.0 does not match `Convoy.lock`", "`Package: libother`"]);
     let newer = refused(&|locked| locked.packages[2].version = "2.0+deb12u9".to_owned());
     says(&newer, true, &["package `libleaf` 2.0+deb12u9", "`Version: 2.0`"]);
     let all = refused(&|locked| locked.packages[2].architecture = "all".to_owned());
@@ -547,7 +547,7 @@ fn a_package_must_be_what_the_lock_says_of_it() {
     let extra = refused(&|locked| locked.packages.push(other.clone()));
     says(&extra, true, &["lists package `libother`, which no requested package depends on"]);
     let less = refused(&|locked| _ = locked.requested.insert("libssl-dev".to_owned()));
-    says(&less, true, &["Convoy.lock lists `libssl-dev` as requested"]);
+    says(&less, true, &["`Convoy.lock` lists `libssl-dev` as requested"]);
     let emptied = refused(&|locked| locked.requested.clear());
     says(&emptied, true, &["depends on"]);
     assert_eq!(sysroot::list(&machine.cache).unwrap(), []);
@@ -578,7 +578,7 @@ fn a_lock_is_held_against_signed_indexes() {
     let told = verify(&first, &forged).unwrap().unsigned;
     assert_eq!(told.len(), 1);
     assert_eq!(
-        (told[0].package.name.as_str(), told[0].reason.contains("another file of this version")),
+        (told[0].package.name.as_str(), told[0].reason.contains("a different file for this version")),
         ("libleaf", true)
     );
     // By default, too, when it is fetched, from wherever it comes.
@@ -587,7 +587,7 @@ fn a_lock_is_held_against_signed_indexes() {
     support::run("cp", &["-r", archive.root.join("pool").as_str(), bare.as_str()]);
     let mut second = Machine::of(&archive, &server, "second");
     second.archive.mirrors.push(format!("file:{bare}"));
-    says(&second.bring(&forged).unwrap_err(), true, &["package `libleaf` 2.0", "the signed index", "another file"]);
+    says(&second.bring(&forged).unwrap_err(), true, &["package `libleaf` 2.0", "the signed index", "a different file"]);
     assert!(!server.packages_asked().iter().any(|path| path.contains("libleaf")), "{:?}", server.asked());
     fs_err::write(&leaf, honest).unwrap();
     second.bring(&locked).unwrap();
@@ -618,7 +618,7 @@ fn a_lock_is_held_against_signed_indexes() {
     assert_eq!((told.unsigned.len(), told.faults.len(), told.indexes.len()), (3, 2, 0));
     assert!(told.faults[0].contains("that is not in the keyring"), "{told:?}");
     third.apt = None;
-    says(&verify(&third, &locked).unwrap_err(), true, &["no apt"]);
+    says(&verify(&third, &locked).unwrap_err(), true, &["apt, which"]);
 }
 
 #[test]
@@ -848,7 +848,7 @@ fn a_package_that_would_leave_the_sysroot_is_refused() {
         ("link-then-file", &["`usr/lib/x`", "written through it"]),
         ("link-then-link", &["`usr/lib/x/evil`", "through the link `usr/lib/x`"]),
         ("hard-up", &["leads out of the sysroot"]),
-        ("hard-none", &["`./usr/lib/x`", "does not hold"]),
+        ("hard-none", &["`./usr/lib/x`", "does not precede"]),
         ("cut", &["package `cut` 1.0 is truncated or damaged"]),
         ("junk", &["package `junk` 1.0 is damaged: unexpected data"]),
     ] {

@@ -512,6 +512,21 @@ mod tests {
     }
 
     #[test]
+    fn help_texts_at_80_columns() {
+        fn render(command: &mut clap::Command, text: &mut String) {
+            *text += &format!("$ {} --help\n{}\n", command.get_bin_name().unwrap(), command.render_long_help());
+            command.get_subcommands_mut().filter(|sub| !sub.is_hide_set()).for_each(|sub| render(sub, text));
+        }
+        let mut command = Cli::command().term_width(80).disable_help_subcommand(true);
+        command.build();
+        let mut text = String::new();
+        render(&mut command, &mut text);
+        let long: Vec<&str> = text.lines().filter(|line| line.chars().count() > 80).collect();
+        assert_eq!(long, [""; 0]);
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
     fn both_ways_of_calling_mean_the_same() {
         for args in [&["cargo-convoy", "convoy", "targets"][..], &["cargo-convoy", "targets"]] {
             assert!(matches!(parse(args).unwrap().command, Command::Targets(_)));

@@ -36,7 +36,8 @@ impl Locked {
     /// Writes it down. A build goes on where that is not possible.
     pub(super) fn write(&mut self, reporter: &Reporter) {
         if let Err(error) = self.merge() {
-            let message = format!("could not write Convoy.lock, so another build may use different packages: {error}");
+            let message =
+                format!("could not write `Convoy.lock`, so another build may use different packages: {error}");
             reporter.warning(Phase::Provision, message).code("lock-not-written").send();
         }
     }

@@ -296,7 +296,7 @@ pub(super) fn prepare_anew(
         project.host.apt = machine::apt(cache);
         let started = Instant::now();
         locked.look_up(cache, &mut project.host);
-        reporter.debug(Phase::Plan, "looked up the sysroots of Convoy.lock").took(started.elapsed()).send();
+        reporter.debug(Phase::Plan, "looked up the sysroots of `Convoy.lock`").took(started.elapsed()).send();
     }
     let mut prepared = Prepared {
         locked,

@@ -82,7 +82,7 @@ fn update(selection: &Selection, style: Style) -> Result<Exit> {
     let interrupt = Interrupt::listen()?;
     let cache = CacheDir::find()?;
     if selection.locked {
-        return Err(Error::usage("`supply update` changes Convoy.lock and cannot be used with `--locked`"));
+        return Err(Error::usage("`supply update` changes `Convoy.lock` and cannot be used with `--locked`"));
     }
     let reporter = Reporter::new(run_id(), style, None)?;
     let project = of_project(selection);
@@ -109,7 +109,7 @@ fn update(selection: &Selection, style: Style) -> Result<Exit> {
     let forgotten = if is_whole { not_asked_for(&prepared) } else { Vec::new() };
     for key in &forgotten {
         prepared.locked.lock.forget(key);
-        let message = format!("{key}: removed from Convoy.lock, because no target of this project needs it");
+        let message = format!("{key}: removed from `Convoy.lock`, because no target of this project needs it");
         reporter.info(Phase::Finish, message).send();
     }
     if !forgotten.is_empty() {
@@ -181,7 +181,7 @@ fn pack(file: &Utf8Path, selection: &Selection, style: Style) -> Result<Exit> {
         progress: &|_| {},
     };
     let packed =
-        sysroots.pack(&lock, &archive, &file)?.map_err(|refused| refusal("the packages of Convoy.lock", refused))?;
+        sysroots.pack(&lock, &archive, &file)?.map_err(|refused| refusal("the packages of `Convoy.lock`", refused))?;
     say(&format!("wrote {} packages ({}) to {file}\n", packed.packages, size_text(packed.bytes)));
     for key in left_out {
         say(&format!(

@@ -161,14 +161,14 @@ impl Bringer<'_> {
             return Ok(());
         }
         let told = if prepared.locked.exists {
-            format!("Convoy.lock lacks packages that {} needs, and `--locked` does not allow changing it", plan.key)
+            format!("`Convoy.lock` lacks packages that {} needs, and `--locked` does not allow changing it", plan.key)
         } else {
             format!(
-                "there is no Convoy.lock with the packages of {}, and `--locked` does not allow creating one",
+                "there is no `Convoy.lock` with the packages of {}, and `--locked` does not allow creating one",
                 plan.key
             )
         };
-        Err(Error::usage(told).hint("run `cargo convoy supply update`, and commit Convoy.lock"))
+        Err(Error::usage(told).hint("run `cargo convoy supply update`, and commit `Convoy.lock`"))
     }
 
     fn refuse(&self, name: &str, refused: Refused, prepared: &mut Prepared) -> Result<()> {

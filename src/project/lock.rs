@@ -149,7 +149,7 @@ impl ConvoyLock {
         let sysroots = self.sysroots.iter().map(entry).collect();
         let file = File { version: VERSION, sysroots, images: &self.images };
         let body = toml::to_string(&file)
-            .map_err(|error| Error::work("internal error: could not serialize Convoy.lock").because(error))?;
+            .map_err(|error| Error::work("internal error: could not serialize `Convoy.lock`").because(error))?;
         Ok(format!("{HEAD}{more}{body}"))
     }
 

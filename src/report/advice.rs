@@ -145,7 +145,7 @@ pub fn doctor(report: &DoctorReport, style: Style) -> String {
         text.extend(report.commands.iter().map(|command| format!("    $ {command}\n")));
     }
     if !report.configuration.is_empty() {
-        text.push_str("\nAdd to Convoy.toml:\n");
+        text.push_str("\nAdd to `Convoy.toml`:\n");
         text.extend(report.configuration.iter().map(|line| format!("    {line}\n")));
     }
     if lacking {
@@ -158,4 +158,36 @@ pub fn doctor(report: &DoctorReport, style: Style) -> String {
         ));
     }
     text.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_need_ends_a_sentence() {
+        let kinds = [
+            (NeedKind::Unsupported, "FUSE exists on Unix only"),
+            (NeedKind::SystemLibrary, "openssl"),
+            (NeedKind::Framework, "Security"),
+            (NeedKind::ImportLibrary, "odd"),
+            (NeedKind::CxxCompiler, "c++-compiler"),
+            (NeedKind::CCompiler, "c-compiler"),
+            (NeedKind::Tool, "cmake"),
+            (NeedKind::Download, "a Z3 release"),
+            (NeedKind::HostLinker, "host-linker"),
+        ];
+        let text: Vec<String> = kinds.iter().map(|(kind, name)| format!("`x` {}", thing(*kind, name))).collect();
+        insta::assert_snapshot!(text.join("\n"), @r"
+        `x` does not support the target: FUSE exists on Unix only
+        `x` needs the system library openssl
+        `x` needs the framework Security
+        `x` links against odd.dll
+        `x` needs a C++ compiler
+        `x` needs a C compiler
+        `x` needs cmake
+        `x` downloads a Z3 release
+        `x` needs a linker for this machine
+        ");
+    }
 }

@@ -166,8 +166,8 @@ fn update(selection: &Selection, style: Style) -> Result<Exit> {
         let wish = wish.exact();
         let said = match bringer.hold_one(&wish, &mut prepared)? {
             Held::Same => "unchanged",
-            Held::Locked => "updated in Convoy.lock",
-            Held::Differs => "differs from Convoy.lock, which was not changed",
+            Held::Locked => "updated in `Convoy.lock`",
+            Held::Differs => "differs from `Convoy.lock`, which was not changed",
         };
         command.reporter.info(Phase::Finish, format!("{}: {said}", wish.name)).send();
     }

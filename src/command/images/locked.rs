@@ -139,13 +139,13 @@ impl ImageBringer<'_> {
                 return Ok(Held::Same);
             }
             Difference::New(_) if self.selection.locked => return Err(not_locked(name, prepared)),
-            Difference::New(image) => (image, format!("added the image {name} to Convoy.lock")),
+            Difference::New(image) => (image, format!("added the image {name} to `Convoy.lock`")),
             Difference::Changed(_, changes) if self.selection.locked => {
                 return Err(changed(name, &listed(&changes)));
             }
             Difference::Unknown if self.selection.locked => return Err(changed(name, NO_REGISTRY)),
             Difference::Changed(image, changes) if fresh => {
-                (image, format!("updated the image {name} in Convoy.lock: {}", listed(&changes)))
+                (image, format!("updated the image {name} in `Convoy.lock`: {}", listed(&changes)))
             }
             Difference::Changed(_, changes) => return Ok(self.tell_of_difference(name, &listed(&changes))),
             Difference::Unknown => return Ok(self.tell_of_difference(name, NO_REGISTRY)),
@@ -180,8 +180,8 @@ impl ImageBringer<'_> {
 
     fn tell_of_difference(&self, name: &str, how: &str) -> Held {
         let message = format!(
-            "the image {name} on this machine differs from the one in Convoy.lock ({how}); run `cargo convoy images \
-             update` to rebuild it and update Convoy.lock"
+            "the image {name} on this machine differs from the one in `Convoy.lock` ({how}); run `cargo convoy images \
+             update` to rebuild it and update `Convoy.lock`"
         );
         self.reporter.warning(Phase::Provision, message).code("image-differs").send();
         Held::Differs
@@ -243,9 +243,9 @@ fn listed(changes: &[String]) -> String {
 
 fn not_locked(name: &str, prepared: &Prepared) -> Error {
     let told = match prepared.locked.exists {
-        true => format!("the image {name} is missing in Convoy.lock, and `--locked` does not allow changing it"),
+        true => format!("the image {name} is missing in `Convoy.lock`, and `--locked` does not allow changing it"),
         false => {
-            format!("there is no Convoy.lock for the image {name}, and `--locked` does not allow creating one")
+            format!("there is no `Convoy.lock` for the image {name}, and `--locked` does not allow creating one")
         }
     };
     refused(told)
@@ -253,12 +253,12 @@ fn not_locked(name: &str, prepared: &Prepared) -> Error {
 
 fn changed(name: &str, how: &str) -> Error {
     refused(format!(
-        "the image {name} differs from the one in Convoy.lock ({how}), and `--locked` does not allow changing it"
+        "the image {name} differs from the one in `Convoy.lock` ({how}), and `--locked` does not allow changing it"
     ))
 }
 
 fn refused(told: String) -> Error {
-    Error::usage(told).hint("run `cargo convoy images update`, and commit Convoy.lock")
+    Error::usage(told).hint("run `cargo convoy images update`, and commit `Convoy.lock`")
 }
 
 #[cfg(test)]

@@ -100,7 +100,7 @@ impl From<MetadataFailure> for Error {
 pub(super) fn unreadable(stderr: &str, network: Network) -> Error {
     let error = match (cargo::fault(stderr), network) {
         (CargoFault::Locked, _) => {
-            Error::usage("Cargo.lock needs to be updated, but `--locked` does not allow changing it")
+            Error::usage("`Cargo.lock` needs to be updated, but `--locked` does not allow changing it")
                 .hint("run `cargo update --workspace`, or remove `--locked`")
         }
         (CargoFault::Offline, Network::Never) => {

@@ -91,11 +91,11 @@ fn fault(rows: &[VerifiedSysroot]) -> Option<Error> {
     }
     let count: usize = rows.iter().map(|row| row.unsigned.len()).sum();
     let message = match count {
-        0 => "Convoy.lock was modified by something other than convoy".to_owned(),
-        1 => "1 package in Convoy.lock is not in any signed index".to_owned(),
-        count => format!("{count} packages in Convoy.lock are not in any signed index"),
+        0 => "`Convoy.lock` was modified by something other than convoy".to_owned(),
+        1 => "1 package in `Convoy.lock` is not in any signed index".to_owned(),
+        count => format!("{count} packages in `Convoy.lock` are not in any signed index"),
     };
-    let hint = "restore Convoy.lock from version control, or run `cargo convoy supply update`; for packages that are no longer \
+    let hint = "restore `Convoy.lock` from version control, or run `cargo convoy supply update`; for packages that are no longer \
                 in the archive, set `snapshot` in `[supply]`";
     Some(Error::work(message).because(std::io::Error::other(lines.join("\n"))).hint(hint))
 }

@@ -223,17 +223,17 @@ impl Section {
 const UNSUPPORTED: &str = "` is not supported by convoy: ";
 const INSTEAD_OF_XARGO: &str = "use `build-std = true` to build the standard library from source";
 const INSTEAD_OF_ZIG: &str = "to build with zig (without a container), set `routes = [\"zig\"]`, and `glibc` for its \
-     version, under [target.\"…\"] in Convoy.toml";
+     version, under [target.\"…\"] in `Convoy.toml`";
 const NO_KEY: &str = "cross does not know it either";
 
 /// What to do instead of setting a key of cross that convoy does not follow.
 fn instead_of(key: &str) -> Option<&'static str> {
     Some(match key {
-        "default-target" => "use `-t`, or set `targets` in Convoy.toml",
+        "default-target" => "use `-t`, or set `targets` in `Convoy.toml`",
         "runner" => "use `cargo convoy build --smoke`, which looks for an emulator itself",
         "toolchain" => {
             "this machine's Rust toolchain is mounted; to use the image's, set `toolchain = \"image\"` under [container] \
-             in Convoy.toml"
+             in `Convoy.toml`"
         }
         "cargo-config" => "convoy always reads cargo's configuration as cargo does",
         _ => return None,

@@ -114,10 +114,10 @@ pub fn asked(package: &Package, circumstances: Circumstances<'_>, knowledge: Kno
     let mut asks = Asks::default();
     if let Some(user) = knowledge.user.get(&package.name) {
         for tool in &user.tools {
-            asks.add_tool(tool, "set in Convoy.toml", Confidence::Known);
+            asks.add_tool(tool, "set in `Convoy.toml`", Confidence::Known);
         }
         for library in &user.libraries {
-            asks.add(NeedKind::SystemLibrary, library_key(library), "set in Convoy.toml", Confidence::Known);
+            asks.add(NeedKind::SystemLibrary, library_key(library), "set in `Convoy.toml`", Confidence::Known);
         }
     } else if let Some((row, rules)) = Table::embedded().asks(package, circumstances) {
         let evidence = format!("targets/needs.toml, based on {} {}", row.name, row.read);

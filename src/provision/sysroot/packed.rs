@@ -185,7 +185,7 @@ fn named<'k, R: Read>(
     let name = path.to_str().filter(|name| name.len() <= LONGEST_NAME);
     let digest = name.and_then(|name| name.strip_prefix(FOLDER)?.strip_prefix('/')?.strip_suffix(".deb"));
     let Some(package) = digest.and_then(|digest| known.get(digest)) else {
-        return Err(format!("its Convoy.lock does not list `{}`", name.unwrap_or("…")));
+        return Err(format!("its `Convoy.lock` does not list `{}`", name.unwrap_or("…")));
     };
     if !is_plain(entry) {
         return Err(format!("`{}` is not a regular file", path.display()));

@@ -34,11 +34,11 @@ impl Sysroots<'_> {
         }
         if self.offline {
             let reason = format!("the packages of sysroot {key} are not locked yet, and the network may not be used");
-            return Err(Stop::choice(reason, "run once without `--offline`, which writes them to Convoy.lock"));
+            return Err(Stop::choice(reason, "run once without `--offline`, which writes them to `Convoy.lock`"));
         }
         let Some(apt) = self.apt else {
             let reason = format!("apt, which resolves the packages of sysroot {key}, is missing on this machine");
-            let hint = "build once on a Debian or Ubuntu machine and commit Convoy.lock; then run `cargo convoy supply pack` \
+            let hint = "build once on a Debian or Ubuntu machine and commit `Convoy.lock`; then run `cargo convoy supply pack` \
                         there and `cargo convoy supply unpack` here";
             return Err(Stop::choice(reason, hint));
         };
@@ -154,7 +154,7 @@ impl Sysroots<'_> {
 /// Nobody else's keys count as Debian's: apt trusts those of every archive that this machine uses.
 pub(super) fn no_keyring(key: &SysrootKey) -> Stop {
     let reason = format!("no keyring is configured to verify the archive of sysroot {key}");
-    Stop::choice(reason, "install debian-archive-keyring, or set `keyring` under [supply] in Convoy.toml")
+    Stop::choice(reason, "install debian-archive-keyring, or set `keyring` under [supply] in `Convoy.toml`")
 }
 
 /// Those of the chosen packages that what was asked for depends on. apt may keep one that it took on the way to its
@@ -179,7 +179,7 @@ fn no_mirror(apt: &AptFacts) -> String {
         Some(_) => "",
         None => " and `keyring = \"…\"` (from the package debian-archive-keyring)",
     };
-    format!("set `mirrors = [\"http://…/debian\"]`{keyring} under [supply] in Convoy.toml")
+    format!("set `mirrors = [\"http://…/debian\"]`{keyring} under [supply] in `Convoy.toml`")
 }
 
 fn is_armv6(triple: &str) -> bool {

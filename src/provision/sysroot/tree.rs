@@ -114,10 +114,10 @@ pub(super) fn unpack<'a>(
 fn fit(locked: &LockedSysroot, described: &[Described]) -> std::result::Result<(), Fault> {
     let stanza::Misfits { missing, unneeded } = stanza::misfits(&locked.requested, described);
     if let Some(missing) = missing.first() {
-        return Err(Fault::locked(format!("Convoy.lock lists `{missing}` as requested, but has no such package")));
+        return Err(Fault::locked(format!("`Convoy.lock` lists `{missing}` as requested, but has no such package")));
     }
     if let Some(unneeded) = unneeded.first() {
-        let reason = format!("Convoy.lock lists package `{unneeded}`, which no requested package depends on");
+        let reason = format!("`Convoy.lock` lists package `{unneeded}`, which no requested package depends on");
         return Err(Fault::locked(reason));
     }
     Ok(())
@@ -132,7 +132,7 @@ fn same(locked: &LockedPackage, described: &Described) -> std::result::Result<()
         ("Architecture", architecture, &described.architecture),
     ] {
         if wanted != found {
-            let reason = format!("does not match Convoy.lock: the file with its SHA-256 has `{field}: {found}`");
+            let reason = format!("does not match `Convoy.lock`: the file with its SHA-256 has `{field}: {found}`");
             return Err(Fault::locked(reason));
         }
     }
