@@ -61,10 +61,10 @@ fn a_word_that_means_nothing_is_refused_with_the_nearest() {
     let project = project("words");
     project.convoy(["why", "opensssl-sys", "-t", TARGETS]).ends(2).says("did you mean `openssl-sys`?");
     // A crate of the graph that asks for nothing is no error.
-    project.convoy(["why", "libc", "-t", TARGETS]).ends(0).says("asks nothing of the C world");
-    project.convoy(["why", "native-tls@0.2", "-t", TARGETS]).ends(0).says("asks nothing of the C world");
+    project.convoy(["why", "libc", "-t", TARGETS]).ends(0).says("needs no C tools or libraries");
+    project.convoy(["why", "native-tls@0.2", "-t", TARGETS]).ends(0).says("needs no C tools or libraries");
     let done = project.convoy(["why", "native-tls@9", "-t", TARGETS]).ends(2);
-    done.says("`native-tls@9` is no crate of this graph, which has `native-tls` 0.2.14")
+    done.says("`native-tls@9` is not in the dependency graph, which has `native-tls` 0.2.14")
         .says("use `native-tls@0.2.14`");
 }
 
@@ -94,7 +94,7 @@ fn a_crate_that_convoy_is_wrong_about_is_set_right_by_configuration() {
     project.write("Convoy.toml", "[needs.openssl-sys]\ntools = [\"cc\"]\n");
     let plan = json(&project, &["plan"], 0);
     let needs = plan["cells"][1]["needs"].as_array().unwrap().clone();
-    assert!(needs.iter().any(|need| need["evidence"] == "said by Convoy.toml"), "{needs:?}");
+    assert!(needs.iter().any(|need| need["evidence"] == "set in `Convoy.toml`"), "{needs:?}");
 }
 
 #[test]

@@ -22,10 +22,11 @@ fn no_cargo_toml() {
     let dir = Utf8Path::from_path(dir.path()).unwrap();
     for command in ["build", "plan", "init"] {
         let done = support::Convoy::new(dir, [command]).ends(2);
-        done.says("error: no Cargo.toml").says("hint: go to a Cargo project, or name one with --manifest-path");
+        done.says("error: could not find `Cargo.toml`")
+            .says("hint: change to a Cargo project, or specify one with `--manifest-path`");
     }
     support::Convoy::new(dir, ["build", "--manifest-path", "nowhere/Cargo.toml"]).ends(2).says("does not exist");
-    support::Convoy::new(dir, ["build", "--manifest-path", "."]).ends(2).says("is a folder").says("hint: use");
+    support::Convoy::new(dir, ["build", "--manifest-path", "."]).ends(2).says("is a directory").says("hint: use");
     assert_eq!(dir.read_dir_utf8().unwrap().count(), 0);
 }
 
@@ -33,18 +34,18 @@ fn no_cargo_toml() {
 fn a_broken_cargo_toml() {
     let project = Project::hello("broken").file("Cargo.toml", "[package\nname = \"x\"\n");
     let done = project.build(MUSL).ends(2);
-    done.says("error: cargo cannot read this project").says("Cargo.toml:1");
+    done.says("error: cargo could not load this project").says("Cargo.toml:1");
     let project = project.file(
         "Cargo.toml",
         "[package]\nname = \"x\"\nedition = \"2024\"\n[dependencies]\ny = { path = \"y\" }\n[workspace]\n",
     );
-    project.build(MUSL).ends(2).says("error: cargo cannot read this project");
+    project.build(MUSL).ends(2).says("error: cargo could not load this project");
 }
 
 #[test]
 fn no_bin_in_the_package() {
     let project = Project::empty("no-bin").manifest("shelf", "").file("src/lib.rs", "");
-    project.build(MUSL).ends(2).says("error: no bin to build in shelf").says("add a src/main.rs");
+    project.build(MUSL).ends(2).says("error: no binaries to build in shelf").says("add a `src/main.rs`");
 }
 
 #[test]
@@ -55,9 +56,9 @@ fn a_bin_that_is_switched_off() {
             "[features]\ncli = []\n[[bin]]\nname = \"hello\"\nrequired-features = [\"cli\"]\npath = \"src/main.rs\"\n",
         )
         .file("src/main.rs", HELLO);
-    project.build(MUSL).ends(2).says("hint: bin `hello` requires `-F cli`");
+    project.build(MUSL).ends(2).says("hint: add `-F cli`, which binary `hello` requires");
     project.build(MUSL).arg("--bin=hello").ends(2).says("requires the features cli");
-    project.build(MUSL).arg("--bin=helo").ends(2).says("no bin `helo`");
+    project.build(MUSL).arg("--bin=helo").ends(2).says("no binary named `helo`");
     project.build(MUSL).arg("-Fcli").ends(0);
     project.build(MUSL).arg("-Fclo").ends(2).says("clo");
 }
@@ -82,8 +83,8 @@ fn workspace(name: &str, first: &str, second: &str) -> Project {
 fn two_bins_of_one_name() {
     let project = workspace("one-name", "tool", "tool");
     let done = project.build(MUSL).ends(2);
-    done.says("two bins are called `tool`: one of package `one` and one of package `two`")
-        .says("hint: choose one package with `-p`");
+    done.says("binary `tool` is defined twice: in package `one` and in package `two`")
+        .says("hint: select one package with `-p`");
     assert!(!project.dir.join("target").exists(), "it is said before compiling");
     project.build(MUSL).arg("-ptwo").ends(0);
     assert_eq!(run(project.dist(&format!("{MUSL}/tool")), &[]), "two\n");
@@ -105,7 +106,7 @@ fn packages_are_named_as_cargo_names_them() {
     let done = project.convoy(["plan", "-t", MUSL, "-p", "two@9.9.9"]).ends(2);
     done.says("package `two@9.9.9` is not a member of the workspace: `two` has version 0.1.0");
     done.says("hint: use `two` or `two@0.1.0`");
-    project.build(MUSL).arg("-ptwo@latest").ends(2).says("`latest` is neither a version nor its first numbers");
+    project.build(MUSL).arg("-ptwo@latest").ends(2).says("`latest` is not a version");
     project.build(MUSL).arg("-p./two").ends(2).says("is a path");
     project.build(MUSL).args(["--workspace", "--exclude", "o*"]).ends(0);
     assert_eq!(project.manifest_json()["artifacts"].as_array().unwrap().len(), 1);
@@ -144,7 +145,7 @@ fn what_is_not_known_suggests_the_nearest() {
         (&["build", "-t", "macos"], "did you mean `darwin`?"),
         (&["build", "-t", "x86_64-unknown-linux-gnuu"], "did you mean `x86_64-unknown-linux-gnu`?"),
         (&["build", "-t", "linux/arm64.2.x"], "linux/arm64.2.x"),
-        (&["build", "-t", "darwin/arm64.2.31"], "means nothing for aarch64-apple-darwin"),
+        (&["build", "-t", "darwin/arm64.2.31"], "is not supported for aarch64-apple-darwin"),
         (&["build", "--route", "zug"], "did you mean `zig`?"),
         (&["build", "--route", "linux/arm46=zig"], "did you mean `linux/arm64`?"),
         (&["build", "--traget", "x"], "--target"),
@@ -154,7 +155,7 @@ fn what_is_not_known_suggests_the_nearest() {
         (&["schema", "manifets"], "manifest"),
         (&["completions", "bsh"], "bash"),
         (&["verify", "--target", "linux/amr64", "x"], "did you mean `linux/arm64`?"),
-        (&["verify", "--target", "linux", "x"], "targets, and a file is for one"),
+        (&["verify", "--target", "linux", "x"], "stands for"),
     ] {
         let done = project.convoy(args).ends(2);
         done.says(says);
@@ -167,23 +168,23 @@ fn what_is_not_known_suggests_the_nearest() {
 fn what_convoy_decides_is_not_handed_on_to_cargo() {
     let project = Project::hello("handed-on");
     for (args, right) in [
-        (&["--target", "x"][..], "-t/--target"),
-        (&["--target=x"], "-t/--target"),
+        (&["--target", "x"][..], "`--target`, before the `--`"),
+        (&["--target=x"], "`--target`, before the `--`"),
         (&["--target-dir", "x"], "--target-dir"),
         (&["--profile=dev"], "--profile"),
         (&["--release"], "--profile"),
         (&["--message-format=json"], "--json"),
-        (&["--features", "x"], "-F/--features"),
+        (&["--features", "x"], "`--features`, before the `--`"),
         (&["--exclude=x"], "before the `--`"),
     ] {
         let done = project.build(MUSL).arg("--").args(args).ends(2);
-        done.says(&format!("`{}` cannot be handed on to cargo", args[0].split('=').next().unwrap())).says(right);
+        done.says(&format!("`{}` cannot be passed on to cargo", args[0].split('=').next().unwrap())).says(right);
     }
     for (args, name) in [(&["-Fx"][..], "-F"), (&["-px"], "-p"), (&["-Z", "build-std"], "-Zbuild-std")] {
-        project.build(MUSL).arg("--").args(args).ends(2).says(&format!("`{name}` cannot be handed on to cargo"));
+        project.build(MUSL).arg("--").args(args).ends(2).says(&format!("`{name}` cannot be passed on to cargo"));
     }
     for args in [&["-vr"][..], &["--config", "build.target-dir='x'"], &["--examples"], &["--locked=yes"]] {
-        project.build(MUSL).arg("--").args(args).ends(2).says("cannot be handed on to cargo");
+        project.build(MUSL).arg("--").args(args).ends(2).says("cannot be passed on to cargo");
     }
     // All else goes to cargo.
     project.build(MUSL).arg("--").args(["--config", "profile.release.opt-level=0"]).ends(0);
@@ -221,9 +222,12 @@ fn a_wrong_value_in_convoy_toml_is_shown_with_its_place() {
         ("[container]\nengine = \"lxc\"\n", "Convoy.toml:2:10"),
         (
             "[container]\nvolumes = [\"data:/data\"]\n",
-            "Convoy.toml:2:11: `data:/data` is no volume: write `/host:/inside`",
+            "Convoy.toml:2:11: `data:/data` is not a valid volume: expected `/host:/inside`",
         ),
-        ("\n[container]\nimage = \"a\"\ndockerfile = \"b\"\n", "Convoy.toml:2:1: `image` and `dockerfile` both say"),
+        (
+            "\n[container]\nimage = \"a\"\ndockerfile = \"b\"\n",
+            "Convoy.toml:2:1: `image` and `dockerfile` cannot be used together",
+        ),
     ] {
         project.write("Convoy.toml", text);
         project.build(MUSL).env("CONVOY_TARGETS", "").arg("-q").ends(if text == "targets = []\n" { 0 } else { 2 });
@@ -239,7 +243,7 @@ fn a_wrong_value_in_convoy_toml_is_shown_with_its_place() {
         .convoy(["plan"])
         .env("CONVOY_ENGINE", "lxc")
         .ends(2)
-        .says("CONVOY_ENGINE is `lxc`")
+        .says("invalid value `lxc` of `CONVOY_ENGINE`")
         .says("hint: use `docker`");
     project.convoy(["plan", "--engine", "dokcer"]).ends(2).says("did you mean `docker`?");
 }
@@ -255,22 +259,22 @@ fn a_cross_toml_is_read_and_what_is_not_followed_is_told() {
         ),
     );
     let done = project.convoy(["plan", "-v", "-t", MUSL, "--engine=none"]).ends(0);
-    done.says("warning: Cross.toml: key `build.xargo` is not supported by convoy: `build-std = true`")
+    done.says("warning: Cross.toml: key `build.xargo` is not supported by convoy: use `build-std = true`")
         .says(&format!("target.{MUSL}.container.image = a:1 (Cross.toml)"))
         .says("container.passthrough = TOKEN (Cross.toml)")
         .says("engine = none (command line)")
         .says_not("hunter2")
-        .says_not("that convoy or rustc knows");
+        .says_not("unknown target, platform, device or group");
     // It does not send a target into a container, and every run tells of it.
     project.build(MUSL).ends(0).says("build.xargo");
     project.build(MUSL).ends(0).says("build.xargo");
     project.write("Cross.toml", "[target.x]\nimage = 3\n");
-    project.build(MUSL).ends(2).says("Cross.toml:2:9: this is no image");
+    project.build(MUSL).ends(2).says("Cross.toml:2:9: invalid image");
     project
         .build(MUSL)
         .env("CROSS_CONFIG", "none.toml")
         .ends(2)
-        .says("none.toml`, which does not exist")
+        .says("given by `CROSS_CONFIG` does not exist")
         .says("hint: set it");
     project.write("other.toml", "[target.x]\nrunner = \"native\"\n");
     project.build(MUSL).env("CROSS_CONFIG", "other.toml").ends(0).says("other.toml: key `target.x.runner`");
@@ -282,9 +286,9 @@ fn an_unknown_key_is_a_warning_with_the_nearest() {
     project.write("Convoy.toml", &format!("target = {{ }}\ntragets = [\"{MUSL}\"]\n"));
     project.write("Convoy.toml", "tragets = [\"linux\"]\n[target.\"linux/amr64\"]\nrustflag = []\n");
     let done = project.build(MUSL).ends(0);
-    done.says("warning: Convoy.toml: key `tragets` means nothing; did you mean `targets`?")
-        .says("key `target.linux/amr64.rustflag` means nothing; did you mean `rustflags`?")
-        .says("[target.\"linux/amr64\"] is no target, platform, device or group that convoy or rustc knows; did you mean `linux/arm64`?");
+    done.says("warning: Convoy.toml: unknown key `tragets`; did you mean `targets`?")
+        .says("unknown key `target.linux/amr64.rustflag`; did you mean `rustflags`?")
+        .says("unknown target, platform, device or group in `[target.\"linux/amr64\"]`; did you mean `linux/arm64`?");
     // At every run, also when the plan is kept.
     project.build(MUSL).ends(0).says("did you mean `targets`?");
 }
@@ -298,7 +302,7 @@ fn a_table_of_a_target_that_this_run_does_not_build_is_no_warning() {
     let tables: String = words.iter().map(|word| format!("[target.\"{word}\"]\nfeatures = []\n")).collect();
     project.write("Convoy.toml", &format!("{tables}[target.powerpc64-unknown-linux-gn]\nfeatures = []\n"));
     let done = project.convoy(["plan", "-t", MUSL]).ends(0);
-    done.says("[target.\"powerpc64-unknown-linux-gn\"] is no target");
+    done.says("in `[target.\"powerpc64-unknown-linux-gn\"]`");
     assert_eq!(done.stderr.matches("warning").count(), 1, "{done}");
 }
 
@@ -326,7 +330,7 @@ fn init_never_overwrites() {
     assert!(text.contains("# targets = ["), "{text}");
     project.build(MUSL).ends(0).says_not("warning");
     fs_err::write(&path, "profile = \"dev\"\n").unwrap();
-    project.convoy(["init"]).ends(2).says("never overwritten");
+    project.convoy(["init"]).ends(2).says("already exists");
     assert_eq!(fs_err::read_to_string(&path).unwrap(), "profile = \"dev\"\n");
 }
 
@@ -334,14 +338,14 @@ fn init_never_overwrites() {
 fn init_in_a_member_writes_the_file_that_is_read() {
     let project = workspace("init-member", "first", "second");
     let done = project.convoy(["init"]).dir(&project.dir.join("one")).ends(0);
-    done.says(&format!("wrote {}", project.dir.join("Convoy.toml"))).says("for all members of the workspace");
+    done.says(&format!("created {}", project.dir.join("Convoy.toml"))).says("applies to all members of the workspace");
     assert!(!project.dir.join("one/Convoy.toml").exists());
-    project.convoy(["init", "--manifest-path", "two/Cargo.toml"]).ends(2).says("never overwritten");
+    project.convoy(["init", "--manifest-path", "two/Cargo.toml"]).ends(2).says("already exists");
     project.convoy(["plan", "-t", MUSL]).ends(0).says_not("warning");
     // One that somebody wrote there by hand.
     project.write("two/Convoy.toml", "profile = \"dev\"\n");
     let done = project.convoy(["plan", "-t", MUSL]).ends(0);
-    done.says("`two/Convoy.toml` is not read: settings for all members are in the workspace's `Convoy.toml`");
+    done.says("`two/Convoy.toml` is ignored: settings belong in the `Convoy.toml` of the workspace root");
 }
 
 // dist.
@@ -350,16 +354,13 @@ fn init_in_a_member_writes_the_file_that_is_read() {
 fn a_dist_that_cannot_be_written_is_told_before_compiling() {
     let project = Project::hello("dist");
     project.write("dist", "a file");
-    project
-        .build(MUSL)
-        .ends(5)
-        .says("is in the way: it is a file, not a directory")
-        .says("hint: choose another directory");
+    project.build(MUSL).ends(5).says("as the dist directory: it is a file").says("hint: choose another directory");
     assert_eq!(fs_err::read_to_string(project.dir.join("dist")).unwrap(), "a file");
     // Not even root writes there.
     for nowhere in ["/proc/convoy/dist", "/dev/null/dist"] {
         let done = project.build(MUSL).arg("--dist-dir").arg(nowhere).ends(5);
-        done.says(&format!("`{nowhere}` cannot be written to")).says("hint: choose another directory with --dist-dir");
+        done.says(&format!("could not write to the dist directory `{nowhere}`"))
+            .says("hint: choose another directory with `--dist-dir`");
     }
     assert!(!project.dir.join("target/convoy/main").exists(), "nothing was compiled");
     for nowhere in ["/proc/convoy/target", "/dev/null/target"] {
@@ -449,11 +450,11 @@ fn a_dist_folder_of_somebody_elses_keeps_its_files() {
     let (manifest, sums) = (project.dist("manifest.json"), project.dist("SHA256SUMS"));
     project.write("dist/manifest.json", "{ \"name\": \"a web page\" }");
     let build = || project.build(MUSL);
-    build().ends(5).says(&format!("`{manifest}` is in the way")).says("--dist-dir");
+    build().ends(5).says(&format!("refusing to replace `{manifest}`")).says("--dist-dir");
     assert_eq!(fs_err::read_to_string(&manifest).unwrap(), "{ \"name\": \"a web page\" }");
     fs_err::remove_file(&manifest).unwrap();
     project.write("dist/SHA256SUMS", "mine");
-    build().ends(5).says(&format!("`{sums}` is in the way"));
+    build().ends(5).says(&format!("refusing to replace `{sums}`"));
     assert!(!project.dir.join("target/convoy/logs").exists(), "nothing was compiled");
     build().args(["--dist-dir", "out"]).ends(0);
     assert_eq!(fs_err::read_to_string(&sums).unwrap(), "mine");
@@ -550,7 +551,7 @@ fn of_two_builds_at_once_the_second_waits_and_says_so() {
     assert_eq!(first.code, Some(0), "{first}");
     let second = second.wait();
     assert_eq!(second.code, Some(0), "{second}");
-    second.says("another `cargo convoy build` runs in this project: waiting for it");
+    second.says("waiting for another `cargo convoy build` in this project to finish");
     assert_eq!(ids(&project.manifest_json(), "artifacts"), ["aarch64-unknown-linux-musl"]);
 }
 
@@ -620,7 +621,7 @@ fn a_cache_of_somebody_elses_is_refused() {
     }
     if support::engine::is_root("no directory of another user") {
         support::run("chown", &["-R", "65534", cache.as_str()]);
-        plan().ends(5).says("belongs to another user (user id 65534)").says("set CONVOY_CACHE_DIR");
+        plan().ends(5).says("belongs to another user (user id 65534)").says("set `CONVOY_CACHE_DIR`");
         // Who became root for this command keeps the cache.
         plan().env("SUDO_UID", "65534").output().says_not("cache directory");
     }
@@ -633,9 +634,9 @@ fn a_directory_with_files_of_somebody_elses_does_not_become_the_cache() {
     let convoy = |args: &[&str]| project.convoy(args).env("CONVOY_CACHE_DIR", project.dir.join("srv"));
     convoy(&["build", "-t", "linux/amd64"])
         .ends(5)
-        .says("carries no CACHEDIR.TAG of convoy")
-        .says("hint: is CONVOY_CACHE_DIR right?");
-    convoy(&["cache", "clean", "--force"]).ends(5).says("carries no CACHEDIR.TAG of convoy");
+        .says("has no CACHEDIR.TAG written by convoy")
+        .says("hint: set `CONVOY_CACHE_DIR` to an empty directory");
+    convoy(&["cache", "clean", "--force"]).ends(5).says("has no CACHEDIR.TAG written by convoy");
     assert_eq!(fs_err::read_to_string(&file).unwrap(), "data");
     assert_eq!(project.dir.join("srv/v1").read_dir_utf8().unwrap().count(), 1);
     // Nor does the tag of another tool make it convoy's, nor convoy's own a directory that it does not know.
@@ -661,10 +662,10 @@ fn no_network_and_nothing_fetched() {
     )
     .unwrap();
     let done = project.build(MUSL).env("CARGO_HOME", &home).ends(5);
-    done.says("error: the dependencies could not be fetched").says("hint: is the network there?");
+    done.says("error: failed to download the dependencies").says("hint: check the network connection");
     project.build(MUSL).arg("--offline").env("CARGO_HOME", &home).ends(5).says("itoa");
     let done = project.convoy(["plan", "-t", MUSL]).env("CARGO_HOME", &home).ends(5);
-    done.says("`plan` resolves nothing online").says("hint: run `cargo fetch` once");
+    done.says("`plan` does not use the network").says("hint: run `cargo fetch`");
     assert!(!project.dir.join("dist").exists());
 }
 
@@ -675,7 +676,9 @@ fn a_missing_path_dependency_is_the_projects_fault_whatever_its_name() {
         .file("src/main.rs", HELLO);
     for command in ["plan", "build"] {
         let done = project.convoy([command, "-t", MUSL]).ends(2);
-        done.says("error: cargo cannot read this project").says("offline/network-thing/Cargo.toml").says_not("fetch");
+        done.says("error: cargo could not load this project")
+            .says("offline/network-thing/Cargo.toml")
+            .says_not("fetch");
     }
     let project = Project::empty("no-such-version")
         .manifest("user", "[dependencies]\ndownload = { path = \"network\", version = \"7\" }\n")
@@ -684,7 +687,7 @@ fn a_missing_path_dependency_is_the_projects_fault_whatever_its_name() {
         .file("network/src/lib.rs", "");
     for command in ["plan", "build"] {
         let done = project.convoy([command, "-t", MUSL]).ends(2);
-        done.says("cargo cannot read this project").says("cause: failed to select a version");
+        done.says("cargo could not load this project").says("cause: failed to select a version");
     }
 }
 
@@ -696,7 +699,7 @@ fn a_lock_file_that_does_not_match() {
     let before = fs_err::read_to_string(project.dir.join("Cargo.lock")).unwrap();
     for args in [&["--locked"][..], &["--frozen"], &["--", "--locked"], &["--", "--frozen"], &["--", "-v", "--locked"]]
     {
-        project.build(MUSL).args(args).ends(2).says("Cargo.lock does not match the manifests");
+        project.build(MUSL).args(args).ends(2).says("`Cargo.lock` needs to be updated");
     }
     assert_eq!(fs_err::read_to_string(project.dir.join("Cargo.lock")).unwrap(), before);
 }
@@ -749,7 +752,7 @@ fn verify_says_of_anything_what_it_is_not() {
         assert!(row["findings"].as_array().unwrap().iter().any(|f| f["level"] == "violation"), "{row:#}");
         let done = project.convoy(["verify", file.as_str()]).ends(code);
         assert_eq!(done.stdout, "");
-        done.says(&format!("{file}: refused"));
+        done.says(&format!("{file}: rejected"));
     }
     // Nothing is read that has no end, or that no memory holds.
     let (pipe, sparse) = (project.dir.join("pipe"), project.dir.join("sparse"));

@@ -53,8 +53,8 @@ fn a_proc_macro_is_blocked_with_that_sentence_where_zig_may_not_be_brought() {
         .path_only(&path)
         .ends(3);
     done.says(
-        "`serde_derive` has a build script or proc-macro, which needs a linker for this machine: no cc is on PATH, and zig \
-         is not on this machine, and `--no-provision` is set",
+        "`serde_derive` has a build script or is a proc-macro, which needs a linker for this machine: no C compiler on \
+         PATH, and zig is missing on this machine, and `--no-provision` is set",
     )
     .says("hint: install gcc or clang, or put `zig` on PATH");
     let manifest = project.manifest_json();
@@ -70,7 +70,7 @@ fn without_python_zig_cannot_be_brought_and_that_is_the_reason() {
     let project = serde_user("no-python");
     let (path, cache) = bare(&project);
     let done = project.build(MUSL).env("CONVOY_CACHE_DIR", &cache).path_only(&path).ends(3);
-    done.says("zig is not on this machine and cannot be brought: no Python is on PATH to fetch it with");
+    done.says("zig is missing on this machine and could not be installed: no Python on PATH");
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn no_rust_at_all() {
     let project = Project::hello("no-rust");
     let path = toolbox(&project.dir.join("path"), &[]);
     let done = project.build(MUSL).env("CONVOY_CACHE_DIR", project.dir.join("cache")).path_only(&path).ends(5);
-    done.says("could not start `").says("hint: is");
+    done.says("could not start `").says("hint: check that");
 }
 
 /// Whatever says that there is no network, nothing is started that needs one.
@@ -146,7 +146,7 @@ fn zig_is_not_fetched_where_the_network_may_not_be_used() {
     let build = || project.build("linux/arm64").env("CONVOY_CACHE_DIR", &cache).path_only(&path);
     let by_pip = || fs_err::read_to_string(&log).unwrap_or_default().contains("pip install");
     let told = |done: support::Done, word: &str| {
-        done.says(&format!("zig is not on this machine, and {word} is set")).says_not("Bringing");
+        done.says(&format!("zig is missing on this machine, and {word} is set")).says_not("Preparing");
         assert!(!by_pip(), "{}", fs_err::read_to_string(&log).unwrap());
     };
     told(build().arg("--offline").ends(3), "`--offline`");

@@ -80,7 +80,7 @@ fn what_no_tool_of_this_machine_can_build_comes_out_of_a_container() {
     let machine = Machine::new(&project);
     let linux = format!("{ARM64},{ARMV7},{AMD64}");
     let done = machine.on(project.build(&linux).args(["--workspace", "--profile", "dev"])).ends(0);
-    done.says("by container (gcc)").says("verified binaries");
+    done.says("route container (gcc)").says("verified binaries");
     let manifest = project.manifest_json();
     for bin in ["openssl", "postgres", "alsa", "dbus", "hid", "shapes", "bound", "messages"] {
         for id in [ARM64, ARMV7, AMD64] {
@@ -132,7 +132,7 @@ fn another_project_with_other_tools_uses_the_same_image() {
     let done = machine
         .on(second.build(WINDOWS).args(packages).args(["--profile", "dev", "--events", events.as_str()]))
         .ends(0);
-    done.says_not("built once").says_not("pulled");
+    done.says_not("built once").says_not("downloading");
     assert_eq!(composed_images(), before, "no image is made");
     let manifest = second.manifest_json();
     for bin in ["hid", "shapes", "bound", "messages"] {
@@ -179,9 +179,9 @@ fn where_no_engine_answers_the_target_is_blocked_with_that_and_the_way_on() {
     let machine = Machine::new(&project);
     let shapes = || project.convoy(["plan", "-p", "shapes", "-t", ARM64, "-v"]);
     let gone = machine.on(shapes()).env("DOCKER_HOST", "unix:///nowhere/docker.sock").ends(3);
-    gone.says("no engine answers it").says("start the engine");
-    machine.on(shapes()).env("CONVOY_ENGINE", "none").ends(3).says("no container engine may be used");
-    machine.on(shapes()).args(["--engine", "podman"]).ends(3).says("no container engine is on this machine (podman)");
+    gone.says("its engine does not respond").says("start the engine");
+    machine.on(shapes()).env("CONVOY_ENGINE", "none").ends(3).says("containers are disabled");
+    machine.on(shapes()).args(["--engine", "podman"]).ends(3).says("no container engine on this machine (podman)");
 }
 
 #[test]
@@ -213,10 +213,10 @@ fn a_host_route_that_fails_for_its_tools_gives_way_to_a_container_and_that_is_re
     let target = format!("{ARM64}.2.36");
     let build = || machine.on(project.build(&target).args(["--profile", "dev"]));
     let done = build().ends(0);
-    done.says("gcc failed (").says("trying container");
+    done.says("gcc failed (").says("trying route container");
     assert_eq!(rows(&project.manifest_json(), "artifacts")[&target]["route"], "container");
     let again = build().ends(0);
-    again.says("by container").says_not("trying container");
+    again.says("route container").says_not("trying route container");
     let plan = machine.on(project.convoy(["plan", "-t", &target])).ends(0);
-    plan.says("gcc failed here before");
+    plan.says("gcc failed in an earlier build");
 }

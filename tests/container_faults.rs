@@ -193,7 +193,7 @@ fn an_engine_that_stops_in_mid_build_is_told_of() {
     assert_eq!(rows(&manifest, "failed")[AMD64]["code"], "engine-failed");
     assert_eq!(rows(&manifest, "artifacts")["aarch64-apple-darwin"]["verified"], true);
     // And where it is gone altogether.
-    build(&project).on(&engine).ends(3).says("no engine answers it");
+    build(&project).on(&engine).ends(3).says("its engine does not respond");
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn an_image_that_cannot_be_built_is_told_with_the_line_that_failed() {
     build(&project).ends(5).says("it broke");
     // A file that is not there.
     project.write("Convoy.toml", "[container]\ndockerfile = \"nowhere\"\n");
-    build(&project).ends(3).says("cannot be read");
+    build(&project).ends(3).says("could not read");
     // Once it is mended, it is built.
     project.write("Convoy.toml", &format!("[container]\nimage = \"{}\"\n", compiler_image(&engine)));
     build(&project).ends(0);
@@ -240,10 +240,10 @@ fn an_image_without_a_shell_is_refused_and_says_nothing_of_the_engine() {
     build()
         .ends(5)
         .says("the image cargo-convoy-test/nothing:1 has no `/bin/sh`")
-        .says_not("does not see this machine's files");
+        .says_not("cannot access this machine's files");
     assert!(!project.dist(AMD64).exists());
     project.write("Convoy.toml", &format!("[container]\nimage = \"{}\"\n", compiler_image(&engine)));
-    build().ends(0).says_not("does not see this machine's files");
+    build().ends(0).says_not("cannot access this machine's files");
     says_hello(&project);
 }
 
@@ -579,7 +579,7 @@ fn a_build_script_that_pries_finds_no_secret() {
         .env("CARGO_REGISTRIES_TEAM_INDEX", "sparse+https://hunter2@team.example/")
         .arg("-v")
         .ends(0);
-    done.says("variables that enter the container: CARGO_REGISTRIES_TEAM_INDEX, HANDED_IN, LIBGIT2_NO_VENDOR");
+    done.says("variables passed to the container: CARGO_REGISTRIES_TEAM_INDEX, HANDED_IN, LIBGIT2_NO_VENDOR");
     let found = in_lane(&project, "found");
     assert!(!found.contains("hunter2") && !found.contains("file "), "{found}");
     assert!(found.contains("HANDED_IN=the-users-word\n") && found.contains("LIBGIT2_NO_VENDOR=1\n"), "{found}");
@@ -649,9 +649,9 @@ fn what_a_container_built_is_started_in_one() {
         .manifest("hello", "")
         .file("src/main.rs", &main)
         .file("Convoy.toml", &format!("[container]\nimage = \"{}\"\n", compiler_image(&engine)));
-    build(&project).arg("--smoke").env("FROM_OUTSIDE", "x").ends(0).says("started and ended with code 0");
+    build(&project).arg("--smoke").env("FROM_OUTSIDE", "x").ends(0).says("started, exit code 0");
     assert_eq!(containers_of(&engine, &project), Vec::<String>::new());
     // A signal is told from a code inside, too.
     project.write("src/main.rs", "fn main() { std::process::abort(); }\n");
-    build(&project).arg("--smoke").ends(4).says("ended by signal 6");
+    build(&project).arg("--smoke").ends(4).says("killed by signal 6");
 }

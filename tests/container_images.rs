@@ -111,7 +111,7 @@ fn a_teams_registry_gives_an_image_by_its_recipe_and_takes_what_is_published() {
     engine.run(&["tag", name, &forged]);
     assert_eq!(planned(&project, &engine)["present"], false);
     on(&engine, project.convoy(["plan", "-t", AMD64, "--route", "container"])).ends(0).says_not("evil.example");
-    build(&project, &engine).arg("--offline").ends(3).says("is not here, and `--offline` is set");
+    build(&project, &engine).arg("--offline").ends(3).says("is not on this machine, and `--offline` is set");
     engine.run(&["rmi", name, &forged]);
 
     // A member has it and publishes it.
@@ -120,7 +120,7 @@ fn a_teams_registry_gives_an_image_by_its_recipe_and_takes_what_is_published() {
     assert_eq!(planned(&project, &engine)["present"], true);
     let remote = format!("{}/{}", team(&registry), name.rsplit('/').next().unwrap());
     let push = || project.convoy(["images", "push", "-t", AMD64, "--route", "container"]);
-    on(&engine, push()).ends(0).says(&format!("{remote} is published"));
+    on(&engine, push()).ends(0).says(&format!("pushing {remote}"));
     // The lock names the very image that is there.
     let repository = remote.rsplit_once(':').unwrap().0;
     let published = locked(&project);
@@ -159,7 +159,7 @@ fn a_teams_registry_gives_an_image_by_its_recipe_and_takes_what_is_published() {
     let schema = project.convoy(["schema", "images"]).ends(0).json();
     assert_eq!(support::schema::faults(&schema, &told), Vec::<String>::new());
     let dry = on(&engine, project.convoy(["images", "clean"])).ends(0);
-    dry.says("nothing was removed: add --force");
+    dry.says("nothing was removed; pass `--force`");
     assert_eq!(list()["images"].as_array().unwrap().len(), 1);
     on(&engine, project.convoy(["images", "clean", "--force"])).ends(0);
     assert_eq!(list()["images"].as_array().unwrap().len(), 0);
@@ -175,7 +175,7 @@ fn a_teams_registry_gives_an_image_by_its_recipe_and_takes_what_is_published() {
     // Without a lock only the name tells.
     fs_err::remove_file(project.dir.join("Convoy.lock")).unwrap();
     let done = build(&project, &engine).ends(5);
-    done.says(&remote).says("made from something else").says("Failed to fetch");
+    done.says(&remote).says("built from a different recipe").says("Failed to fetch");
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn an_image_that_cannot_be_asked_fails_its_own_targets_only() {
     let route = format!("{AMD64}=container");
     let build = project.build(&format!("{AMD64},{musl}")).args(["--route", &route, "--profile", "dev"]);
     let done = on(&engine, build).ends(5);
-    done.says("an image could not be asked for the versions of its packages").says(&format!("error[{AMD64}]"));
+    done.says("could not list the package versions in an image").says(&format!("error[{AMD64}]"));
     assert_eq!(support::ids(&project.manifest_json(), "artifacts"), [musl]);
 }
 
@@ -225,7 +225,7 @@ fn a_named_image_stays_the_one_that_convoy_lock_names_until_it_is_moved_on() {
     let first = publish(&engine, &compilers, &name, "one");
     let project = with_c(Project::empty("locked"), &name);
     engine.run(&["rmi", &name]);
-    build(&project, &engine).ends(0).says("(pulled)");
+    build(&project, &engine).ends(0).says("(downloading)");
     made_in_a_container(&project);
     assert_eq!(locked(&project), first);
     build(&project, &engine).arg("--locked").ends(0);
@@ -241,7 +241,7 @@ fn a_named_image_stays_the_one_that_convoy_lock_names_until_it_is_moved_on() {
 
     // Until somebody wants the new one.
     let update = project.convoy(["images", "update", "-t", AMD64, "--route", "container"]);
-    on(&engine, update).ends(0).says("Convoy.lock holds what it is now");
+    on(&engine, update).ends(0).says("updated in `Convoy.lock`");
     assert_eq!(locked(&project), second);
     assert_eq!(variant(&engine), "two\n");
     build(&project, &engine).arg("--locked").ends(0);

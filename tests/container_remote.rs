@@ -90,13 +90,13 @@ fn files_go_to_an_engine_that_does_not_see_them_and_binaries_come_back() {
     let mut started = build(&project, &second).arg("--events").arg(&events).starts();
     wait_for("the other run to be told of", || {
         assert!(!started.has_ended(), "the build ended although another one brings its toolchain");
-        fs_err::read_to_string(&events).is_ok_and(|text| text.contains("another run brings rustc"))
+        fs_err::read_to_string(&events).is_ok_and(|text| text.contains("waiting for another run to send rustc"))
     });
     assert!(!started.has_ended());
     second.run(&["rm", "--force", &filling]);
     let done = started.wait();
     assert_eq!(done.code, Some(0), "{done}");
-    done.says("docker does not see this machine's files: they are sent to it").says("to the engine");
+    done.says("docker cannot access this machine's files; they are sent to it").says("to the container engine");
     let manifest = project.manifest_json();
     assert_eq!(ids(&manifest, "artifacts"), ["aarch64-unknown-linux-gnu", "x86_64-unknown-linux-gnu"]);
     for row in rows(&manifest, "artifacts").values() {

@@ -154,7 +154,7 @@ fn a_projects_path_may_hold_braces() {
     }
     // Only where the user's own build folder would be taken for the lane's is there no way.
     let project = Project::hello("own{x}").file(".cargo/config.toml", "[build]\nbuild-dir = \"elsewhere\"\n");
-    project.build(MUSL).ends(5).says("for a variable of its build folder");
+    project.build(MUSL).ends(5).says("as a template variable of `build.build-dir`");
 }
 
 #[test]
@@ -270,12 +270,12 @@ fn a_bin_that_a_targets_own_feature_turns_on_is_built_for_that_target() {
         "[features]\nextra = []\n[[bin]]\nname = \"more\"\npath = \"src/more.rs\"\nrequired-features = [\"extra\"]\n";
     let project = Project::empty("own-bin").manifest("own-bin", bin).file("src/more.rs", support::HELLO);
     let table = format!("[target.{MUSL}]\nfeatures = [\"extra\"]\n");
-    project.build(MUSL).ends(2).says("requires `-F extra`");
+    project.build(MUSL).ends(2).says("add `-F extra`, which binary");
     project.write("Convoy.toml", &table);
     project.build(MUSL).ends(0);
     assert_eq!(run(project.dist(&format!("{MUSL}/more")), &[]), "hello 42\n");
     // A target without it has nothing, and says so.
-    project.build(&format!("{MUSL},{other}")).ends(1).says("is the bin switched off for this target?");
+    project.build(&format!("{MUSL},{other}")).ends(1).says("check whether the binary is disabled for this target");
     // Beside a bin that every target has.
     project.write("src/main.rs", support::HELLO);
     project.build(&format!("{MUSL},{other}")).ends(0);

@@ -84,8 +84,8 @@ fn a_build_script_that_one_compiler_refuses_is_built_with_the_next_and_that_is_r
     let project = scripted("clang-only", CLANG_ONLY);
     let done = build(&project, WORD).ends(0);
     done.says(&format!(
-        "Building {CELL}: gcc failed (crate `hello` 0.1.0: the C compiler knows no option `-fcolor-diagnostics`); \
-         trying zig"
+        "Building {CELL}: route gcc failed (crate `hello` 0.1.0: the C compiler does not support the option \
+         `-fcolor-diagnostics`); trying route zig"
     ));
     // What was mended on the way is no error, and its text is in a log.
     done.says_not("error").says_not("panicked");
@@ -94,14 +94,18 @@ fn a_build_script_that_one_compiler_refuses_is_built_with_the_next_and_that_is_r
     assert_eq!(builds(&project), 2);
     assert_eq!(route(&project, CELL), "zig");
     let row = &rows(&project.manifest_json(), "artifacts")[CELL];
-    assert!(row["because"].as_str().unwrap().contains("gcc failed here before"), "{row:#}");
+    assert!(row["because"].as_str().unwrap().contains("gcc failed in an earlier build"), "{row:#}");
 
     let plan = planned(&project, WORD);
     assert_eq!(plan["route"], "zig");
     let rejected = plan["rejected"].as_array().unwrap().iter().find(|rejected| rejected["route"] == "gcc").unwrap();
     let reason = rejected["reason"].as_str().unwrap();
-    assert!(reason.starts_with("failed here before: crate `hello` 0.1.0: the C compiler knows no option"), "{reason}");
-    assert!(reason.contains(&format!("`--route {CELL}=gcc` tries it again")), "{reason}");
+    assert!(
+        reason
+            .starts_with("failed in an earlier build: crate `hello` 0.1.0: the C compiler does not support the option"),
+        "{reason}"
+    );
+    assert!(reason.contains(&format!("to try it again, use `--route {CELL}=gcc`")), "{reason}");
 
     // A plan that is made, and one that is kept: one cargo each, and nothing is compiled again.
     for _ in 0..2 {
@@ -118,7 +122,7 @@ fn a_build_script_that_one_compiler_refuses_is_built_with_the_next_and_that_is_r
 
     // What cannot be read is as good as nothing.
     fs_err::write(learned(&project), "{ broken").unwrap();
-    build(&project, WORD).ends(0).says("trying zig");
+    build(&project, WORD).ends(0).says("trying route zig");
     assert_eq!(builds(&project), 2);
     assert_eq!(planned(&project, WORD)["route"], "zig");
 
@@ -138,9 +142,9 @@ fn a_forced_route_is_tried_once_and_when_it_works_that_is_remembered_too() {
     let done = build(&project, WORD).args(["--route", "gcc"]).ends(1);
     assert_eq!(builds(&project), 1);
     assert!(!learned(&project).exists());
-    done.says(&format!("error[{CELL}]: crate `hello` 0.1.0: the C compiler knows no option `-fcolor-diagnostics`"))
+    done.says(&format!("error[{CELL}]: crate `hello` 0.1.0: the C compiler does not support the option `-fcolor-diagnostics`"))
         .says("the C of this crate does not compile")
-        .says("hint: see who gives it: the crate's build script, or CFLAGS; the full log is in target/convoy/logs");
+        .says("hint: remove the option; it is set by the crate's build script or by `CFLAGS`; see the full log in target/convoy/logs");
     let row = &rows(&project.manifest_json(), "failed")[CELL];
     assert_eq!(row["code"], "build-script-failed");
     assert_eq!(row["cause"], "option-refused");
@@ -152,7 +156,7 @@ fn a_forced_route_is_tried_once_and_when_it_works_that_is_remembered_too() {
     assert_eq!(builds(&project), 1);
     fs_err::remove_file(project.dir.join("Convoy.toml")).unwrap();
 
-    build(&project, WORD).ends(0).says("trying zig");
+    build(&project, WORD).ends(0).says("trying route zig");
     assert_eq!(builds(&project), 2);
     // Mended by hand: gcc works when it is asked, and is the plan's choice again.
     project.write("build.rs", "fn main() {}\n");
@@ -167,7 +171,7 @@ fn a_library_that_one_linker_alone_has() {
     let project = scripted("library", "fn main() { println!(\"cargo::rustc-link-lib=gomp\"); }\n")
         .file("Convoy.toml", "[target.\"linux/arm64\"]\nroutes = [\"zig\", \"gcc\"]\n");
     let done = build(&project, WORD).ends(0);
-    done.says("zig failed (crate `hello`: the linker finds no library `gomp`); trying gcc");
+    done.says("route zig failed (crate `hello`: the linker could not find the library `gomp`); trying route gcc");
     assert_eq!(builds(&project), 2);
     assert_eq!(route(&project, CELL), "gcc");
     assert_eq!(planned(&project, WORD)["route"], "gcc");
@@ -185,7 +189,7 @@ fn a_kept_plan_is_planned_anew_when_its_route_fails() {
     assert_eq!(route(&project, CELL), "gcc");
     project.write("marked", "");
     calls(&project);
-    build(&project, WORD).ends(0).says("trying zig");
+    build(&project, WORD).ends(0).says("trying route zig");
     let calls = calls(&project);
     let words: Vec<&str> = calls.iter().filter_map(|call| call.split(' ').next()).collect();
     assert_eq!(words, ["build", "metadata", "build"]);
@@ -199,7 +203,7 @@ fn others_of_a_lane_are_not_built_again() {
     let project = scripted("lane", CLANG_ONLY);
     // lld compiles no C, so that the build script has nothing to do for musl.
     let done = build(&project, &format!("{WORD},{MUSL}")).ends(0);
-    done.says(&format!("Building {CELL}: gcc failed"));
+    done.says(&format!("Building {CELL}: route gcc failed"));
     assert_eq!(
         routes(&project.manifest_json()),
         [(CELL, "zig"), (MUSL, "lld")].map(|(a, b)| (a.into(), b.into())).into()
@@ -215,8 +219,8 @@ fn where_every_route_fails_nothing_is_remembered() {
     for _ in 0..2 {
         let done = build(&project, WORD).ends(1);
         assert_eq!(builds(&project), 2);
-        done.says("gcc failed (crate `hello`: the linker finds no library `nowhere_to_be_found`); trying zig")
-            .says(&format!("error[{CELL}]: crate `hello`: the linker finds no library `nowhere_to_be_found`"));
+        done.says("route gcc failed (crate `hello`: the linker could not find the library `nowhere_to_be_found`); trying route zig")
+            .says(&format!("error[{CELL}]: crate `hello`: the linker could not find the library `nowhere_to_be_found`"));
         let row = &rows(&project.manifest_json(), "failed")[CELL];
         assert_eq!(
             (&row["code"], &row["cause"], &row["route"]),
@@ -227,7 +231,7 @@ fn where_every_route_fails_nothing_is_remembered() {
     // Nor where the last one fails for the code's sake; but the first one's failure stays known.
     project.write("build.rs", CLANG_ONLY);
     project.write("src/main.rs", "fn main() { nowhere() }\n");
-    build(&project, WORD).ends(1).says("trying zig").says("cannot find function `nowhere`");
+    build(&project, WORD).ends(1).says("trying route zig").says("cannot find function `nowhere`");
     assert_eq!(builds(&project), 2);
     let row = &rows(&project.manifest_json(), "failed")[CELL];
     assert_eq!((&row["code"], &row["route"]), (&"compile-failed".into(), &"zig".into()));
@@ -279,7 +283,7 @@ fn what_the_next_route_asks_for_is_brought() {
          printf '#!/bin/sh\\nexec \"{zig}\" \"$@\"\\n' >\"$2/ziglang/zig\"\nchmod +x \"$2/ziglang/zig\"\n",
         zig = support::zig(),
     );
-    with_pip(&project, &python).ends(0).says("trying zig").says("Bringing zig");
+    with_pip(&project, &python).ends(0).says("trying route zig").says("Preparing zig");
     assert_eq!(route(&project, CELL), "zig");
 }
 
@@ -288,7 +292,7 @@ fn where_the_next_route_cannot_be_had_the_failure_stands() {
     let project = scripted("not-brought", CLANG_ONLY);
     let python = "#!/bin/sh\ncase \"$*\" in *find_spec*|*'import pip'*) exit 0;; esac\necho 'no network' >&2\nexit 1\n";
     let done = with_pip(&project, python).ends(1);
-    done.says("could not bring zig").says("the C compiler knows no option `-fcolor-diagnostics`");
+    done.says("could not install zig").says("the C compiler does not support the option `-fcolor-diagnostics`");
     assert_eq!(ids(&project.manifest_json(), "artifacts"), [""; 0]);
     let row = &rows(&project.manifest_json(), "failed")[CELL];
     assert_eq!(row["route"], "gcc");

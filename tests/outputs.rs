@@ -45,7 +45,11 @@ fn every_json_output_is_valid_by_its_schema_and_alone_on_standard_output() {
     for line in done.stdout.lines() {
         fits(&event, &serde_json::from_str(line).unwrap());
     }
-    project.build(MUSL).args(["--events=-", "--json"]).ends(2).says("would both write to standard output");
+    project
+        .build(MUSL)
+        .args(["--events=-", "--json"])
+        .ends(2)
+        .says("cannot be used together: both write to standard output");
 
     let known = project.convoy(["targets", "--json"]).ends(0);
     fits(&schema(&project, "targets"), &known.json());
@@ -110,7 +114,7 @@ fn cache_clean_is_a_dry_run_unless_forced() {
     convoy(&["build", "-t", "darwin/arm64", "--no-provision"]).ends(0);
     let listed = convoy(&["cache", "list", "--json"]).ends(0).json();
     assert!(listed["entries"].as_array().unwrap().iter().any(|entry| entry["room"] == "darwin"), "{listed:#}");
-    convoy(&["cache", "clean"]).ends(0).says("nothing was removed: add --force");
+    convoy(&["cache", "clean"]).ends(0).says("nothing was removed; pass `--force`");
     assert_eq!(convoy(&["cache", "list", "--json"]).ends(0).json(), listed);
     convoy(&["cache", "clean", "--force"]).ends(0).says("removed");
     let left = convoy(&["cache", "list", "--json"]).ends(0).json();
@@ -119,7 +123,7 @@ fn cache_clean_is_a_dry_run_unless_forced() {
     convoy(&["build", "-t", "darwin/arm64", "--no-provision"]).ends(0);
     let using = fs_err::File::open(cache.join("v1/.in-use")).unwrap();
     using.file().lock_shared().unwrap();
-    convoy(&["cache", "clean", "--force"]).ends(5).says("darwin stays: a running `cargo convoy` uses it");
+    convoy(&["cache", "clean", "--force"]).ends(5).says("kept darwin: in use by a running `cargo convoy`");
     assert!(cache.join("v1/darwin").read_dir_utf8().unwrap().next().is_some());
     drop(using);
     // As does a mark by which the containers of a killed run are found, and a room that another run has locked.
@@ -130,7 +134,8 @@ fn cache_clean_is_a_dry_run_unless_forced() {
     let locked = fs_err::File::open(project.write("cache/v1/zig/.lock", "")).unwrap();
     locked.file().lock().unwrap();
     let done = convoy(&["cache", "clean", "--force"]).ends(5);
-    done.says("zig stays: a running").says("runs stays: containers are known by it, and the next build removes them");
+    done.says("kept zig: in use by a running")
+        .says("kept runs: it records containers, which are removed by the next build");
     drop(locked);
     fs_err::remove_file(cache.join("v1/runs/killed")).unwrap();
     convoy(&["cache", "clean", "--force"]).ends(0);
@@ -144,12 +149,12 @@ fn cache_clean_is_a_dry_run_unless_forced() {
     project.script(&zig, "#!/bin/sh\necho 99.9.9\n");
     project.write("cache/v1/debs/0123.deb", "");
     let done = convoy(&["cache", "verify", "--json"]).ends(5);
-    done.says("2 of 2 entries in the cache are not what they ought to be").says("hint: run `cargo convoy cache clean");
+    done.says("2 of 2 cache entries are damaged").says("hint: run `cargo convoy cache clean");
     let told = done.json();
     let rooms: Vec<&str> =
         told["entries"].as_array().unwrap().iter().map(|entry| entry["room"].as_str().unwrap()).collect();
     assert_eq!(rooms, ["zig", "debs"]);
-    convoy(&["cache", "verify"]).ends(5).says("`0123.deb` has other contents").says("RECORD`) is missing");
+    convoy(&["cache", "verify"]).ends(5).says("`0123.deb` has different contents").says("RECORD`) is missing");
     convoy(&["plan", "-t", "linux/arm64"]).output().says_not("99.9.9");
     convoy(&["cache", "clean", "--force"]).ends(0);
     convoy(&["cache", "verify"]).ends(0);
@@ -159,7 +164,7 @@ fn cache_clean_is_a_dry_run_unless_forced() {
     assert!(cache.join("v1/mine/file").exists());
     // A folder that is not convoy's is not emptied.
     fs_err::remove_file(cache.join("v1/CACHEDIR.TAG")).unwrap();
-    convoy(&["cache", "clean", "--force"]).ends(5).says("carries no CACHEDIR.TAG");
+    convoy(&["cache", "clean", "--force"]).ends(5).says("has no CACHEDIR.TAG");
     assert!(cache.join("v1/mine/file").exists());
     // All that is needed is made anew.
     fs_err::remove_dir_all(&cache).unwrap();

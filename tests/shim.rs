@@ -137,7 +137,7 @@ fn an_artifact_that_cargo_does_not_name_is_missing() {
     // cargo builds for AMD64, and is silent about it.
     let cargo = with_cargo(&project, "case \"$1\" in build) shift; exec true;; esac");
     let done = project.build(AMD64).env("CARGO", cargo).ends(1);
-    done.says("cargo said success and named no file for a bin");
+    done.says("cargo reported success, but built no binary");
     let manifest = project.manifest_json();
     assert_eq!(rows(&manifest, "failed")[AMD64]["code"], "artifact-missing");
     assert_eq!(ids(&manifest, "artifacts"), [""; 0]);
@@ -176,7 +176,7 @@ fn a_cargo_that_prints_garbage_is_survived() {
 fn metadata_that_is_no_json_is_an_error_of_convoys_work() {
     let project = Project::hello("metadata");
     let cargo = with_cargo(&project, "case \"$1\" in metadata) echo 'what?'; exit 0;; esac");
-    project.build(AMD64).env("CARGO", cargo).ends(5).says("could not read what `cargo metadata` printed");
+    project.build(AMD64).env("CARGO", cargo).ends(5).says("could not parse the output of `cargo metadata`");
 }
 
 #[test]
@@ -221,8 +221,8 @@ fn a_std_that_rustup_cannot_bring_blocks_its_target_and_no_other() {
     let path = refusing_rustup(&project);
     let missing = "powerpc64le-unknown-linux-musl";
     let done = project.build(&format!("{missing},{MUSL}")).path_only(&path).ends(3);
-    done.says("rustup could not bring the std for powerpc64le-unknown-linux-musl: component 'rust-std' for target")
-        .says("hint: set `build-std = true` under [target.\"powerpc64le-unknown-linux-musl\"] in Convoy.toml");
+    done.says("rustup could not install the standard library for powerpc64le-unknown-linux-musl: component 'rust-std' for target")
+        .says("hint: set `build-std = true` under [target.\"powerpc64le-unknown-linux-musl\"] in `Convoy.toml`");
     let asked = fs_err::read_to_string(path.join("asked")).unwrap();
     assert_eq!(asked.lines().count(), 1, "{asked}");
     assert!(asked.starts_with("target add --toolchain ") && asked.trim().ends_with(missing), "{asked}");
@@ -243,8 +243,7 @@ fn nothing_is_asked_of_rustup_where_nothing_may_be_brought() {
     let project = Project::hello("never");
     let path = refusing_rustup(&project);
     let done = project.build("powerpc64le-unknown-linux-musl").arg("--no-provision").path_only(&path).ends(3);
-    done.says("`--no-provision` is set")
-        .says("hint: leave out `--no-provision`, or run `rustup target add --toolchain");
+    done.says("`--no-provision` is set").says("hint: remove `--no-provision`, or run `rustup target add --toolchain");
     project.convoy(["plan", "-t", "powerpc64le-unknown-linux-musl"]).path_only(&path).ends(0);
     assert!(!path.join("asked").exists());
 }
@@ -267,7 +266,7 @@ fn a_python_without_pip_blocks_what_needs_zig() {
         "#!/bin/sh\ncase \"$*\" in *find_spec*) exit 0;; esac\necho 'No module named pip' >&2\nexit 1\n",
     )
     .ends(3);
-    done.says("cannot be brought").says("has no pip to fetch it with");
+    done.says("could not be installed").says("has no pip");
     assert_eq!(ids(&project.manifest_json(), "artifacts"), [MUSL]);
 }
 
@@ -283,7 +282,7 @@ fn no_network_blocks_what_needs_zig_and_no_half_of_it_stays() {
         .env("PIP_DEFAULT_TIMEOUT", "2")
         .env_remove("PIP_FIND_LINKS")
         .ends(3);
-    done.says("warning: could not bring zig").says("zig is not on this machine and cannot be brought");
+    done.says("warning: could not install zig").says("zig is missing on this machine and could not be installed");
     let manifest = project.manifest_json();
     assert_eq!(ids(&manifest, "artifacts"), [MUSL]);
     assert_eq!(rows(&manifest, "failed")["aarch64-unknown-linux-gnu"]["status"], "blocked");
@@ -338,7 +337,7 @@ fn two_runs_at_once_bring_zig_once() {
     for running in running {
         let done = running.wait();
         assert_eq!(done.code, Some(0), "{done}");
-        done.says("Bringing zig").says("Finished 1 verified binary");
+        done.says("Preparing zig").says("Finished 1 verified binary");
     }
     assert_eq!(fs_err::read_to_string(home.join("asked")).unwrap().lines().count(), 1);
     assert!(!room.join(".bringing-old").exists());
@@ -419,7 +418,9 @@ fn a_cargo_that_a_killed_run_left_behind_is_waited_for() {
     killed.wait();
     let mut next = project.build(MUSL).args(["--events", events.as_str()]).starts();
     let told = || fs_err::read_to_string(&events).unwrap_or_default();
-    wait_for("the next run to wait", || told().contains("a cargo of an earlier run still builds") || next.has_ended());
+    wait_for("the next run to wait", || {
+        told().contains("waiting for cargo, started by an earlier run") || next.has_ended()
+    });
     assert!(!next.has_ended(), "{}", told());
     fs_err::write(go, "").unwrap();
     let done = next.wait();

@@ -206,7 +206,7 @@ fn packages_are_resolved_brought_and_stay_inside() {
     assert_eq!((packages.files, packages.faults.len()), (3, 0));
     let header = brought.root.join("usr/include/app.h");
     fs_err::write(&header, "#define APP 2\n").unwrap();
-    assert_eq!(faults(), ["`root/usr/include/app.h` has other contents"]);
+    assert_eq!(faults(), ["`root/usr/include/app.h` has different contents"]);
     fs_err::write(&header, "#define APP 1\n").unwrap();
     assert_eq!(faults(), Vec::<String>::new());
 
@@ -236,9 +236,9 @@ fn what_cannot_be_chosen_is_told() {
     says(&refused(&["libap-dev"]), false, &["no package `libap-dev` in `bookworm`", "did you mean `libapp-dev`?"]);
     // What apt would take for a pattern, and finds.
     says(&refused(&["libapp."]), false, &["no package `libapp.`"]);
-    says(&refused(&["-oDir=/"]), false, &["`-oDir=/` is no name of a Debian package"]);
-    says(&refused(&["libone-dev", "libtwo-dev"]), false, &["do not go together", "libone-dev", "libtwo-dev"]);
-    says(&refused(&["libbroken-dev"]), false, &["do not go together", "libbroken-dev", "libgone"]);
+    says(&refused(&["-oDir=/"]), false, &["`-oDir=/` is not a valid Debian package name"]);
+    says(&refused(&["libone-dev", "libtwo-dev"]), false, &["conflict", "libone-dev", "libtwo-dev"]);
+    says(&refused(&["libbroken-dev"]), false, &["conflict", "libbroken-dev", "libgone"]);
 
     // A name that one package provides stands for it.
     let provided = machine.resolve(&["libvirtual-dev"]).unwrap();
@@ -253,7 +253,11 @@ fn what_cannot_be_chosen_is_told() {
     says(&with(&|plan| plan.key.architecture = "arm64".to_owned()), false, &["no packages for arm64"]);
     // An ARMv6 machine and Debian's own armhf.
     let of = Some("arm-unknown-linux-gnueabihf".to_owned());
-    says(&with(&|plan| plan.key.of = of.clone()), false, &["whose armhf is ARMv7", "mirrors", "keyring"]);
+    says(
+        &with(&|plan| plan.key.of = of.clone()),
+        false,
+        &["whose armhf packages are built for ARMv7", "mirrors", "keyring"],
+    );
     let raspbian = DebianArchive { origin: "Raspbian".to_owned(), ..archive };
     raspbian.publish();
     let mut plan = plan(&["libapp-dev"], &machine.archive);
@@ -273,7 +277,7 @@ fn an_index_that_cannot_be_trusted_is_told() {
     let stranger = Key::new("stranger");
     archive.publish_unsigned();
     archive.sign(&stranger);
-    says(&refused(), false, &["is signed with a key", "that the keyring does not hold"]);
+    says(&refused(), false, &["is signed with a key", "that is not in the keyring"]);
     archive.publish_unsigned();
     says(&refused(), false, &["is not signed"]);
     // Changed after it was signed.
@@ -281,7 +285,7 @@ fn an_index_that_cannot_be_trusted_is_told() {
     let in_release = archive.root.join(format!("dists/{SUITE}/InRelease"));
     let text = fs_err::read_to_string(&in_release).unwrap();
     fs_err::write(&in_release, text.replace("Origin: Debian", "Origin: Nobody")).unwrap();
-    says(&refused(), false, &["carries a signature that is not valid"]);
+    says(&refused(), false, &["has an invalid signature"]);
     // An index that is not the one of the signed list.
     archive.add(Deb::new("libmore", "1.0"));
     archive.publish();
@@ -290,14 +294,14 @@ fn an_index_that_cannot_be_trusted_is_told() {
     says(&refused(), false, &["a wrong hash or size"]);
     // A login page in place of everything.
     fs_err::write(&in_release, "<html>please log in</html>").unwrap();
-    says(&refused(), false, &["is no signed index"]);
+    says(&refused(), false, &["is not a signed index"]);
     // The folder of another suite under this one's name.
     archive.publish();
     let dists = archive.root.join("dists");
     fs_err::rename(dists.join(SUITE), dists.join("bullseye")).unwrap();
     let mut plan = plan(&["libapp-dev"], &machine.archive);
     plan.key.suite = "bullseye".to_owned();
-    says(&machine.resolve_plan(&plan).unwrap_err(), false, &["in place of `bullseye`"]);
+    says(&machine.resolve_plan(&plan).unwrap_err(), false, &["instead of `bullseye`"]);
 }
 
 #[test]
@@ -312,7 +316,7 @@ fn a_mirror_that_does_not_answer_is_told_and_the_next_is_asked() {
     slow.hang("InRelease");
     machine.archive.mirrors = vec![format!("http://user:secret@{closed}")];
     let down = machine.resolve(&["libapp-dev"]).unwrap_err();
-    says(&down, false, &["cannot be reached", "[supply] mirrors"]);
+    says(&down, false, &["cannot be reached", "`keyring` in `[supply]`"]);
     assert!(!down.reason.contains("secret"), "{}", down.reason);
     machine.archive.mirrors = vec![slow.url()];
     let mut machine = machine.impatient();
@@ -335,8 +339,8 @@ fn a_mirror_that_does_not_answer_is_told_and_the_next_is_asked() {
     let asked: BTreeSet<String> = slow.packages_asked().into_iter().collect();
     assert_eq!(asked.len(), 1, "{asked:?}");
     machine.apt = None;
-    says(&machine.bring(&locked).unwrap_err(), true, &["this machine has no apt"]);
-    says(&machine.resolve(&["libapp-dev"]).unwrap_err(), false, &["this machine has no apt"]);
+    says(&machine.bring(&locked).unwrap_err(), true, &["is missing on this machine"]);
+    says(&machine.resolve(&["libapp-dev"]).unwrap_err(), false, &["is missing on this machine"]);
     assert_eq!(left_behind(&machine.cache), [""; 0]);
 }
 
@@ -348,7 +352,7 @@ fn no_mirror_is_known() {
     (apt.mirror, apt.distribution) = (None, "ubuntu".to_owned());
     says(&machine.resolve(&["libapp-dev"]).unwrap_err(), false, &["(ubuntu) has no Debian archive", "[supply]"]);
     machine.offline = true;
-    says(&machine.resolve(&["libapp-dev"]).unwrap_err(), false, &["nothing may be fetched"]);
+    says(&machine.resolve(&["libapp-dev"]).unwrap_err(), false, &["the network may not be used"]);
 }
 
 #[test]
@@ -371,7 +375,7 @@ fn an_archive_that_has_moved_on_is_no_end() {
     archive.publish();
     let mut second = Machine::of(&archive, &server, "second");
     let refused = second.bring(&locked).unwrap_err();
-    says(&refused, true, &["package `libleaf` 2.0 of sysroot bookworm/armhf", "has it no longer", "supply update"]);
+    says(&refused, true, &["package `libleaf` 2.0 of sysroot bookworm/armhf", "no longer has it", "supply update"]);
     assert_eq!(left_behind(&second.cache), [""; 0]);
     second.offline = true;
     says(&second.bring(&locked).unwrap_err(), true, &["not in the cache", "--offline"]);
@@ -404,7 +408,7 @@ fn an_archive_that_has_moved_on_is_no_end() {
     let fourth = Machine::of(&archive, &server, "fourth");
     let beside = archive.root.with_file_name("nothing.tar");
     let refused = fourth.with(|sysroots| sysroots.pack(&lock, &|_| fourth.archive.clone(), &beside).unwrap());
-    says(&refused.unwrap_err(), true, &["has it no longer"]);
+    says(&refused.unwrap_err(), true, &["no longer has it"]);
     assert!(!beside.exists());
 }
 
@@ -444,15 +448,15 @@ fn a_packed_file_that_is_damaged_changes_nothing() {
     // Cut between two members.
     let member = 512 + whole[..].windows(5).skip(512).position(|bytes| bytes == b"debs/").unwrap();
     let cut = refused(&whole[..member]);
-    assert!(cut.contains("is missing in it"), "{cut}");
+    assert!(cut.contains("is missing"), "{cut}");
     for foreign in [&b""[..], b"junk", &fs_err::read(archive.pool().join("libleaf_2.0_armhf.deb")).unwrap()] {
-        assert!(refused(foreign).contains("is no file of `cargo convoy supply pack`"));
+        assert!(refused(foreign).contains("was not written by `cargo convoy supply pack`"));
     }
     let mut builder = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
     header.set_size(2);
     builder.append_data(&mut header, "debs/x.deb", &b"hi"[..]).unwrap();
-    assert!(refused(&builder.into_inner().unwrap()).contains("is no file of"));
+    assert!(refused(&builder.into_inner().unwrap()).contains("was not written by"));
     // A size that is not the file's, and a file that is not as large as it says.
     let text = String::from_utf8(whole[512..].split(|byte| *byte == 0).next().unwrap().to_vec()).unwrap();
     let packed_with = |text: &str, member: &dyn Fn(&mut tar::Builder<Vec<u8>>)| {
@@ -480,12 +484,12 @@ fn a_packed_file_that_is_damaged_changes_nothing() {
     let sparse =
         [packed_with(&text, &|_| ())[..512 + text.len().next_multiple_of(512)].to_vec(), sparse_tar(&name)].concat();
     let wrong = refused(&sparse);
-    assert!(wrong.contains("is no plain file"), "{wrong}");
+    assert!(wrong.contains("is not a regular file"), "{wrong}");
     let edited = refused(&packed_with(&text.replace("size = ", "size = 1"), &|_| ()));
-    assert!(edited.contains("does not fit"), "{edited}");
+    assert!(edited.contains("checksum mismatch"), "{edited}");
     assert!(sysroot::unpack("/dev/zero".into(), &cache, &Interrupt::default()).is_err());
     let missing = sysroot::unpack("nowhere.tar".into(), &cache, &Interrupt::default()).unwrap_err();
-    assert!(missing.to_string().contains("nowhere.tar cannot be read"));
+    assert!(missing.to_string().ends_with("nowhere.tar"));
     assert_eq!(sysroot::unpack(&file, &cache, &Interrupt::default()).unwrap().packages, 3);
 }
 
@@ -502,12 +506,12 @@ fn a_package_with_a_wrong_hash_is_refused() {
     fs_err::write(&leaf, &bytes).unwrap();
     for mirror in [server.url(), format!("file:{}", archive.root)] {
         machine.archive.mirrors = vec![mirror];
-        says(&machine.bring(&locked).unwrap_err(), true, &["package `libleaf` 2.0", "another file in its place"]);
+        says(&machine.bring(&locked).unwrap_err(), true, &["package `libleaf` 2.0", "a different file in its place"]);
     }
     // Nor is one in the cache taken on trust.
     let sha256 = &locked.packages[2].sha256;
     fs_err::write(machine.cache.root().join(format!("debs/{sha256}.deb")), &bytes).unwrap();
-    says(&machine.bring(&locked).unwrap_err(), true, &["another file in its place"]);
+    says(&machine.bring(&locked).unwrap_err(), true, &["a different file in its place"]);
     assert_eq!(left_behind(&machine.cache), [""; 0]);
 }
 
@@ -539,15 +543,15 @@ fn a_package_must_be_what_the_lock_says_of_it() {
         let leaf = &mut locked.packages[2];
         (leaf.sha256, leaf.size, leaf.path) = (other.sha256.clone(), other.size, other.path.clone());
     });
-    says(&stranger, true, &["package `libleaf` 2.0 is not what Convoy.lock says", "`Package: libother`"]);
+    says(&stranger, true, &["package `libleaf` 2.0 does not match `Convoy.lock`", "`Package: libother`"]);
     let newer = refused(&|locked| locked.packages[2].version = "2.0+deb12u9".to_owned());
     says(&newer, true, &["package `libleaf` 2.0+deb12u9", "`Version: 2.0`"]);
     let all = refused(&|locked| locked.packages[2].architecture = "all".to_owned());
     says(&all, true, &["`Architecture: armhf`"]);
     let extra = refused(&|locked| locked.packages.push(other.clone()));
-    says(&extra, true, &["names package `libother`, which nothing that was asked for depends on"]);
+    says(&extra, true, &["lists package `libother`, which no requested package depends on"]);
     let less = refused(&|locked| _ = locked.requested.insert("libssl-dev".to_owned()));
-    says(&less, true, &["no package of Convoy.lock is `libssl-dev`"]);
+    says(&less, true, &["`Convoy.lock` lists `libssl-dev` as requested"]);
     let emptied = refused(&|locked| locked.requested.clear());
     says(&emptied, true, &["depends on"]);
     assert_eq!(sysroot::list(&machine.cache).unwrap(), []);
@@ -578,7 +582,7 @@ fn a_lock_is_held_against_signed_indexes() {
     let told = verify(&first, &forged).unwrap().unsigned;
     assert_eq!(told.len(), 1);
     assert_eq!(
-        (told[0].package.name.as_str(), told[0].reason.contains("another file of this version")),
+        (told[0].package.name.as_str(), told[0].reason.contains("a different file for this version")),
         ("libleaf", true)
     );
     // By default, too, when it is fetched, from wherever it comes.
@@ -587,7 +591,7 @@ fn a_lock_is_held_against_signed_indexes() {
     support::run("cp", &["-r", archive.root.join("pool").as_str(), bare.as_str()]);
     let mut second = Machine::of(&archive, &server, "second");
     second.archive.mirrors.push(format!("file:{bare}"));
-    says(&second.bring(&forged).unwrap_err(), true, &["package `libleaf` 2.0", "the signed index", "another file"]);
+    says(&second.bring(&forged).unwrap_err(), true, &["package `libleaf` 2.0", "the signed index", "a different file"]);
     assert!(!server.packages_asked().iter().any(|path| path.contains("libleaf")), "{:?}", server.asked());
     fs_err::write(&leaf, honest).unwrap();
     second.bring(&locked).unwrap();
@@ -602,7 +606,10 @@ fn a_lock_is_held_against_signed_indexes() {
     archive.publish();
     let mut third = Machine::of(&archive, &server, "third");
     let told = verify(&third, &locked).unwrap().unsigned;
-    assert_eq!(told.iter().map(|unsigned| unsigned.reason.as_str()).collect::<Vec<_>>(), ["the index has 2.1 instead"]);
+    assert_eq!(
+        told.iter().map(|unsigned| unsigned.reason.as_str()).collect::<Vec<_>>(),
+        ["the index lists 2.1 instead"]
+    );
     let snapshots = Server::of(&old);
     third.archive.snapshot = Some(format!("{}/{{date}}/", snapshots.url()));
     let verified = verify(&third, &locked).unwrap();
@@ -613,9 +620,9 @@ fn a_lock_is_held_against_signed_indexes() {
     third.archive = Archive { keyring: Some(stranger.keyring()), ..second.archive.clone() };
     let told = verify(&third, &locked).unwrap();
     assert_eq!((told.unsigned.len(), told.faults.len(), told.indexes.len()), (3, 2, 0));
-    assert!(told.faults[0].contains("that the keyring does not hold"), "{told:?}");
+    assert!(told.faults[0].contains("that is not in the keyring"), "{told:?}");
     third.apt = None;
-    says(&verify(&third, &locked).unwrap_err(), true, &["no apt"]);
+    says(&verify(&third, &locked).unwrap_err(), true, &["apt, which"]);
 }
 
 #[test]
@@ -683,7 +690,7 @@ fn security_fixes_come_from_the_archive_beside() {
     assert_eq!(old.bring(&locked).unwrap().digest, brought.digest);
     // Signed by somebody else it is no archive of fixes, and nothing is taken in its place.
     machine.archive.keyring = Some(archive.key.keyring());
-    says(&leaf(&machine).unwrap_err(), false, &["`bookworm-security` at", "that the keyring does not hold"]);
+    says(&leaf(&machine).unwrap_err(), false, &["`bookworm-security` at", "that is not in the keyring"]);
     machine.archive.security = Some(Security::Off);
     assert_eq!(leaf(&machine).unwrap().version, "2.0");
 }
@@ -754,7 +761,7 @@ fn a_server_that_wants_a_password_gets_it() {
     server.require("Basic bWU6czNjcmV0IQ==");
     let mut machine = Machine::of(&archive, &server, "cache");
     let plain = machine.resolve(&["libapp-dev"]).unwrap_err();
-    says(&plain, false, &["wants a name and a password"]);
+    says(&plain, false, &["requires a valid user name and password"]);
     machine.archive.mirrors = vec![server.url().replace("http://", "http://me:s3cret%21@")];
     let locked = machine.resolve(&["libapp-dev"]).unwrap();
     machine.bring(&locked).unwrap();
@@ -791,10 +798,10 @@ fn a_package_that_unpacks_to_too_much_is_refused() {
     let server = Server::of(&archive.root);
     let machine = Machine::of(&archive, &server, "cache");
     for (name, words) in [
-        ("sparse", "holds the sparse file `usr/include/x.cmake`"),
+        ("sparse", "contains the sparse file `usr/include/x.cmake`"),
         ("zeros", "unpacks to more than 64 MiB"),
         ("cmake", "holds `usr/lib/cmake/x.cmake` of 17 MiB"),
-        ("name", "holds a name of more than 4096 bytes"),
+        ("name", "contains a name longer than 4096 bytes"),
     ] {
         let refused = machine.resolve(&[name]).and_then(|locked| machine.bring(&locked)).unwrap_err();
         says(&refused, true, &[&format!("package `{name}` 1.0"), words]);
@@ -845,9 +852,9 @@ fn a_package_that_would_leave_the_sysroot_is_refused() {
         ("link-then-file", &["`usr/lib/x`", "written through it"]),
         ("link-then-link", &["`usr/lib/x/evil`", "through the link `usr/lib/x`"]),
         ("hard-up", &["leads out of the sysroot"]),
-        ("hard-none", &["`./usr/lib/x`", "does not hold"]),
-        ("cut", &["package `cut` 1.0 is cut or damaged"]),
-        ("junk", &["package `junk` 1.0 is damaged: something follows"]),
+        ("hard-none", &["`./usr/lib/x`", "does not precede"]),
+        ("cut", &["package `cut` 1.0 is truncated or damaged"]),
+        ("junk", &["package `junk` 1.0 is damaged: unexpected data"]),
     ] {
         let refused = machine.resolve(&[name]).and_then(|locked| machine.bring(&locked)).unwrap_err();
         says(&refused, true, words);

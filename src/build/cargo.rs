@@ -82,7 +82,7 @@ impl Outcome {
 fn with_note(tail: pipe::Tail) -> String {
     match tail.left_out {
         0 => tail.text,
-        bytes => format!("(the first {} are left out)\n{}", size_text(bytes), tail.text),
+        bytes => format!("(the first {} are omitted)\n{}", size_text(bytes), tail.text),
     }
 }
 
@@ -103,17 +103,22 @@ impl Fault {
         let words = self.engine.as_ref().map(|words| format!(": {words}")).unwrap_or_default();
         if !self.started {
             return (
-                format!("the container could not be started{words}"),
-                "does the engine run? `docker info` tells".to_owned(),
+                format!("could not start the container{words}"),
+                "check that the container engine is running (`docker info`)".to_owned(),
             );
         }
         let message = format!("the container ended before cargo did{words}");
         let hint = match (&self.engine, &self.memory) {
             (None, Some(memory)) => {
-                format!("is `container.memory` ({memory}) enough? Or did somebody stop the container, or its engine?")
+                format!(
+                    "check whether `container.memory` ({memory}) is sufficient, and whether the container or its engine \
+                     was stopped"
+                )
             }
-            (None, None) => "did somebody stop the container or its engine, or is the memory full?".to_owned(),
-            (Some(_), _) => "the engine stopped, or was restarted: build again once it runs".to_owned(),
+            (None, None) => {
+                "check whether the container or its engine was stopped, or the machine ran out of memory".to_owned()
+            }
+            (Some(_), _) => "the container engine was stopped or restarted; build again once it is running".to_owned(),
         };
         (message, hint)
     }
@@ -143,7 +148,9 @@ pub(super) fn run(
         writeln!(log, "$ {}", shown(&command))?;
     }
     let mut child = command.spawn().map_err(|error| {
-        Error::work("could not start `cargo`").because(error).hint("is Rust installed and on PATH?")
+        Error::work("could not start `cargo`")
+            .because(error)
+            .hint("check that Rust is installed and `cargo` is on PATH")
     })?;
     let watched = interrupt.watch(child.id());
     let (outcome, stderr) = read(&mut child, input, logs, moved, &mut progress)?;
@@ -158,7 +165,7 @@ pub(super) fn run(
     }
     let mut complaints = complaints(&stderr);
     if complaints.is_empty() && !status.success() {
-        complaints = format!("error: cargo ended without a word ({status})");
+        complaints = format!("error: cargo failed without an error message ({status})");
     }
     Ok(Outcome { success: status.success(), complaints, cpu, ..outcome })
 }
@@ -219,7 +226,7 @@ fn read(
         {
             if left_out > 0 {
                 for log in logs.iter_mut() {
-                    writeln!(log, "(a line of {} is left out)", size_text(left_out))?;
+                    writeln!(log, "(a line of {} is omitted)", size_text(left_out))?;
                 }
                 continue;
             }
@@ -301,7 +308,7 @@ mod tests {
         let mut logs = [fs_err::File::create(&path).unwrap()];
         let done = run(start, &Interrupt::default(), &mut logs, |_| {}, false, None, |_| {}).unwrap();
         let log = fs_err::read_to_string(&path).unwrap();
-        assert!(log.contains("before\n(a line of ") && log.contains("is left out)\nafter\n"), "{}", log.len());
+        assert!(log.contains("before\n(a line of ") && log.contains("is omitted)\nafter\n"), "{}", log.len());
         assert!(done.complaints.len() < 5 << 20 && done.complaints.ends_with("end"), "{}", done.complaints.len());
         assert!(done.complaints.starts_with("(the first "));
     }

@@ -51,10 +51,10 @@ impl<'a> Container<'a> {
     pub fn of(job: &'a Job<'a>, lane: &Lane, cells: &[&'a CellPlan]) -> Result<Option<Self>> {
         let Some(image) = cells.iter().find_map(|cell| cell.image.as_ref()) else { return Ok(None) };
         let Engine::Found(engine) = &job.host.engine else {
-            return Err(Error::work("a container is planned for and no engine is there"));
+            return Err(Error::work("internal error: the plan uses a container, but there is no container engine"));
         };
         let settings = cells.first().map(|cell| &cell.container);
-        let settings = settings.ok_or_else(|| Error::work("a lane without cells"))?;
+        let settings = settings.ok_or_else(|| Error::work("internal error: a cargo invocation without targets"))?;
         // Letters that every engine takes in a name.
         let name = format!("convoy-{}-{}", job.run, &files::sha256(&lane.id)[..8]);
         Ok(Some(Self { job, engine, image, settings, name }))
@@ -319,7 +319,7 @@ impl<'a> Container<'a> {
             return;
         }
         let names: Vec<&str> = entering.keys().map(String::as_str).collect();
-        let message = format!("environment variables that enter the container: {}", names.join(", "));
+        let message = format!("environment variables passed to the container: {}", names.join(", "));
         self.job.reporter.debug(Phase::Build, message).code("container-variables").send();
     }
 
@@ -329,7 +329,8 @@ impl<'a> Container<'a> {
         let home = set("CARGO_HOME").map(|home| self.job.cwd.join(home));
         let home = home.or_else(|| Some(set("HOME")?.join(".cargo")));
         home.filter(|home| home.is_absolute()).ok_or_else(|| {
-            Error::work("cargo's own folder is not known").hint("set CARGO_HOME, or HOME, to an absolute path")
+            Error::work("could not determine cargo's home directory")
+                .hint("set `CARGO_HOME` or `HOME` to an absolute path")
         })
     }
 
@@ -372,7 +373,9 @@ impl<'a> Container<'a> {
 
     fn ends_well(&self, command: &mut Command) -> Result<std::result::Result<(), String>> {
         let done = self.job.interrupt.output(command)?.map_err(|error| {
-            Error::work("could not start `cargo`").because(error).hint("is Rust installed and on PATH?")
+            Error::work("could not start `cargo`")
+                .because(error)
+                .hint("check that Rust is installed and `cargo` is on PATH")
         })?;
         let told = String::from_utf8_lossy(&done.stderr).trim().to_owned();
         Ok(if done.status.success() { Ok(()) } else { Err(told) })

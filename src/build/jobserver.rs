@@ -162,7 +162,8 @@ fn jobs_in_common(job: &Job<'_>, lanes: usize) -> Option<usize> {
         return None;
     }
     if Outer::find(|name| std::env::var(name).ok()).is_some_and(|outer| outer.is_usable()) {
-        let message = "convoy was started under a jobserver (`make -j`): lanes run one after another, with its tokens";
+        let message =
+            "running under a jobserver (`make -j`): cargo invocations run one after another and share its tokens";
         job.reporter.debug(Phase::Build, message).code("outer-jobserver").send();
         return None;
     }
@@ -215,7 +216,7 @@ fn together<T: Send>(
         }
     })?;
     let (found, jobs) = (pool.tokens()?, queue.jobs());
-    job.reporter.debug(Phase::Build, format!("{found} of {jobs} job tokens are back")).code("tokens").send();
+    job.reporter.debug(Phase::Build, format!("{found} of {jobs} job tokens were returned")).code("tokens").send();
     results.into_iter().flatten().collect()
 }
 

@@ -32,7 +32,7 @@ pub fn run_lanes(job: &Job<'_>) -> Result<Vec<CellOutcome>> {
         }
         let started = Instant::now();
         let outcomes = run_lane(job, lane, &cells, seat, &shared);
-        let ended = job.reporter.debug(Phase::Build, format!("lane {}", lane.id)).code("lane");
+        let ended = job.reporter.debug(Phase::Build, format!("cargo invocation {}", lane.id)).code("lane");
         ended.took(started.elapsed()).cpu(seat.cpu()).send();
         outcomes
     })?;
@@ -76,7 +76,7 @@ fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan], seat: &Seat, shared
     };
     if dir.read_dir_utf8()?.next().is_some() {
         lane_files::wait_for_cargo(&dir, job.interrupt, || {
-            let message = "a cargo of an earlier run still builds in this project: waiting for it";
+            let message = "waiting for cargo, started by an earlier run in this project, to finish";
             job.reporter.info(Phase::Build, message).code("waiting").send();
         })?;
     }
@@ -103,7 +103,7 @@ fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan], seat: &Seat, shared
         clear_when_changed(&dir, &cell.cell.target, key)?;
         let words = cell.route.map_or("", |route| route.name());
         let words = cell.inner_route.map_or(words.to_owned(), |inner| format!("{words} ({inner})"));
-        job.reporter.info(Phase::Build, format!("by {words}")).target(&cell.cell.id).send();
+        job.reporter.info(Phase::Build, format!("route {words}")).target(&cell.cell.id).send();
     }
 
     let ready = Ready { job, lane, environment: &environment, dir: &dir, container: container.as_ref(), started, told };
@@ -201,9 +201,9 @@ fn not_fetched(complaint: &str) -> Failure {
     let error = diagnose::cargo::error(complaint);
     Failure {
         code: "fetch-failed",
-        message: format!("the crates could not be fetched: {}", error.lines().next().unwrap_or_default()),
+        message: format!("could not download the crates: {}", error.lines().next().unwrap_or_default()),
         diagnostics: complaint.to_owned(),
-        hint: Some("is the network there? With everything fetched once, `--offline` works without it".to_owned()),
+        hint: Some("check the network connection; after `cargo fetch`, `--offline` works without it".to_owned()),
         cause: None,
     }
 }
@@ -253,7 +253,7 @@ pub fn tell_failure(reporter: &Reporter, id: &str, failure: &Failure, took: Dura
     // The same mistake in the user's code fails every target: once is enough to read.
     match told.get(diagnostics) {
         _ if diagnostics.is_empty() => report.send(),
-        Some(other) => report.below(format!("        the same errors as for {other}, above")).send(),
+        Some(other) => report.below(format!("        same errors as for {other}, above")).send(),
         None => {
             report.below(diagnostics).send();
             told.insert(diagnostics.to_owned(), id.to_owned());
@@ -294,9 +294,9 @@ fn not_usable(dir: &Utf8Path, file: &Utf8Path) -> Option<String> {
     match UntrustedDir::open(dir).and_then(|lane| lane.file_at(file, LARGE)) {
         Ok(_) => None,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Some(format!("cargo said success, and the file it named is not there: {file}"))
+            Some(format!("cargo reported success, but its output file does not exist: {file}"))
         }
-        Err(error) => Some(format!("cargo said success, and what it named is not used: {error}")),
+        Err(error) => Some(format!("cargo reported success, but its output file cannot be used: {error}")),
     }
 }
 
@@ -318,7 +318,7 @@ fn failure(outcome: &Outcome, dir: &Utf8Path) -> Failure {
             code: "disk-full",
             message: "the disk is full".to_owned(),
             diagnostics,
-            hint: Some("free some disk space, or point --target-dir to another disk".to_owned()),
+            hint: Some("free some disk space, or set `--target-dir` to a directory on another disk".to_owned()),
             cause: None,
         };
     }
@@ -333,9 +333,9 @@ fn failure(outcome: &Outcome, dir: &Utf8Path) -> Failure {
                 .executables
                 .iter()
                 .find_map(|(_, _, file)| not_usable(dir, file))
-                .unwrap_or_else(|| "cargo said success and named no file for a bin".to_owned()),
+                .unwrap_or_else(|| "cargo reported success, but built no binary".to_owned()),
             diagnostics,
-            hint: Some("is the bin switched off for this target?".to_owned()),
+            hint: Some("check whether the binary is disabled for this target".to_owned()),
             cause: None,
         };
     }
@@ -351,7 +351,7 @@ fn failure(outcome: &Outcome, dir: &Utf8Path) -> Failure {
         ("compile-failed", line.trim_start_matches("error: ").to_owned())
     } else {
         let begins = |line: &&str| line.starts_with("error: ") || line.starts_with("error[");
-        let line = plain.lines().map(str::trim).find(begins).unwrap_or("cargo failed without a reason");
+        let line = plain.lines().map(str::trim).find(begins).unwrap_or("cargo failed without an error message");
         ("cargo-failed", line.trim_start_matches("error: ").to_owned())
     };
     match diagnose::cause(code, &plain) {
@@ -533,7 +533,7 @@ fn command(job: &Job<'_>, environment: &LaneEnvironment, invocation: &Invocation
         command.env(
             "PATH",
             std::env::join_paths(dirs)
-                .map_err(|error| Error::work("the project's path cannot be put on PATH").because(error))?,
+                .map_err(|error| Error::work("could not add the project's path to PATH").because(error))?,
         );
     }
     command.envs(&invocation.set);
@@ -548,7 +548,7 @@ fn is_cross(cells: &[&CellPlan]) -> bool {
 /// The command that starts cross: with its own Cross.toml, images and settings.
 fn cross(job: &Job<'_>, invocation: &Invocation, dir: &Utf8Path) -> Result<Command> {
     let Some(CrossFacts { program, toolchain: Some(toolchain) }) = &job.host.cross else {
-        return Err(Error::work("cross is planned for and not there"));
+        return Err(Error::work("internal error: the plan uses cross, which is missing"));
     };
     let mut command = rust_command(program);
     // Of a toolchain that is named by its version cross changes nothing.
@@ -614,8 +614,8 @@ mod tests {
         let complaints =
             "   Compiling thiserror v2.0.0\nwarning: unused variable: `error`\nerror: no space in the registry\n";
         assert_eq!(quoted(complaints), "no space in the registry");
-        assert_eq!(quoted("warning: unused variable: `error`\n"), "cargo failed without a reason");
+        assert_eq!(quoted("warning: unused variable: `error`\n"), "cargo failed without an error message");
         let complaint = "warning: `a_error` is unused\nerror: failed to get `b`\n\nCaused by:\n  x";
-        assert_eq!(not_fetched(complaint).message, "the crates could not be fetched: failed to get `b`");
+        assert_eq!(not_fetched(complaint).message, "could not download the crates: failed to get `b`");
     }
 }

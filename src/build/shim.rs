@@ -33,7 +33,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<i32> {
         forget(output)?;
     }
     let mut child = Command::new(&call.linker).args(&call.args).spawn().map_err(|error| {
-        Error::work(format!("cannot start the linker `{}`", call.linker.display()))
+        Error::work(format!("could not start the linker `{}`", call.linker.display()))
             .because(error)
             .hint("install it, or choose another route with `--route`")
     })?;
@@ -45,7 +45,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<i32> {
         && let Err(error) = write(&record)
     {
         // Its own stream is all that the shim has; rustc shows it only when the link fails, which is right.
-        let _ = writeln!(std::io::stderr(), "cargo-convoy: no link record for `{}`: {error}", record.output);
+        let _ = writeln!(
+            std::io::stderr(),
+            "cargo-convoy: could not write the link record of `{}`: {error}",
+            record.output
+        );
     }
     Ok(exit_code(status))
 }
@@ -57,7 +61,7 @@ fn refuse_unknown_frameworks(call: &Call) -> Result<()> {
     match unknown_frameworks(Utf8Path::new(&stubs), &call.line()).as_slice() {
         [] => Ok(()),
         unknown => Err(Error::work(format!("not known to be part of macOS: framework {}", unknown.join(", ")))
-            .hint("if it ships with your program, give its folder with `-F` in rustflags; if it is part of macOS, add it to targets/darwin/frameworks.toml")),
+            .hint("if it ships with your program, pass its directory with `-F` in rustflags; if it is part of macOS, add it to targets/darwin/frameworks.toml")),
     }
 }
 

@@ -118,11 +118,11 @@ pub fn smoke(smoke: &Smoke<'_>, interrupt: &Interrupt) -> Result<Finding> {
             Ended::NotStarted(why) => last = why,
             Ended::Status(status, told) => return Ok(judge(signal_of(status, image.is_some()), status.code(), &told)),
             Ended::TooLong => {
-                return found(Level::Warning, "smoke-unending", format!("still ran after {} s", LIMIT.as_secs()));
+                return found(Level::Warning, "smoke-unending", format!("did not end within {} s", LIMIT.as_secs()));
             }
         }
     }
-    found(Level::Violation, "smoke-failed", format!("could not be started: {last}"))
+    found(Level::Violation, "smoke-failed", format!("could not be run: {last}"))
 }
 
 impl Smoke<'_> {
@@ -158,12 +158,12 @@ impl Smoke<'_> {
     }
 
     fn emulated(&self, on_path: &dyn Fn(&str) -> Option<Utf8PathBuf>) -> std::result::Result<Way, String> {
-        let Some(target) = self.target else { return Err(format!("no emulator is known for {}", self.triple)) };
+        let Some(target) = self.target else { return Err(format!("no known emulator for {}", self.triple)) };
         if let Some(name) = &target.smoke.qemu {
             return self.by_qemu(target, name, on_path);
         }
         let Some(name) = &target.smoke.wine else {
-            return Err(format!("no emulator is known for {} on this machine", self.triple));
+            return Err(format!("no known emulator for {} on this machine", self.triple));
         };
         let wine = on_path(name).or_else(|| on_path("wine")).ok_or_else(|| "wine is not on PATH".to_owned())?;
         Ok(Way {
@@ -195,7 +195,7 @@ impl Smoke<'_> {
         }
         if !target.expect.r#static && target.debian_arch.is_none() && self.root.is_none() {
             // Debian's armhf libraries are ARMv7: on an ARMv6 CPU they, not the binary, end with SIGILL.
-            return Err(format!("this machine has no libraries for {} to start it with", self.triple));
+            return Err(format!("the libraries for {} are missing on this machine", self.triple));
         }
         if !target.expect.r#static {
             let multiarch = target.multiarch.as_deref().unwrap_or_default();
@@ -310,7 +310,7 @@ fn run(mut command: Command, interrupt: &Interrupt, limit: Duration) -> Result<E
                 return Ok(Ended::TooLong);
             }
             Ok(None) => std::thread::sleep(Duration::from_millis(5)),
-            Err(error) => return Ok(Ended::NotStarted(format!("could not be waited for: {error}"))),
+            Err(error) => return Ok(Ended::NotStarted(format!("could not wait for it to end: {error}"))),
         }
     }
 }
@@ -348,7 +348,7 @@ fn complaint(stderr: &str) -> String {
     let line = lines().find(|line| line.contains(WINE_LOADER)).or_else(|| lines().next()).unwrap_or_default();
     // As in `0024:err:module:import_dll Library bcryptprimitives.dll (which is needed by L"Z:\\…\\a.exe") not found`.
     match line.split_once("import_dll Library ").and_then(|(_, rest)| rest.split(' ').next()) {
-        Some(dll) => format!("{WINE_LOADER} this wine has no {dll}; a newer one may"),
+        Some(dll) => format!("{WINE_LOADER} this version of Wine has no {dll}; try a newer one"),
         None => line.to_owned(),
     }
 }
@@ -370,14 +370,14 @@ fn judge(signal: Option<i32>, code: Option<i32>, told: &str) -> Finding {
     let told = told.trim_start_matches(WINE_LOADER).trim();
     let told = if told.is_empty() { String::new() } else { format!(": {told}") };
     let (level, code, message) = match (signal, code) {
-        (Some(signal), _) => (Level::Violation, "smoke-failed", format!("ended by signal {signal}{told}")),
+        (Some(signal), _) => (Level::Violation, "smoke-failed", format!("killed by signal {signal}{told}")),
         (None, Some(code @ (126 | 127))) => {
-            (Level::Violation, "smoke-failed", format!("did not start (code {code}){told}"))
+            (Level::Violation, "smoke-failed", format!("did not start (exit code {code}){told}"))
         }
         (None, code) if loader => {
-            (Level::Violation, "smoke-failed", format!("did not start (code {}){told}", code.unwrap_or(-1)))
+            (Level::Violation, "smoke-failed", format!("did not start (exit code {}){told}", code.unwrap_or(-1)))
         }
-        (None, code) => (Level::Ok, "smoke-started", format!("started and ended with code {}", code.unwrap_or(-1))),
+        (None, code) => (Level::Ok, "smoke-started", format!("started, exit code {}", code.unwrap_or(-1))),
     };
     Finding { level, code: code.to_owned(), message }
 }
@@ -474,7 +474,7 @@ mod tests {
         assert_eq!(finding.level, Level::Violation);
         insta::assert_snapshot!(
             finding.message,
-            @"did not start (code 53): this wine has no bcryptprimitives.dll; a newer one may"
+            @"did not start (exit code 53): this version of Wine has no bcryptprimitives.dll; try a newer one"
         );
     }
 

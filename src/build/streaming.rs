@@ -97,12 +97,14 @@ impl Streaming<'_> {
             }
         }
         for mount in table.iter().filter(|mount| mount.writable && !known.lane.contains(&mount.outside)) {
-            let message =
-                format!("what a container writes to {} stays on the engine, which does not see it here", mount.inside);
+            let message = format!(
+                "files that a container writes to {} stay on the engine, which cannot access this machine",
+                mount.inside
+            );
             job.reporter.warning(Phase::Build, message).code("volume-not-shared").send();
         }
         let mut streams = streams(&table, &known, &|path| path.is_file())
-            .map_err(|why| Error::work(why).hint("build on an engine of this machine, or leave that volume out"))?;
+            .map_err(|why| Error::work(why).hint("use a container engine on this machine, or remove the volume"))?;
         streams.push(self.program()?);
         let step = |step: Step<'_>| self.tell(&step);
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -113,8 +115,11 @@ impl Streaming<'_> {
         let reporter = self.job.reporter;
         match step {
             Step::Sending { what, bytes, once } => {
-                let message =
-                    format!("{what}, to the engine ({}{})", size_text(*bytes), if *once { ", once" } else { "" });
+                let message = format!(
+                    "{what} (sending {} to the container engine{})",
+                    size_text(*bytes),
+                    if *once { ", once" } else { "" }
+                );
                 if *once || *bytes >= WORTH_A_WORD {
                     reporter.info(Phase::Provision, message).send();
                 } else {
@@ -122,11 +127,13 @@ impl Streaming<'_> {
                 }
             }
             Step::Waiting { what } => {
-                let message = format!("another run brings {what} to the engine: waiting for it");
+                let message = format!("waiting for another run to send {what} to the container engine");
                 reporter.info(Phase::Provision, message).code("waiting").send();
             }
             Step::Odd { what, count } => {
-                let message = format!("{count} file(s) of {what} are not seen inside: their names are no plain text");
+                let message = format!(
+                    "{count} file(s) of {what} are not available in the container, because of unsupported characters in their names"
+                );
                 reporter.warning(Phase::Build, message).code("odd-names").send();
             }
         }
@@ -150,8 +157,9 @@ impl Streaming<'_> {
             let repository = source.join(".git");
             if repository.is_dir() && is_larger(&repository, LARGE_REPOSITORY) {
                 let size = size_text(LARGE_REPOSITORY);
-                let message =
-                    format!("{repository} is larger than {size} and stays here: build scripts see no repository");
+                let message = format!(
+                    "{repository} is larger than {size} and is not sent to the container; build scripts cannot use it"
+                );
                 job.reporter.warning(Phase::Build, message).code("repository-left-out").send();
                 known.skip.insert(repository);
             }
@@ -224,12 +232,14 @@ impl Streaming<'_> {
         let wanted: BTreeSet<&str> = cells.iter().map(|cell| cell.cell.target.as_str()).collect();
         for triple in wanted.into_iter().filter(|triple| targets.contains(triple) && host.std.contains(*triple)) {
             let place = rustlib.join(triple);
-            let what = format!("the std for {triple} of rustc {}", version.split(' ').next().unwrap_or_default());
+            let what =
+                format!("the standard library for {triple} of rustc {}", version.split(' ').next().unwrap_or_default());
             parts.push((place.clone(), kept(VolumeKind::Std, what, triple, Tree::whole(&place))?));
         }
         if lane.build_std {
             let place = rustlib.join("src");
-            let what = format!("the source of std of rustc {}", version.split(' ').next().unwrap_or_default());
+            let what =
+                format!("the standard library's source of rustc {}", version.split(' ').next().unwrap_or_default());
             parts.push((place.clone(), kept(VolumeKind::RustSource, what, "src", Tree::whole(&place))?));
         }
         Ok(parts)

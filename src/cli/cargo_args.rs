@@ -23,34 +23,34 @@ pub(super) struct Refused {
 
 /// Flags that are refused, each with what to use instead.
 const REFUSED: &[(&[&str], &str)] = &[
-    (&["--target"], "convoy decides it: give `-t/--target` to convoy, before the `--`"),
-    (&["--target-dir"], "convoy decides it: give `--target-dir` to convoy, before the `--`"),
-    (&["--profile"], "convoy decides it: give `--profile` to convoy, before the `--`"),
-    (&["--release", "-r"], "release is convoy's default: give `--profile` to convoy, before the `--`"),
-    (&["--jobs", "-j"], "convoy decides it: give `-j/--jobs` to convoy, before the `--`"),
-    (&["--features", "-F"], "convoy plans by it: give `-F/--features` to convoy, before the `--`"),
-    (&["--all-features", "--no-default-features"], "convoy plans by it: give it to convoy, before the `--`"),
-    (&["--package", "-p"], "convoy plans by it: give `-p/--package` to convoy, before the `--`"),
-    (&["--workspace", "--exclude"], "convoy plans by it: give it to convoy, before the `--`"),
-    (&["--all"], "convoy plans by it: give `--workspace` to convoy, before the `--`"),
-    (&["--bin"], "convoy plans by it: give it to convoy, before the `--`"),
-    (&["--bins"], "convoy builds all bins unless `--bin` is given to it, before the `--`"),
+    (&["--target"], "use convoy's own `--target`, before the `--`"),
+    (&["--target-dir"], "use convoy's own `--target-dir`, before the `--`"),
+    (&["--profile"], "use convoy's own `--profile`, before the `--`"),
+    (&["--release", "-r"], "`release` is convoy's default profile; to change it, use `--profile` before the `--`"),
+    (&["--jobs", "-j"], "use convoy's own `--jobs`, before the `--`"),
+    (&["--features", "-F"], "use convoy's own `--features`, before the `--`"),
+    (&["--all-features", "--no-default-features"], "use convoy's own flag of the same name, before the `--`"),
+    (&["--package", "-p"], "use convoy's own `--package`, before the `--`"),
+    (&["--workspace", "--exclude"], "use convoy's own flag of the same name, before the `--`"),
+    (&["--all"], "use convoy's own `--workspace`, before the `--`"),
+    (&["--bin"], "use convoy's own `--bin`, before the `--`"),
+    (&["--bins"], "convoy builds all binaries by default; to choose some, use `--bin` before the `--`"),
     (
         &["--example", "--examples", "--test", "--tests", "--bench", "--benches", "--all-targets"],
-        "convoy builds bins alone, and its plan does not look at dev-dependencies: use `cargo build`",
+        "convoy only builds binaries and ignores dev-dependencies; run `cargo build` instead",
     ),
-    (&["--manifest-path"], "convoy plans by it: give it to convoy, before the `--`"),
-    (&["--lockfile-path"], "convoy plans by the workspace's own Cargo.lock"),
-    (&["--message-format"], "convoy reads cargo's messages: use `--json` or `--events`, before the `--`"),
-    (&["--color"], "convoy decides it: give `--color` to convoy, before the `--`"),
-    (&["--artifact-dir", "--out-dir"], "convoy decides it: give `--dist-dir` to convoy, before the `--`"),
-    (&["--keep-going"], "convoy gives it always: leave it out"),
-    (&["--unit-graph", "--build-plan"], "with it cargo builds nothing: use `cargo build`"),
-    (&["--help", "-h", "--version", "-V"], "with it cargo builds nothing: use `cargo build --help`"),
-    (&["-Zbuild-std"], "convoy plans by it: write `build-std = true` in Convoy.toml"),
+    (&["--manifest-path"], "use convoy's own `--manifest-path`, before the `--`"),
+    (&["--lockfile-path"], "convoy only supports the workspace's `Cargo.lock`"),
+    (&["--message-format"], "convoy reads cargo's JSON messages itself; use `--json` or `--events`, before the `--`"),
+    (&["--color"], "use convoy's own `--color`, before the `--`"),
+    (&["--artifact-dir", "--out-dir"], "use convoy's own `--dist-dir`, before the `--`"),
+    (&["--keep-going"], "convoy always passes it; remove it"),
+    (&["--unit-graph", "--build-plan"], "cargo would not build anything; run `cargo build` instead"),
+    (&["--help", "-h", "--version", "-V"], "cargo would not build anything; run `cargo build --help` instead"),
+    (&["-Zbuild-std"], "set `build-std = true` in `Convoy.toml` instead"),
     (
         &["-Zminimal-versions", "-Zdirect-minimal-versions"],
-        "it changes Cargo.lock, which convoy has read by then: use `cargo update` with it first",
+        "it would change `Cargo.lock`, which convoy has already read; run `cargo update` with it first",
     ),
 ];
 
@@ -75,7 +75,7 @@ pub(super) fn sort(args: Vec<String>) -> Result<CargoArgs, Refused> {
         };
         if TAKEN.contains(&name) {
             if value.is_some() {
-                return Err(Refused { flag: name.to_owned(), reason: "it takes no value: leave the `=…` out" });
+                return Err(Refused { flag: name.to_owned(), reason: "it does not take a value; remove the `=…`" });
             }
             sorted.locked |= name != "--offline";
             sorted.offline |= name != "--locked";
@@ -133,8 +133,8 @@ fn check_config(value: &str) -> Result<(), Refused> {
     if key.is_some_and(|key| CONFIG.contains(&key)) {
         return Ok(());
     }
-    let reason = "convoy plans by cargo's configuration: write it in `.cargo/config.toml`, which convoy reads, too (keys of \
-                  `profile` and `term` can be handed on)";
+    let reason = "convoy has to know cargo's configuration when it plans; set it in `.cargo/config.toml` (only keys in \
+                  `profile` and `term` can be passed on)";
     Err(Refused { flag: "--config".to_owned(), reason })
 }
 

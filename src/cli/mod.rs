@@ -11,16 +11,16 @@ use crate::util::suggest::nearest;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    everything asked for was built and verified
-  1    a target failed to build
-  2    bad usage or configuration
-  3    a target is blocked on this machine (nothing was attempted for it)
-  4    a binary failed verification
-  5    convoy could not do its own work (disk, network, provisioning, unreadable file)
-  129, 130, 143   ended by SIGHUP, SIGINT, SIGTERM
-With several, the first of 4, 1, 5, 3 that occurred.";
+  0    Every requested target was built and verified
+  1    A target failed to build
+  2    Invalid usage or configuration
+  3    A target is blocked on this machine (its build was not attempted)
+  4    A binary failed verification
+  5    An internal step failed (disk, network, installation, unreadable file)
+  129, 130, 143   Terminated by SIGHUP, SIGINT, SIGTERM
+If several apply, the first one of 4, 1, 5, 3 is returned.";
 
-/// One command, one verified binary per platform
+/// Cross-compile a Cargo project for many platforms, and verify every binary
 #[derive(Debug, Parser)]
 #[command(name = "cargo-convoy", bin_name = "cargo convoy", version, after_help = EXIT_CODES, styles = clap_cargo_styles())]
 #[command(propagate_version = true, infer_subcommands = false)]
@@ -31,97 +31,97 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// How much is said, and in which colours.
+/// How much is printed, and whether in color.
 #[derive(Args, Clone, Debug, Default)]
 pub struct OutputArgs {
-    /// Say more; twice for cargo's own output
+    /// Use verbose output (-vv to include cargo's own output)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Say nothing but errors
+    /// Print errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// When to use colours
+    /// When to use colors
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", env = "CONVOY_COLOR", hide_env = true)]
     pub color: ColorWhen,
 }
 
-/// When to use colours.
+/// When to use colors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ColorWhen {
-    /// On a terminal.
+    /// Use colors if the output is a terminal
     #[default]
     Auto,
-    /// Always.
+    /// Always use colors
     Always,
-    /// Never.
+    /// Never use colors
     Never,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Build a verified binary for every target of the matrix
+    /// Build and verify the binaries for all selected targets
     Build(BuildArgs),
-    /// Print what `build` would do, and why; starts no build and goes nowhere online
+    /// Show what `build` would do, and why, without building or using the network
     Plan(PlanCommandArgs),
-    /// Show why something is needed, by which way through the dependencies, and the ways out
+    /// Show why a tool or library is needed, which dependencies require it, and how to avoid it
     Why(WhyArgs),
-    /// Hold what this machine offers against what the project needs, and say what mends each lack
+    /// Check this machine against what the project needs, and show how to fix what is missing
     Doctor(PlanArgs),
-    /// List the known targets, platforms and devices, and the routes possible on this machine
+    /// List the supported targets, platforms and devices, and the routes available on this machine
     Targets(JsonArgs),
-    /// Inspect any binary
+    /// Inspect existing binaries
     Verify(VerifyArgs),
-    /// Print the JSON Schema of a `--json` output, of the manifest, or of an event line
+    /// Print the JSON Schema of a `--json` output, the manifest, or the `--events` lines
     Schema(SchemaArgs),
-    /// List or remove what convoy keeps outside the project
+    /// Manage the cache: zig, sysroots and other files outside the project
     #[command(subcommand)]
     Cache(CacheCommand),
-    /// List, renew, verify, pack or unpack the Debian packages that targets take libraries from
+    /// Manage the Debian packages that provide system libraries for targets
     #[command(subcommand)]
     Supply(SupplyCommand),
-    /// List, remove, renew or publish the images with tools that targets are built in
+    /// Manage the container images that targets are built in
     #[command(subcommand)]
     Images(ImagesCommand),
-    /// Write a commented Convoy.toml; never overwrites
+    /// Create a commented Convoy.toml; an existing file is never overwritten
     Init(InitArgs),
-    /// Print a completion script for a shell
+    /// Generate a shell completion script
     Completions(CompletionsArgs),
-    /// Write the man pages into a folder
+    /// Generate the man pages
     Man(ManArgs),
-    /// zig as compiler and linker, called by convoy's own wrapper scripts
+    /// Run zig as compiler or linker (used by convoy's wrapper scripts)
     #[command(subcommand, hide = true)]
     Zig(cargo_zigbuild::Zig),
-    /// The linker shim, called by convoy's own wrapper scripts
+    /// Run the linker shim (used by convoy's wrapper scripts)
     #[command(hide = true)]
     Link(LinkArgs),
 }
 
 #[derive(Args, Debug)]
 pub struct SelectionArgs {
-    /// Target to build for (repeatable, comma lists): a triple, a triple with a glibc floor
-    /// (aarch64-unknown-linux-gnu.2.28), a platform (linux/arm/v7), a device (pi-4), or a group
-    /// (linux, darwin, windows, pi, all)
+    /// Target to build for (repeatable, or comma-separated): a triple, a triple with a minimum glibc
+    /// version (aarch64-unknown-linux-gnu.2.28), a platform (linux/arm/v7), a device (pi-4), or a
+    /// group (linux, darwin, windows, pi, all)
     #[arg(short, long = "target", value_name = "TARGET", value_delimiter = ',', help_heading = "Selection")]
     targets: Vec<String>,
     /// Package to build (repeatable)
     #[arg(short, long = "package", value_name = "SPEC", help_heading = "Selection")]
     packages: Vec<String>,
-    /// Build all members of the workspace
+    /// Build all packages in the workspace
     #[arg(long, help_heading = "Selection")]
     workspace: bool,
-    /// Member to leave out of the workspace (repeatable)
+    /// Exclude a member of the workspace from the build (repeatable)
     #[arg(long, value_name = "SPEC", requires = "workspace", help_heading = "Selection")]
     exclude: Vec<String>,
-    /// Binary to build (repeatable)
+    /// Build only the specified binary (repeatable)
     #[arg(long = "bin", value_name = "NAME", help_heading = "Selection")]
     bins: Vec<String>,
-    /// Profile to build with [default: release]
+    /// Build with the specified profile [default: release]
     #[arg(long, value_name = "NAME", help_heading = "Selection")]
     profile: Option<String>,
-    /// Features to activate (repeatable, comma or space lists)
+    /// Space or comma separated list of features to activate (repeatable)
     #[arg(short = 'F', long, value_name = "FEATURES", help_heading = "Selection")]
     features: Vec<String>,
-    /// Activate all features
+    /// Activate all available features
     #[arg(long, help_heading = "Selection")]
     all_features: bool,
     /// Do not activate the `default` feature
@@ -130,37 +130,37 @@ pub struct SelectionArgs {
     /// Path to Cargo.toml
     #[arg(long, value_name = "PATH", help_heading = "Selection")]
     manifest_path: Option<Utf8PathBuf>,
-    /// Assert that Cargo.lock stays as it is
+    /// Assert that `Cargo.lock` and `Convoy.lock` will remain unchanged
     #[arg(long, help_heading = "How")]
     locked: bool,
-    /// Run without the network
+    /// Run without accessing the network
     #[arg(long, help_heading = "How")]
     offline: bool,
-    /// Equivalent to --locked and --offline
+    /// Equivalent to specifying both --locked and --offline
     #[arg(long, help_heading = "How")]
     frozen: bool,
-    /// Folder for what is built on the way
+    /// Directory for all generated artifacts
     #[arg(long, value_name = "DIR", help_heading = "How")]
     target_dir: Option<Utf8PathBuf>,
-    /// Folder for the verified binaries [default: dist]
+    /// Directory for the verified binaries [default: dist]
     #[arg(long, value_name = "DIR", help_heading = "How")]
     dist_dir: Option<Utf8PathBuf>,
-    /// Force a route (host, lld, gcc, zig, container, cross), for all targets or for one
+    /// Build by this route: host, lld, gcc, zig, container or cross (repeatable)
     #[arg(long = "route", value_name = "[TARGET=]ROUTE", value_parser = parse_route, help_heading = "How")]
     routes: Vec<ForcedRoute>,
-    /// Bring nothing to this machine: no rustup target, no zig
+    /// Do not download or install anything (rustup targets, zig, sysroots, images)
     #[arg(long, help_heading = "How")]
     no_provision: bool,
-    /// Attempt what the plan would block for a library, a tool or a download that is not there
+    /// Build targets even if a required library, tool or download is missing
     #[arg(long, help_heading = "How")]
     ignore_needs: bool,
-    /// Container engine: docker, podman, none (no containers), or auto, which takes the first that works
+    /// Container engine: docker, podman, none (do not use containers), or auto (the first that works)
     #[arg(long, value_name = "ENGINE", value_parser = parse_engine, help_heading = "How")]
     engine: Option<EngineChoice>,
-    /// Number of parallel jobs
+    /// Number of parallel jobs, defaults to number of CPUs
     #[arg(short, long, value_name = "N", allow_hyphen_values = true, help_heading = "How")]
     jobs: Option<String>,
-    /// Arguments for cargo itself
+    /// Arguments to pass to `cargo build`
     #[arg(last = true, value_name = "CARGO_ARGS")]
     cargo_args: Vec<String>,
 }
@@ -169,16 +169,16 @@ pub struct SelectionArgs {
 pub struct BuildArgs {
     #[command(flatten)]
     selection: SelectionArgs,
-    /// Keep what earlier runs left in the dist folder, and its rows in the manifest
+    /// Keep the binaries of earlier runs in the dist directory and the manifest
     #[arg(long, help_heading = "How")]
     keep: bool,
-    /// Start every binary once (`--version`): natively, under qemu-user or under wine
+    /// Run each binary once with `--version`: natively, under qemu-user or under Wine
     #[arg(long, help_heading = "How")]
     smoke: bool,
-    /// Write one JSON object a line about everything that happens (`-`: standard output)
+    /// Write events to FILE as they happen, one JSON object per line (`-` for standard output)
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     events: Option<Utf8PathBuf>,
-    /// Print the manifest as JSON on standard output
+    /// Print the manifest as JSON
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 }
@@ -187,7 +187,7 @@ pub struct BuildArgs {
 pub struct PlanArgs {
     #[command(flatten)]
     selection: SelectionArgs,
-    /// Print JSON on standard output
+    /// Print JSON
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 }
@@ -196,14 +196,15 @@ pub struct PlanArgs {
 pub struct PlanCommandArgs {
     #[command(flatten)]
     plan: PlanArgs,
-    /// Print the Dockerfiles of the images that convoy would compose for the plan on standard output
+    /// Print the Dockerfiles of the images that `build` would make
     #[arg(long, help_heading = "Output", conflicts_with = "json")]
     pub dockerfile: bool,
 }
 
 #[derive(Args, Debug)]
 pub struct WhyArgs {
-    /// A crate of the graph, or a need: a tool (cmake), a library (openssl), a framework, or a kind (c-compiler)
+    /// A crate in the dependency graph, or a need: a tool (cmake), a library (openssl), a framework,
+    /// or a kind of need (c-compiler)
     #[arg(value_name = "CRATE|NEED")]
     pub subject: String,
     #[command(flatten)]
@@ -212,7 +213,7 @@ pub struct WhyArgs {
 
 #[derive(Args, Debug)]
 pub struct JsonArgs {
-    /// Print JSON on standard output
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -222,49 +223,51 @@ pub struct VerifyArgs {
     /// Files to inspect
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<Utf8PathBuf>,
-    /// What the files are expected to be, such as linux/arm/v6 or aarch64-unknown-linux-gnu.2.31
+    /// Target that the files should be built for, such as linux/arm/v6 or
+    /// aarch64-unknown-linux-gnu.2.31 [default: detected from each file]
     #[arg(short, long, value_name = "TARGET")]
     pub target: Option<String>,
-    /// Print JSON on standard output
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Args, Debug)]
 pub struct SchemaArgs {
-    /// Which output
+    /// Output to describe [default: all]
     pub kind: Option<SchemaKind>,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum CacheCommand {
-    /// List what is kept
+    /// List the contents of the cache
     List(JsonArgs),
-    /// Remove what is kept; a dry run unless --force
+    /// Remove the contents of the cache (a dry run unless --force is given)
     Clean {
-        /// Really remove
+        /// Remove the files instead of only listing them
         #[arg(long)]
         force: bool,
     },
-    /// Read zig, packages and sysroots, and compare them with what was published or unpacked
+    /// Check zig, packages and sysroots in the cache against their published checksums
     Verify(JsonArgs),
 }
 
 #[derive(Debug, Subcommand)]
 pub enum SupplyCommand {
-    /// List the sysroots that are unpacked on this machine, with size and last use
+    /// List the sysroots on this machine, with their size and last use
     List(JsonArgs),
-    /// Choose the packages of Convoy.lock anew, from what the archive has now. Without a selection: those of all members,
-    /// and what no target of the project asks for is forgotten
+    /// Update the packages in Convoy.lock to the versions that the archive has now
+    ///
+    /// Without a selection, the packages for all workspace members are updated, and those that no
+    /// target of the project needs any more are removed.
     Update(Box<SelectedArgs>),
-    /// Hold every package of Convoy.lock against the signed index of its archive
+    /// Check every package in Convoy.lock against the signed index of its archive
     Verify(SupplyVerifyArgs),
-    /// Write one file with the packages of Convoy.lock that the project's targets ask for, for a machine without network
-    /// or a CI cache
+    /// Export the locked packages to one file, for a machine without network or a CI cache
     Pack(Box<SupplyPackArgs>),
-    /// Take the packages of a packed file into convoy's cache
+    /// Import packages from a file written by `pack`
     Unpack {
-        /// The packed file
+        /// File written by `cargo convoy supply pack`
         #[arg(value_name = "FILE")]
         file: Utf8PathBuf,
     },
@@ -272,29 +275,29 @@ pub enum SupplyCommand {
 
 #[derive(Debug, Subcommand)]
 pub enum ImagesCommand {
-    /// List convoy's images on this machine's engine
+    /// List the images that convoy made or downloaded
     List(ImagesListArgs),
-    /// Remove convoy's images from this machine's engine; a dry run unless --force
+    /// Remove the images that convoy made or downloaded (a dry run unless --force is given)
     Clean {
-        /// Container engine: docker, podman, or auto, which takes the first that works
+        /// Container engine: docker, podman, or auto (the first that works)
         #[arg(long, value_name = "ENGINE", value_parser = parse_engine)]
         engine: Option<EngineChoice>,
-        /// Really remove
+        /// Remove the images instead of only listing them
         #[arg(long)]
         force: bool,
     },
-    /// Publish the images of the plan where `container.registry` says; builds what is missing
+    /// Build missing images, and push all of them to `container.registry`
     Push(Box<SelectedArgs>),
-    /// Make the images of the plan anew with the packages of today, and move Convoy.lock on
+    /// Rebuild the images with current package versions, and update Convoy.lock
     Update(Box<SelectedArgs>),
 }
 
 #[derive(Args, Debug)]
 pub struct ImagesListArgs {
-    /// Container engine: docker, podman, or auto, which takes the first that works
+    /// Container engine: docker, podman, or auto (the first that works)
     #[arg(long, value_name = "ENGINE", value_parser = parse_engine)]
     pub engine: Option<EngineChoice>,
-    /// Print JSON on standard output
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -314,7 +317,7 @@ impl SelectedArgs {
 
 #[derive(Args, Debug)]
 pub struct SupplyPackArgs {
-    /// The file to write
+    /// File to write
     #[arg(value_name = "FILE")]
     file: Utf8PathBuf,
     #[command(flatten)]
@@ -330,7 +333,7 @@ impl SupplyPackArgs {
 
 #[derive(Args, Debug)]
 pub struct SupplyVerifyArgs {
-    /// Print JSON on standard output
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
     /// Path to Cargo.toml
@@ -347,13 +350,13 @@ pub struct InitArgs {
 
 #[derive(Args, Debug)]
 pub struct CompletionsArgs {
-    /// The shell
+    /// Shell to generate the script for
     pub shell: clap_complete::Shell,
 }
 
 #[derive(Args, Debug)]
 pub struct ManArgs {
-    /// The folder to write into
+    /// Directory to write the man pages to
     #[arg(value_name = "DIR")]
     pub dir: Utf8PathBuf,
 }
@@ -370,7 +373,7 @@ impl SelectionArgs {
         let cargo = cargo_args::sort(self.cargo_args).map_err(|refused| {
             Cli::command().error(
                 clap::error::ErrorKind::ArgumentConflict,
-                format!("`{}` cannot be handed on to cargo: {}", refused.flag, refused.reason),
+                format!("`{}` cannot be passed on to cargo: {}", refused.flag, refused.reason),
             )
         })?;
         let split = |list: &[String]| {
@@ -414,7 +417,7 @@ impl BuildArgs {
         if self.json && options.events.as_deref().is_some_and(|path| path == "-") {
             return Err(Cli::command().error(
                 clap::error::ErrorKind::ArgumentConflict,
-                "`--json` and `--events -` would both write to standard output: give `--events` a file",
+                "`--json` and `--events -` cannot be used together: both write to standard output",
             ));
         }
         Ok((self.selection.validate()?, options))
@@ -453,8 +456,8 @@ fn parse_route(text: &str) -> Result<ForcedRoute, String> {
     match RouteKind::from_name(route) {
         Some(route) => Ok(ForcedRoute { target, route }),
         None => {
-            let near = nearest(route, known).map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
-            Err(format!("unknown route `{route}`{near} (one of {})", known.join(", ")))
+            let near = nearest(route, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            Err(format!("unknown route `{route}`{near} (possible values: {})", known.join(", ")))
         }
     }
 }
@@ -462,8 +465,8 @@ fn parse_route(text: &str) -> Result<ForcedRoute, String> {
 fn parse_engine(text: &str) -> Result<EngineChoice, String> {
     let known = EngineChoice::ALL.map(EngineChoice::name);
     EngineChoice::from_name(text).ok_or_else(|| {
-        let near = nearest(text, known).map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
-        format!("unknown engine `{text}`{near} (one of {})", known.join(", "))
+        let near = nearest(text, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        format!("unknown engine `{text}`{near} (possible values: {})", known.join(", "))
     })
 }
 
@@ -506,6 +509,22 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_texts_at_80_columns() {
+        fn render(command: &mut clap::Command, text: &mut String) {
+            let help = command.render_long_help();
+            *text += &format!("$ {} --help\n{help}\n", command.get_bin_name().unwrap());
+            command.get_subcommands_mut().filter(|sub| !sub.is_hide_set()).for_each(|sub| render(sub, text));
+        }
+        let mut command = Cli::command().term_width(80).disable_help_subcommand(true);
+        command.build();
+        let mut text = String::new();
+        render(&mut command, &mut text);
+        let long: Vec<&str> = text.lines().filter(|line| line.chars().count() > 80).collect();
+        assert_eq!(long, [""; 0]);
+        insta::assert_snapshot!(text);
     }
 
     #[test]

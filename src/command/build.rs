@@ -72,10 +72,8 @@ pub(super) fn dockerfiles(selection: &Selection, style: Style) -> Result<Exit> {
     if recipes.is_empty() {
         let own = plan.cells.iter().any(|cell| cell.image.is_some());
         reporter.text(match own {
-            true => {
-                "the targets that are built in a container have images of your own: there is no Dockerfile of convoy's"
-            }
-            false => "no target of this plan is built in a container: there is no Dockerfile to print",
+            true => "no Dockerfile to print: the targets that are built in a container use your own images",
+            false => "no Dockerfile to print: no target of this plan is built in a container",
         });
     }
     for cell in plan.cells.iter().filter(|cell| cell.status == Status::Blocked) {
@@ -213,7 +211,7 @@ impl Build<'_> {
                     let own = matches!(failure.code, "disk-full" | "setup-failed" | ENGINE_FAILED);
                     exit = exit.worst(if own { Exit::Work } else { Exit::BuildFailed });
                     let log = convoy_dir.join("logs").join(format!("{}.log", outcome.id));
-                    let log = format!("the full log is in {}", shorten(&log, &prepared.cwd));
+                    let log = format!("see the full log in {}", shorten(&log, &prepared.cwd));
                     let hint = match &failure.hint {
                         Some(hint) if failure.cause.is_some() => format!("{hint}; {log}"),
                         Some(hint) => hint.clone(),
@@ -225,8 +223,14 @@ impl Build<'_> {
                     manifest.failed.push(FailedRow { cause, ..row });
                 }
                 CellResult::Interrupted => {
-                    let row =
-                        failed(cell, prepared, FailedStatus::Interrupted, "interrupted", "a signal came first", None);
+                    let row = failed(
+                        cell,
+                        prepared,
+                        FailedStatus::Interrupted,
+                        "interrupted",
+                        "interrupted before it was built",
+                        None,
+                    );
                     manifest.failed.push(row);
                 }
             }
@@ -238,7 +242,7 @@ impl Build<'_> {
         let placed = release::place(&prepared.dist_dir, &places, manifest, &owner(prepared), self.options.keep)?;
         for path in &placed.removed {
             let path = shorten(path, &prepared.cwd);
-            self.reporter.debug(Phase::Package, format!("removed {path}, of an earlier run")).send();
+            self.reporter.debug(Phase::Package, format!("removed {path} of an earlier run")).send();
         }
         checker.remember(&places, &prepared.dist_dir);
         checker.close();
@@ -272,7 +276,7 @@ impl Build<'_> {
     fn lock(&self, convoy_dir: &Utf8Path) -> Result<fs_err::File> {
         let file = files::lock_file(&convoy_dir.join(".lock"))?;
         self.interrupt.lock(&file, || {
-            let message = "another `cargo convoy build` runs in this project: waiting for it";
+            let message = "waiting for another `cargo convoy build` in this project to finish";
             self.reporter.info(Phase::Plan, message).code("waiting").send();
         })?;
         self.warn_without_locks();
@@ -282,22 +286,24 @@ impl Build<'_> {
     /// Where files cannot be locked, two runs at once would disturb each other.
     fn warn_without_locks(&self) {
         for folder in self.interrupt.take_without_locks() {
-            let message = format!("the file system of `{folder}` has no locks: do not start two builds there at once");
+            let message = format!(
+                "the file system of `{folder}` does not support locks; do not run two builds there at the same time"
+            );
             self.reporter.warning(Phase::Build, message).code("no-locks").send();
         }
     }
 
     /// Found out before minutes of compiling, not after.
     fn writable_dist(&self, dist: &Utf8Path) -> Result<()> {
-        let hint = "choose another directory with --dist-dir, or make this one writable";
+        let hint = "choose another directory with `--dist-dir`, or make this one writable";
         if dist.exists() && !dist.is_dir() {
-            return Err(Error::work(format!("`{dist}` is in the way: it is a file, not a directory")).hint(hint));
+            return Err(Error::work(format!("cannot use `{dist}` as the dist directory: it is a file")).hint(hint));
         }
         if let Some(file) = release::foreign(dist) {
-            return Err(Error::work(format!(
-                "`{file}` is in the way: cargo convoy did not write it, and would replace it"
-            ))
-            .hint("choose another directory with --dist-dir (`dist-dir` in Convoy.toml), or move that file away"));
+            return Err(Error::work(format!("refusing to replace `{file}`, which was not written by cargo convoy"))
+                .hint(
+                    "move that file away, or choose another directory with `--dist-dir` or `dist-dir` in `Convoy.toml`",
+                ));
         }
         let existed = dist.is_dir();
         let tried = fs_err::create_dir_all(dist).and_then(|()| tempfile::tempfile_in(dist).map(drop));
@@ -305,7 +311,9 @@ impl Build<'_> {
             // Only when still empty: nothing is to appear before there is something to put in.
             let _ = fs_err::remove_dir(dist);
         }
-        tried.map_err(|error| Error::work(format!("`{dist}` cannot be written to")).because(error).hint(hint))
+        tried.map_err(|error| {
+            Error::work(format!("could not write to the dist directory `{dist}`")).because(error).hint(hint)
+        })
     }
 
     /// Brings what the plan names, and plans again with what came and what did not.
@@ -345,15 +353,18 @@ impl Build<'_> {
         match provision.kind {
             ProvisionKind::Std => {
                 let triple = &provision.name;
-                announce(format!("the std for {triple} (rustup, toolchain {toolchain})"));
+                announce(format!("the standard library for {triple} (rustup, toolchain {toolchain})"));
                 match rust_std::add_target(&toolchain, triple, self.interrupt)? {
                     Added::Yes => {
                         host.std.insert(triple.clone());
-                        done(format!("the std for {triple} is here"));
+                        done(format!("the standard library for {triple}"));
                     }
                     Added::No(why) => {
                         self.reporter
-                            .debug(Phase::Provision, format!("rustup could not bring the std for {triple}: {why}"))
+                            .debug(
+                                Phase::Provision,
+                                format!("rustup could not install the standard library for {triple}: {why}"),
+                            )
                             .code("std-missing")
                             .send();
                         host.refused_std.insert(triple.clone(), why);
@@ -361,13 +372,13 @@ impl Build<'_> {
                 }
             }
             ProvisionKind::RustSrc => {
-                announce(format!("the source of std (rustup, toolchain {toolchain})"));
+                announce(format!("the standard library's source (rustup, toolchain {toolchain})"));
                 match rust_std::add_component(&toolchain, "rust-src", self.interrupt)? {
                     Added::Yes => host.rust_src = true,
                     // The cells that need it are blocked with this reason; the others still build.
                     Added::No(why) => {
                         self.reporter
-                            .debug(Phase::Provision, format!("rustup could not bring rust-src: {why}"))
+                            .debug(Phase::Provision, format!("rustup could not install rust-src: {why}"))
                             .code("rust-src-missing")
                             .send();
                         host.refused_src = Some(why);
@@ -379,16 +390,17 @@ impl Build<'_> {
             ProvisionKind::Zig => {
                 let size = provision.bytes.map(|bytes| format!(", about {}", table::size_text(bytes)));
                 let version = pinned::version();
-                announce(format!("zig {version} (pip, into convoy's own cache{})", size.unwrap_or_default()));
+                announce(format!("zig {version} (by pip, into convoy's cache{})", size.unwrap_or_default()));
                 match zig::bring(cache, self.interrupt) {
                     Ok(brought) => {
                         if let Some(fault) = brought.replaced {
-                            let message =
-                                format!("the zig in convoy's cache was not as published, and is replaced: {fault}");
+                            let message = format!(
+                                "the zig in convoy's cache differs from the published one and is replaced: {fault}"
+                            );
                             self.reporter.warning(Phase::Provision, message).code("zig-damaged").send();
                         }
                         host.zig = Some(brought.facts);
-                        done(format!("zig {version} is here"));
+                        done(format!("zig {version}"));
                     }
                     Err(error) if self.interrupt.came().is_some() => return Err(error),
                     // The cells that need it are blocked with this reason; the others still build.
@@ -409,12 +421,15 @@ impl Build<'_> {
         convoy_dir: camino::Utf8PathBuf,
     ) -> Result<Job<'b>> {
         let exe = std::env::current_exe()?;
-        let exe = camino::Utf8PathBuf::from_path_buf(exe)
-            .map_err(|exe| Error::work(format!("convoy's own path `{}` is not UTF-8", exe.display())))?;
+        let exe = camino::Utf8PathBuf::from_path_buf(exe).map_err(|exe| {
+            Error::work(format!("the path of the `cargo-convoy` executable is not UTF-8: `{}`", exe.display()))
+        })?;
         let build_dir = has_build_dir(&prepared.cwd, &prepared.host.rustc.host);
         if build_dir && convoy_dir.as_str().contains(['{', '}']) {
-            let message = format!("cargo takes `{{…}}` in the path `{convoy_dir}` for a variable of its build folder");
-            let hint = "remove `build.build-dir` from cargo's configuration, or choose another --target-dir";
+            let message = format!(
+                "cargo would read `{{…}}` in the path `{convoy_dir}` as a template variable of `build.build-dir`"
+            );
+            let hint = "remove `build.build-dir` from cargo's configuration, or choose another `--target-dir`";
             return Err(Error::work(message).hint(hint));
         }
         Ok(Job {
@@ -550,7 +565,7 @@ impl Build<'_> {
             self.reporter.error(Phase::Verify, message).target(&cell.cell.id).code(&finding.code).send();
         }
         let first = violations.first();
-        let hint = format!("the rejected binary stays in {}", shorten(&artifact.path, &prepared.cwd));
+        let hint = format!("inspect the rejected binary in {}", shorten(&artifact.path, &prepared.cwd));
         self.tell_hint(Some(&hint));
         let code = first.map_or("unreadable", |finding| &finding.code);
         let message = first.map_or("the binary could not be read", |finding| &finding.message);

@@ -133,7 +133,7 @@ fn offers(prepared: &Prepared) -> Vec<OfferRow> {
         OfferRow { fault: host.linker_fault.clone(), ..row("cc (this machine)", text(&host.linker), None) },
         OfferRow { fault: host.cxx_fault.clone(), ..row("c++ (this machine)", text(&host.cxx), None) },
         OfferRow {
-            fault: host.zig_unavailable.as_ref().map(|why| format!("cannot be brought: {why}")),
+            fault: host.zig_unavailable.as_ref().map(|why| format!("could not be installed: {why}")),
             ..row("zig", zig_path, host.zig.as_ref().map(|zig| zig.version.clone()))
         },
     ];
@@ -141,7 +141,7 @@ fn offers(prepared: &Prepared) -> Vec<OfferRow> {
     if let Some(apt) = &host.apt {
         let in_sysroot = |need: &Need| need.supply.as_ref().is_some_and(|supply| supply.kind == SupplyKind::Sysroot);
         rows.push(OfferRow {
-            fault: apt.mirror.is_none().then(|| format!("knows no archive of Debian ({})", apt.distribution)),
+            fault: apt.mirror.is_none().then(|| format!("no Debian archive configured ({})", apt.distribution)),
             needed_by: needed_by(&in_sysroot),
             ..row("apt (libraries)", Some(apt.apt_get.to_string()), None)
         });

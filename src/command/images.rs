@@ -67,14 +67,17 @@ impl ImageBringer<'_> {
     fn reap(&self, engine: &EngineFacts) -> Result<()> {
         let orphans = reap(engine, self.cache, self.interrupt)?;
         if orphans > 0 {
-            let message = format!("removed {orphans} container(s) that a killed run left behind");
+            let message = format!("removed {orphans} container(s) left behind by a killed run");
             self.reporter.info(Phase::Provision, message).code("orphans-removed").send();
         }
         Ok(())
     }
 
     fn images<'b>(&'b self, engine: &'b EngineFacts) -> Result<Images<'b>> {
-        let mark = self.mark.get().ok_or_else(|| Error::work("containers are started before their run is marked"))?;
+        let mark = self
+            .mark
+            .get()
+            .ok_or_else(|| Error::work("internal error: a container was about to start before its run was recorded"))?;
         Ok(Images { engine, cache: self.cache, mark, interrupt: self.interrupt })
     }
 
@@ -89,7 +92,7 @@ impl ImageBringer<'_> {
             Ok(Err(refused)) => return self.refuse(name, refused, &mut prepared.project.host),
             Err(error) => return self.refuse_for(name, error, &mut prepared.project.host),
         }
-        let done = format!("the image {name} is here");
+        let done = format!("the image {name}");
         self.reporter.debug(Phase::Provision, done).took(started.elapsed()).send();
         Ok(())
     }
@@ -151,7 +154,7 @@ impl ImageBringer<'_> {
             engine.shares_files = tried.ok();
         }
         if engine.shares_files == Some(false) {
-            let message = format!("{} does not see this machine's files: they are sent to it", engine.kind.name());
+            let message = format!("{} cannot access this machine's files; they are sent to it", engine.kind.name());
             self.reporter.info(Phase::Provision, message).code("files-sent").send();
         }
         Ok(())
@@ -159,14 +162,14 @@ impl ImageBringer<'_> {
 
     fn tell(&self, step: Step<'_>) {
         let message = match step {
-            Step::Pulling(name) => format!("the image {name} (pulled)"),
-            Step::Building(name) => format!("the image {name} (built once, a minute or two)"),
+            Step::Pulling(name) => format!("the image {name} (downloading)"),
+            Step::Building(name) => format!("the image {name} (built once, takes a minute or two)"),
             Step::NotPulled(name, told) => {
-                let message = format!("the image {name} is not to be had: {told}");
+                let message = format!("the image {name} was not updated: {told}");
                 return self.reporter.info(Phase::Provision, message).code("image-not-pulled").send();
             }
             Step::NotTheSame(name) => {
-                let message = format!("the image {name} was made from something else, and is not taken");
+                let message = format!("the image {name} was built from a different recipe and is not used");
                 return self.reporter.warning(Phase::Provision, message).code("image-not-the-same").send();
             }
         };
@@ -198,8 +201,7 @@ impl ImageBringer<'_> {
         let images = self.images(engine)?;
         // What its apt fetches is to come to a folder of this machine.
         if !images.shares_files(name, &[])? {
-            let message =
-                "its apt cannot bring packages for this machine: the engine does not see this machine's files";
+            let message = "its apt cannot download packages for this machine, because the engine cannot access this machine's files";
             self.reporter.warning(Phase::Provision, format!("the image {name}: {message}")).send();
             return Ok(None);
         }
@@ -228,8 +230,8 @@ impl ImageBringer<'_> {
 
 /// An image of the user's own that is not here, and may not be brought.
 fn not_here(forbidden: &Forbidden) -> Refused {
-    let reason = format!("it is not here, and {}", forbidden.reason);
-    Refused { reason, hint: Some(forbidden.hint_or("bring it by hand")), work: false }
+    let reason = format!("it is not on this machine, and {}", forbidden.reason);
+    Refused { reason, hint: Some(forbidden.hint_or("download it manually")), work: false }
 }
 
 fn refused(error: &Error) -> Refused {

@@ -21,13 +21,12 @@ pub(super) fn init(manifest_path: Option<&Utf8Path>) -> Result<Exit> {
     match created {
         Ok(mut file) => file.write_all(TEMPLATE.as_bytes())?,
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            return Err(Error::usage(format!("`{path}` is already there and is never overwritten"))
-                .hint("edit it, or remove it first"));
+            return Err(Error::usage(format!("`{path}` already exists")).hint("edit it, or remove it first"));
         }
         Err(error) => return Err(error.into()),
     }
     let of_member = manifest.parent() != Some(&*root);
-    say(&format!("wrote {path}{}\n", if of_member { ", which is for all members of the workspace" } else { "" }));
+    say(&format!("created {path}{}\n", if of_member { ", which applies to all members of the workspace" } else { "" }));
     Ok(Exit::Success)
 }
 

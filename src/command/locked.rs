@@ -37,7 +37,7 @@ impl Locked {
     pub(super) fn write(&mut self, reporter: &Reporter) {
         if let Err(error) = self.merge() {
             let message =
-                format!("Convoy.lock could not be written, so another build may take other packages: {error}");
+                format!("could not write `Convoy.lock`, so another build may use different packages: {error}");
             reporter.warning(Phase::Provision, message).code("lock-not-written").send();
         }
     }

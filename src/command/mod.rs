@@ -165,7 +165,7 @@ fn say(text: &str) {
 /// The current folder, which must be UTF-8 as it ends in JSON and in cargo's messages.
 fn current_dir() -> Result<camino::Utf8PathBuf> {
     let dir =
-        std::env::current_dir().map_err(|error| Error::work("the current folder cannot be read").because(error))?;
+        std::env::current_dir().map_err(|error| Error::work("could not read the current directory").because(error))?;
     camino::Utf8PathBuf::from_path_buf(dir)
-        .map_err(|dir| Error::work(format!("the current folder `{}` is not UTF-8", dir.display())))
+        .map_err(|dir| Error::work(format!("the path of the current directory is not UTF-8: `{}`", dir.display())))
 }

@@ -190,7 +190,7 @@ pub(super) fn prepare_anew(
         warnings.push(Warning {
             target: Some(cell.id.clone()),
             code: "target-not-in-catalog".to_owned(),
-            message: "not in the catalog: it is tried, and verified as far as it is known".to_owned(),
+            message: "not a supported target; it is built on a best-effort basis, with limited verification".to_owned(),
         });
     }
     warnings.extend(unknown_crates(&settings, &graph).map(unknown_key));
@@ -230,7 +230,7 @@ pub(super) fn prepare_anew(
         project.host.apt = machine::apt(cache);
         let started = Instant::now();
         locked.look_up(cache, &mut project.host);
-        reporter.debug(Phase::Plan, "sysroots of Convoy.lock looked for").took(started.elapsed()).send();
+        reporter.debug(Phase::Plan, "looked up the sysroots of `Convoy.lock`").took(started.elapsed()).send();
     }
     let demand::Demand { needs, needs_inside, sources, evidence } = demand;
     let mut prepared = Prepared {
@@ -262,7 +262,7 @@ fn metadata_and_host(query: &MetadataQuery<'_>, cache: &CacheDir) -> Result<(Str
         let facts = machine::probe(query.cwd, Catalog::embedded(), cache);
         (whole.join(), facts)
     });
-    let whole = whole.map_err(|_| Error::work("reading the project ended abnormally"))??;
+    let whole = whole.map_err(|_| Error::work("internal error: the thread that reads the project panicked"))??;
     match whole {
         Ok(json) => Ok((json, facts?)),
         // Who builds for some platforms need not have fetched the crates of all.
@@ -509,7 +509,7 @@ fn unread_settings(stray: &Utf8Path, root: &Utf8Path) -> Warning {
     Warning {
         target: None,
         code: "unread-settings".to_owned(),
-        message: format!("`{shown}` is not read: settings for all members are in the workspace's `Convoy.toml`"),
+        message: format!("`{shown}` is ignored: settings belong in the `Convoy.toml` of the workspace root"),
     }
 }
 
@@ -532,9 +532,7 @@ fn unknown_tables<'a>(
         let words = catalog.targets.iter().flat_map(|t| [Some(t.triple.as_str()), t.platform.as_deref()]).flatten();
         let devices = catalog.devices.iter().map(|device| device.name.as_str());
         let near = did_you_mean(word, words.chain(devices));
-        warnings.push(format!(
-            "[target.\"{word}\"] is no target, platform, device or group that convoy or rustc knows{near}"
-        ));
+        warnings.push(format!("unknown target, platform, device or group in `[target.\"{word}\"]`{near}"));
     }
     Ok(warnings)
 }
@@ -545,7 +543,7 @@ fn unknown_crates<'a>(settings: &'a Settings, graph: &'a Graph) -> impl Iterator
         .needs
         .keys()
         .filter(|name| !graph.names().any(|own| own == *name))
-        .map(|name| format!("[needs.{name}] means no crate of this project{}", did_you_mean(name, graph.names())))
+        .map(|name| format!("`[needs.{name}]` matches no crate of this project{}", did_you_mean(name, graph.names())))
 }
 
 /// Each `--route WORD=ROUTE` must mean a target of this run. What it says is in the cells' settings.
@@ -553,7 +551,7 @@ fn check_routes(selection: &Selection, cells: &[Cell]) -> Result<()> {
     let names = || cells.iter().flat_map(|cell| &cell.names);
     let mut words = selection.routes.iter().filter_map(|route| route.target.as_ref());
     let Some(word) = words.find(|word| !names().any(|name| name == *word)) else { return Ok(()) };
-    let error = Error::usage(format!("--route names `{word}`, which is no target of this run"));
+    let error = Error::usage(format!("`--route {word}=…` matches no target of this run"));
     Err(match crate::util::suggest::nearest(word, names().map(String::as_str)) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
         None => error,
@@ -584,7 +582,9 @@ fn slices(
         handles
             .into_iter()
             .map(|(key, handle)| {
-                let slice = handle.join().map_err(|_| Error::work("resolving the graph ended abnormally"))??;
+                let slice = handle.join().map_err(|_| {
+                    Error::work("internal error: the thread that resolves the dependency graph panicked")
+                })??;
                 Ok((key.clone(), Arc::new(slice)))
             })
             .collect::<Result<BTreeMap<_, _>>>()

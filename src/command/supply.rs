@@ -48,7 +48,7 @@ fn list(json: bool) -> Result<Exit> {
         text += &format!("{}  {}, {} packages{used}\n    {}\n", row.key, size_text(row.bytes), row.packages, row.root);
     }
     if sysroots.is_empty() {
-        text += "no sysroot is unpacked on this machine\n";
+        text += "no sysroots on this machine\n";
     }
     say(&text);
     Ok(Exit::Success)
@@ -82,13 +82,13 @@ fn update(selection: &Selection, style: Style) -> Result<Exit> {
     let interrupt = Interrupt::listen()?;
     let cache = CacheDir::find()?;
     if selection.locked {
-        return Err(Error::usage("`supply update` asks the archive what it has now, and `--locked` forbids it"));
+        return Err(Error::usage("`supply update` changes `Convoy.lock` and cannot be used with `--locked`"));
     }
     let reporter = Reporter::new(run_id(), style, None)?;
     let project = of_project(selection);
     let mut prepared = prepare_anew(&project, Network::Allowed, &cache, &reporter, &interrupt)?;
     if let Some(Forbidden { reason, hint }) = prepared.settings.provisioning.forbids_network() {
-        let told = format!("`supply update` asks the archive what it has now, and {reason}");
+        let told = format!("`supply update` needs the network, and {reason}");
         return Err(Error::usage(told).hint(hint));
     }
     // A variable of the environment selects, too.
@@ -109,14 +109,14 @@ fn update(selection: &Selection, style: Style) -> Result<Exit> {
     let forgotten = if is_whole { not_asked_for(&prepared) } else { Vec::new() };
     for key in &forgotten {
         prepared.locked.lock.forget(key);
-        let message = format!("{key}: removed from Convoy.lock, as no target of this project asks for it");
+        let message = format!("{key}: removed from `Convoy.lock`, because no target of this project needs it");
         reporter.info(Phase::Finish, message).send();
     }
     if !forgotten.is_empty() {
         prepared.locked.write(reporter);
     }
     if plans.is_empty() && forgotten.is_empty() {
-        say("no target of this project takes libraries from a sysroot: nothing to lock\n");
+        say("nothing to lock: no target of this project uses libraries from a sysroot\n");
     }
     // What was not chosen anew is still as somebody else left it.
     prepared.locked.lock.require_unedited()?;
@@ -148,7 +148,7 @@ fn changes(new: &LockedSysroot, prepared: &Prepared) -> String {
     let changed = lock::changes(&versions(old), &versions(new));
     match changed.as_slice() {
         [] if new.digest() == old.digest() => format!("{count} packages, none changed"),
-        [] => format!("{count} packages, of the same versions and rebuilt"),
+        [] => format!("{count} packages, same versions but rebuilt"),
         _ => format!("{count} packages; {}", changed.join(", ")),
     }
 }
@@ -164,10 +164,10 @@ fn pack(file: &Utf8Path, selection: &Selection, style: Style) -> Result<Exit> {
     let root = &prepared.project.workspace_root;
     if lock.sysroots().is_empty() {
         let what = match left_out.is_empty() {
-            true => format!("there is no Convoy.lock in `{root}` that names packages"),
-            false => format!("Convoy.lock in `{root}` names no packages for the targets of this project"),
+            true => format!("no locked packages in `{root}/Convoy.lock`"),
+            false => format!("no locked packages for the selected targets in `{root}/Convoy.lock`"),
         };
-        return Err(Error::usage(what).hint("run `cargo convoy supply update`, or build once"));
+        return Err(Error::usage(what).hint("run `cargo convoy supply update` or `cargo convoy build` first"));
     }
     let apt = machine::apt(&cache);
     let file = current_dir()?.join(file);
@@ -181,10 +181,12 @@ fn pack(file: &Utf8Path, selection: &Selection, style: Style) -> Result<Exit> {
         progress: &|_| {},
     };
     let packed =
-        sysroots.pack(&lock, &archive, &file)?.map_err(|refused| refusal("the packages of Convoy.lock", refused))?;
-    say(&format!("packed {} packages, {}, into {file}\n", packed.packages, size_text(packed.bytes)));
+        sysroots.pack(&lock, &archive, &file)?.map_err(|refused| refusal("the packages of `Convoy.lock`", refused))?;
+    say(&format!("wrote {} packages ({}) to {file}\n", packed.packages, size_text(packed.bytes)));
     for key in left_out {
-        say(&format!("left out {key}, which no target of this run asks for: name more with `-t`\n"));
+        say(&format!(
+            "left out {key}, which no target of this run needs; select more targets with `-t` to include it\n"
+        ));
     }
     Ok(Exit::Success)
 }
@@ -193,6 +195,6 @@ fn unpack(file: &Utf8Path) -> Result<Exit> {
     let interrupt = Interrupt::listen()?;
     let cache = CacheDir::find()?;
     let unpacked = sysroot::unpack(&current_dir()?.join(file), &cache, &interrupt)?;
-    say(&format!("took {} packages, {}, into convoy's cache\n", unpacked.packages, size_text(unpacked.bytes)));
+    say(&format!("added {} packages ({}) to convoy's cache\n", unpacked.packages, size_text(unpacked.bytes)));
     Ok(Exit::Success)
 }

@@ -57,7 +57,7 @@ impl Bringer<'_> {
             }
         };
         if brought.is_ok() {
-            let done = format!("the sysroot {name} is here");
+            let done = format!("the sysroot {name}");
             self.reporter.debug(Phase::Provision, done).took(started.elapsed()).send();
         }
         self.settle(name, brought, prepared)
@@ -92,18 +92,18 @@ impl Bringer<'_> {
         let started = Instant::now();
         let name = plan.key.to_string();
         let chosen = self.sysroots(Some(apt), &|progress| self.tell(&name, progress)).resolve(plan);
-        self.reporter.debug(Phase::Provision, format!("asked for {name}")).took(started.elapsed()).send();
+        self.reporter.debug(Phase::Provision, format!("the package list of {name}")).took(started.elapsed()).send();
         chosen
     }
 
     /// apt, and a line that says what it is asked for.
     fn needs_apt<'p>(&self, plan: &SysrootPlan, prepared: &'p Prepared) -> std::result::Result<&'p AptFacts, Refused> {
         let Some(apt) = &prepared.project.host.apt else {
-            let reason = "this machine has no apt to resolve its packages with".to_owned();
+            let reason = "apt, which resolves its packages, is missing on this machine".to_owned();
             return Err(Refused { reason, hint: None, work: false });
         };
         let names: Vec<&str> = plan.packages.iter().map(String::as_str).collect();
-        let message = format!("the packages of {} (apt): {}", plan.key, names.join(", "));
+        let message = format!("the packages of {} (by apt): {}", plan.key, names.join(", "));
         self.reporter.info(Phase::Provision, message).send();
         Ok(apt)
     }
@@ -120,13 +120,13 @@ impl Bringer<'_> {
         };
         match progress {
             Progress::Waiting => {
-                let message = "another run brings packages: waiting for it";
+                let message = "waiting for another run to finish downloading packages";
                 self.reporter.info(Phase::Provision, message).target(name).code("waiting").send();
             }
             Progress::NoFixes => {
                 let message = format!(
-                    "the packages of {name} are chosen without Debian's security fixes: there is no archive of them beside \
-                     the mirror now; name it by `[supply] security`"
+                    "the packages of {name} do not include Debian's security fixes: the mirror has no security archive \
+                     beside it; set `security` in `[supply]`"
                 );
                 self.reporter.warning(Phase::Provision, message).code("no-security-fixes").send();
             }
@@ -135,11 +135,11 @@ impl Bringer<'_> {
                 self.reporter.info(Phase::Provision, message).send();
             }
             Progress::Checking => {
-                let message = "holding the packages against the archive's signed index";
+                let message = "checking the packages against the archive's signed index";
                 self.reporter.info(Phase::Provision, message).target(name).send();
             }
             Progress::Fetching { done, total } => {
-                step("MiB fetched", (done / MIB) as usize, (total / MIB) as usize);
+                step("MiB downloaded", (done / MIB) as usize, (total / MIB) as usize);
             }
             Progress::Unpacking { done, total } => step("packages unpacked", done, total),
         }
@@ -161,14 +161,14 @@ impl Bringer<'_> {
             return Ok(());
         }
         let told = if prepared.locked.exists {
-            format!("Convoy.lock does not hold all that {} is to have, and `--locked` forbids to change it", plan.key)
+            format!("`Convoy.lock` lacks packages that {} needs, and `--locked` does not allow changing it", plan.key)
         } else {
             format!(
-                "there is no Convoy.lock to take the packages of {} from, and `--locked` forbids to write one",
+                "there is no `Convoy.lock` with the packages of {}, and `--locked` does not allow creating one",
                 plan.key
             )
         };
-        Err(Error::usage(told).hint("run `cargo convoy supply update`, and commit Convoy.lock"))
+        Err(Error::usage(told).hint("run `cargo convoy supply update`, and commit `Convoy.lock`"))
     }
 
     fn refuse(&self, name: &str, refused: Refused, prepared: &mut Prepared) -> Result<()> {

@@ -27,7 +27,7 @@ pub(super) fn targets(json: bool, style: Style) -> Result<Exit> {
         print_json(&report)?;
         return Ok(Exit::Success);
     }
-    let mut rows = vec![vec!["target".to_owned(), "platform".to_owned(), "routes here".to_owned()]];
+    let mut rows = vec![vec!["target".to_owned(), "platform".to_owned(), "available routes".to_owned()]];
     for row in &report.targets {
         let routes: Vec<&str> = row.routes.iter().map(|route| route.name()).collect();
         let routes = if routes.is_empty() { "none".to_owned() } else { routes.join(", ") };
@@ -36,7 +36,7 @@ pub(super) fn targets(json: bool, style: Style) -> Result<Exit> {
     }
     let mut text = crate::report::table::lines(&rows, style);
     text.push_str("\n\n");
-    let mut devices = vec![["device", "cpu", "glibc", "what"].map(str::to_owned).to_vec()];
+    let mut devices = vec![["device", "cpu", "glibc", "description"].map(str::to_owned).to_vec()];
     for device in &catalog.devices {
         devices.push(vec![device.name.clone(), device.cpu.clone(), device.floor.to_string(), device.note.clone()]);
     }

@@ -80,7 +80,7 @@ fn look(file: &Utf8PathBuf, bytes: &[u8], asked: Option<&Expectation>, catalog: 
         None if asked.is_none() => findings.push(Finding {
             level: Level::Warning,
             code: "target-unknown".to_owned(),
-            message: "no known target has binaries like this one, so nothing was checked: name one with --target"
+            message: "nothing was checked, because the target could not be detected from the file; specify it with `--target`"
                 .to_owned(),
         }),
         None => {}
@@ -113,7 +113,7 @@ fn expectation_of(word: &str, catalog: &Catalog) -> Result<Expectation> {
             cpu: cell.cpu.clone(),
             ..Expectation::of_triple(&cell.target, catalog)
         }),
-        many => Err(Error::usage(format!("`{word}` means {} targets, and a file is for one", many.len()))
-            .hint("name one target, such as linux/arm64")),
+        many => Err(Error::usage(format!("`{word}` stands for {} targets, but a file is built for one", many.len()))
+            .hint("specify one target, such as `linux/arm64`")),
     }
 }

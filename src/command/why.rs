@@ -106,17 +106,17 @@ fn path_to(subject: &Subject<'_>, prepared: &Prepared) -> Result<Vec<String>> {
     if let Some(version) = versions.last() {
         let name = subject.split('@').next().unwrap_or(subject);
         let all = versions.iter().copied().collect::<Vec<_>>().join(", ");
-        return Err(Error::usage(format!("`{subject}` is no crate of this graph, which has `{name}` {all}"))
+        return Err(Error::usage(format!("`{subject}` is not in the dependency graph, which has `{name}` {all}"))
             .hint(format!("use `{name}@{version}`")));
     }
     let needs = prepared.project.plan.cells.iter().flat_map(|cell| &cell.needs);
     let packages = prepared.slices.values().flat_map(|slice| slice.target.iter().chain(&slice.host));
     let words = needs.flat_map(|need| [need.name.as_str(), need.kind.name()]);
     let near = nearest(subject, words.chain(packages.map(|package| package.name.as_str())));
-    let error = Error::usage(format!("`{subject}` is no crate of this graph, and nothing that one of them needs"));
+    let error = Error::usage(format!("no crate in the dependency graph is named `{subject}`, and none needs it"));
     Err(match near {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None => error.hint("`cargo convoy plan -v` lists the needs"),
+        None => error.hint("run `cargo convoy plan -v` to list all needs"),
     })
 }
 
@@ -168,7 +168,7 @@ impl<'a> Ways<'a> {
         let settings = &self.prepared.settings;
         let met = plan::met(need, cell, &self.prepared.project.host, &settings.provisioning);
         let unsure = need.confidence == needs::Confidence::Unknown;
-        met.or_else(|| unsure.then(|| "not known to be needed".to_owned()))
+        met.or_else(|| unsure.then(|| "may not be needed".to_owned()))
     }
 
     /// The ways out, for the cells where nothing meets the need: those by features, which serve all, come first.
@@ -192,7 +192,7 @@ impl<'a> Ways<'a> {
         {
             remedies.push(Remedy {
                 kind: RemedyKind::Container,
-                text: format!("let a container give it: {hint}"),
+                text: format!("build in a container: {hint}"),
                 command: None,
                 then_needs: Vec::new(),
             });

@@ -20,7 +20,7 @@ fn output_within(command: &mut Command, limit: Duration) -> Result<String> {
     let shown = command.get_program().to_string_lossy().into_owned();
     let started = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = started.map_err(|error| {
-        let hint = format!("is `{shown}` installed and on PATH?");
+        let hint = format!("check that `{shown}` is installed and on PATH");
         Error::work(format!("could not start `{shown}`")).because(error).hint(hint)
     })?;
     // Both pipes are emptied at once: a full one would stop the tool. The readers are not waited for when the tool was
@@ -43,7 +43,7 @@ fn output_within(command: &mut Command, limit: Duration) -> Result<String> {
         // It may have ended in this very moment.
         let _ = child.kill();
         let _ = child.wait();
-        return Err(Error::work(format!("`{shown}` did not answer within {} seconds", limit.as_secs())));
+        return Err(Error::work(format!("`{shown}` did not respond within {} seconds", limit.as_secs())));
     };
     let mut told = [Vec::new(), Vec::new()];
     for _ in 0..2 {
@@ -66,7 +66,7 @@ mod tests {
         let started = std::time::Instant::now();
         let mut command = Command::new("sleep");
         let error = output_within(command.arg("60"), Duration::from_millis(50)).unwrap_err();
-        assert!(error.to_string().contains("did not answer"), "{error}");
+        assert!(error.to_string().contains("did not respond"), "{error}");
         assert!(started.elapsed() < Duration::from_secs(20));
     }
 

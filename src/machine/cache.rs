@@ -42,13 +42,14 @@ impl CacheDir {
             None => {
                 use etcetera::BaseStrategy;
                 let strategy = etcetera::choose_base_strategy().map_err(|error| {
-                    Error::work("this machine names no cache directory").because(error).hint("set CONVOY_CACHE_DIR")
+                    Error::work("could not determine the cache directory").because(error).hint("set `CONVOY_CACHE_DIR`")
                 })?;
                 strategy.cache_dir().join("cargo-convoy")
             }
         };
         let base = Utf8PathBuf::from_path_buf(base).map_err(|path| {
-            Error::work(format!("the cache directory `{}` is not UTF-8", path.display())).hint("set CONVOY_CACHE_DIR")
+            Error::work(format!("the path of the cache directory is not UTF-8: `{}`", path.display()))
+                .hint("set `CONVOY_CACHE_DIR`")
         })?;
         let cache = Self::at(&base.join("v1"));
         for dir in [&base, &cache.root] {
@@ -117,8 +118,8 @@ impl CacheDir {
     }
 
     fn foreign(&self) -> Error {
-        Error::work(format!("`{}` holds files and carries no {TAG_NAME} of convoy", self.root))
-            .hint("is CONVOY_CACHE_DIR right? Set it to an empty directory, or to one that convoy created")
+        Error::work(format!("`{}` is not empty and has no {TAG_NAME} written by convoy", self.root))
+            .hint("set `CONVOY_CACHE_DIR` to an empty directory, or to one that convoy created")
     }
 
     /// Creates the directory, closed to other users, and with the tag from the start.
@@ -178,7 +179,7 @@ fn create_private(dir: &Utf8Path) -> Result<()> {
     }
     match builder.create(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            Err(Error::work(format!("the cache directory `{dir}` cannot be created")).because(error))
+            Err(Error::work(format!("could not create the cache directory `{dir}`")).because(error))
         }
         _ => Ok(()),
     }
@@ -209,12 +210,12 @@ mod owner {
             Some(Distrust::Owner) => {
                 let message =
                     format!("the cache directory `{dir}` belongs to another user (user id {})", metadata.uid());
-                Err(Error::work(message).hint("set CONVOY_CACHE_DIR to a directory of your own"))
+                Err(Error::work(message).hint("set `CONVOY_CACHE_DIR` to a directory that belongs to you"))
             }
             Some(Distrust::Mode) => Err(Error::work(format!("other users can write to the cache directory `{dir}`"))
                 .hint(format!(
-                    "set CONVOY_CACHE_DIR to a directory of your own, or, if nobody else has put files there, run \
-                     `chmod go-w {dir}`"
+                    "set `CONVOY_CACHE_DIR` to a directory that only you can write to, or, if nobody else has put files \
+                     there, run `chmod go-w {dir}`"
                 ))),
         }
     }
@@ -282,7 +283,7 @@ mod tests {
 
         let foreign = CacheDir::at(&dir.join("foreign"));
         fs_err::create_dir_all(foreign.root().join("customers")).unwrap();
-        assert!(foreign.room("zig").unwrap_err().to_string().contains("carries no CACHEDIR.TAG of convoy"));
+        assert!(foreign.room("zig").unwrap_err().to_string().contains("has no CACHEDIR.TAG written by convoy"));
         assert!(foreign.remember("probes", "key", &1).is_err());
         // Another tool's tag says nothing.
         let theirs = "Signature: 8a477f597d28d172789f06886806bc55\n# Created by another tool.\n";

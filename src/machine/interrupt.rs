@@ -157,14 +157,14 @@ impl Interrupt {
         let watched = self.watch(child.id());
         let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
-            return Err(Error::work("a child without its pipes"));
+            return Err(Error::work("internal error: a child process has no pipes"));
         };
         // All at once: a full pipe would stop the child.
         let (output, input, stderr) = std::thread::scope(|scope| {
             let input = scope.spawn(move || input(stdin));
             let stderr = scope.spawn(move || pipe::read_tail(stderr, pipe::TAIL).text);
             let output = output(stdout);
-            let died = |_| Err(io::Error::other("writing ended abnormally"));
+            let died = |_| Err(io::Error::other("a writer thread panicked"));
             (output, input.join().unwrap_or_else(died), stderr.join().unwrap_or_default())
         });
         let status = child.wait();

@@ -34,7 +34,7 @@ pub fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Result<Host
             .collect();
         (rust.join(), zig.join(), gcc)
     });
-    let died = |_| Error::work("a probe of this machine ended abnormally");
+    let died = |_| Error::work("internal error: a thread that inspects this machine panicked");
     let (rustc, toolchain) = rust.map_err(died)??;
     let zig = zig.map_err(died)?;
     let zig_unavailable = if zig.is_none() { zig::unavailable() } else { None };
@@ -239,10 +239,11 @@ fn rust(dir: &Utf8Path, memory: &Memory) -> Result<(Rustc, Option<String>)> {
     };
     let real = sysroot.join("bin").join(format!("rustc{}", std::env::consts::EXE_SUFFIX));
     let verbose = memory.ask("version", &real, || output(rust_command(&rustc).current_dir(dir).arg("-vV")).ok());
-    let verbose = verbose.ok_or_else(|| Error::work(format!("`{rustc} -vV` failed")).hint("is Rust installed?"))?;
+    let verbose =
+        verbose.ok_or_else(|| Error::work(format!("`{rustc} -vV` failed")).hint("check that Rust is installed"))?;
     let field =
         |name: &str| verbose.lines().find_map(|line| line.strip_prefix(name)).map(|text| text.trim().to_owned());
-    let host = field("host:").ok_or_else(|| Error::work(format!("`{rustc} -vV` names no host")))?;
+    let host = field("host:").ok_or_else(|| Error::work(format!("`{rustc} -vV` printed no host")))?;
     let version = verbose.lines().next().unwrap_or_default().trim_start_matches("rustc ").to_owned();
     // rustup keeps toolchains under `toolchains/<name>`; another layout is not rustup's.
     let name = sysroot.parent().filter(|parent| parent.file_name() == Some("toolchains")).and(sysroot.file_name());
@@ -280,7 +281,7 @@ fn gcc(prefix: &str, target: Option<&Target>, memory: &Memory) -> Option<GccFact
     });
     let fault = match version {
         Some(_) => fault(&cc, Language::C, target, memory),
-        None => Some(format!("`{cc}` does not tell its version")),
+        None => Some(format!("could not determine the version of `{cc}`")),
     };
     // gcc answers with the bare name when it has no such file.
     let static_cxx = memory.ask("libstdc++", &cc, || {

@@ -22,7 +22,7 @@ pub(super) fn fault(compiler: &Utf8Path, language: Language, target: Option<&Tar
 }
 
 fn attempt(compiler: &Utf8Path, language: Language, target: Option<&Target>) -> Result<(), String> {
-    let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
+    let folder = tempfile::tempdir().map_err(|error| format!("could not create a temporary directory: {error}"))?;
     let (name, text) = match language {
         Language::C => ("trial.c", "int main(void) { return 0; }\n"),
         Language::Cxx => ("trial.cpp", "#include <string>\nint main() { return std::string().size(); }\n"),
@@ -36,19 +36,19 @@ fn attempt(compiler: &Utf8Path, language: Language, target: Option<&Target>) -> 
         Err(error) => {
             let text = error.to_string();
             let line = text.lines().find(|line| line.contains("error")).or(text.lines().next()).unwrap_or_default();
-            Err(format!("`{compiler}` cannot {step} a line of C: {}", line.trim()))
+            Err(format!("`{compiler}` cannot {step} a trivial program: {}", line.trim()))
         }
     };
     run("compile", Command::new(compiler).arg("-c").arg(&source).arg("-o").arg(&object))?;
     if let Some(target) = target {
-        let bytes = fs_err::read(&object).map_err(|_| format!("`{compiler}` compiled and wrote no object"))?;
+        let bytes = fs_err::read(&object).map_err(|_| format!("`{compiler}` wrote no object file"))?;
         let made =
             object::File::parse(&*bytes).map(|file| (file.format(), file.architecture(), file.is_little_endian()));
         let right = made.is_ok_and(|(format, arch, little)| is_for(target, format, arch, little));
         if !right {
             return Err(match made {
-                Ok((format, arch, _)) => format!("`{compiler}` makes {format:?} objects for {arch:?}"),
-                Err(_) => format!("`{compiler}` makes objects that cannot be read"),
+                Ok((format, arch, _)) => format!("`{compiler}` generates {format:?} object files for {arch:?}"),
+                Err(_) => format!("`{compiler}` generates object files in an unknown format"),
             });
         }
     }

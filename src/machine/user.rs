@@ -22,7 +22,7 @@ pub fn cargo_config(dir: &Utf8Path, host: &str) -> Result<cargo_config2::Config>
 }
 
 fn unreadable(error: cargo_config2::Error) -> Error {
-    Error::usage("cargo's configuration (.cargo/config.toml) could not be read").because(error)
+    Error::usage("could not read cargo's configuration (.cargo/config.toml)").because(error)
 }
 
 /// The rustc flags of a target's own tables; none where cargo falls back to `build.rustflags`.

@@ -23,29 +23,29 @@ const FORM: u32 = 2;
 /// A build that fails is begun anew, so that nothing need reach the disk at once; and nobody reads there.
 const DPKG: &str = r"force-unsafe-io\npath-exclude=/usr/share/doc/*\npath-exclude=/usr/share/man/*\npath-exclude=/usr/share/locale/*\n";
 
-/// What a composed image is made from.
+/// What an image is made from.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct Recipe {
-    /// The image that it starts from.
+    /// The base image.
     pub base: String,
-    /// Debian's name of the release; `unknown` where the name of the base tells none.
+    /// Debian's name of the release; `unknown` if it cannot be determined from the base image.
     pub suite: String,
-    /// Debian packages of tools.
+    /// The Debian packages to install.
     pub packages: BTreeSet<String>,
-    /// Lines for the shell, once the packages are there.
+    /// Shell commands to run after the packages are installed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pre_build: Vec<String>,
-    /// The Rust toolchain, where it comes with the image.
+    /// The Rust toolchain in the image; null if this machine's is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rust: Option<RustInImage>,
 }
 
-/// A Rust toolchain that comes with an image, whose base has rustup.
+/// A Rust toolchain in an image with rustup.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
 pub struct RustInImage {
     /// Its version.
     pub version: String,
-    /// The targets whose std is added.
+    /// The targets whose standard library is installed.
     pub targets: BTreeSet<String>,
 }
 

@@ -101,17 +101,17 @@ pub struct BuildOptions {
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RouteKind {
-    /// The machine's own triple, as cargo builds it.
+    /// The native target, as cargo builds it.
     Host,
-    /// rustup's std and `rust-lld` alone.
+    /// rustup's standard library and `rust-lld`, without a C compiler.
     Lld,
-    /// A distribution's cross gcc, or the compiler that the user configured.
+    /// A cross gcc from the distribution, or a compiler configured by the user.
     Gcc,
-    /// zig as C compiler, and as linker except for darwin.
+    /// zig as C compiler, and as linker (except for macOS).
     Zig,
-    /// An image with the tools, inside of which one of the other routes builds.
+    /// A container, in which one of the other routes is used.
     Container,
-    /// An installed `cross`, when it is asked for.
+    /// An installed `cross`; only used on request.
     Cross,
 }
 

@@ -94,8 +94,8 @@ fn unknown(name: &str, catalog: &Catalog, rustc_targets: &[String]) -> Error {
         .chain(rustc_targets.iter().map(String::as_str));
     let error = Error::usage(format!("unknown target or device `{name}`"));
     match catalog.spelling(name).or_else(|| nearest(name, known)) {
-        Some(near) => error.hint(format!("did you mean `{near}`? `cargo convoy targets` lists what is known")),
-        None => error.hint("`cargo convoy targets` lists what is known"),
+        Some(near) => error.hint(format!("did you mean `{near}`? Run `cargo convoy targets` to list all targets")),
+        None => error.hint("run `cargo convoy targets` to list all targets"),
     }
 }
 
@@ -107,10 +107,10 @@ pub fn takes_floor(triple: &str) -> bool {
 /// Why nothing can be linked for a floor; none where something can.
 fn floor_fault(floor: Glibc, newest: Option<Glibc>) -> Option<(String, Glibc)> {
     if floor < Glibc::OLDEST {
-        return Some((format!("Rust's own std asks for glibc {} or newer", Glibc::OLDEST), Glibc::OLDEST));
+        return Some((format!("Rust's standard library requires glibc {} or newer", Glibc::OLDEST), Glibc::OLDEST));
     }
     let newest = newest.filter(|newest| floor > *newest)?;
-    Some((format!("no glibc newer than {newest} is known"), newest))
+    Some((format!("glibc versions newer than {newest} are not supported"), newest))
 }
 
 fn to_cell(wanted: &Wanted<'_>, known: &Known<'_>, configured: &dyn Fn(&[String]) -> TargetSettings) -> Result<Cell> {
@@ -123,8 +123,10 @@ fn to_cell(wanted: &Wanted<'_>, known: &Known<'_>, configured: &dyn Fn(&[String]
     if let Some(floor) = own_floor
         && let Some((fault, instead)) = floor_fault(floor, known.newest_glibc)
     {
-        return Err(Error::usage(format!("target `{id}`: `glibc = \"{floor}\"` in its [target] table: {fault}"))
-            .hint(format!("use `glibc = \"{instead}\"`")));
+        return Err(Error::usage(format!(
+            "target `{id}`: invalid `glibc = \"{floor}\"` in its [target] table: {fault}"
+        ))
+        .hint(format!("use `glibc = \"{instead}\"`")));
     }
     // The host's own triple with no floor asked is built as cargo builds it.
     let default = target.and_then(|target| target.default_floor).filter(|_| triple != known.host);

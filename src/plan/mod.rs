@@ -30,22 +30,22 @@ pub use sysroot::{DEBIAN_ARCHIVE, key_of as sysroot_key};
 /// One thing to build: the selected bins for a target, a floor and a CPU.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct Cell {
-    /// The cell's name in plan, manifest, logs and `dist/<id>/`. It follows from the word that asked for the cell and from
-    /// configuration alone, as [`matrix`] says.
+    /// The target's id in plan, manifest, logs and `dist/<id>/`. It depends only on the requested target and on its
+    /// configuration.
     pub id: String,
     /// rustc's target triple.
     pub target: String,
-    /// The oldest glibc the binary must start on; none outside linux-gnu and for the host's own triple as cargo builds it.
+    /// The minimum glibc version; null if there is none.
     pub floor: Option<Glibc>,
     /// Whether nobody asked for that floor: it may rise with the libraries that are linked.
     #[serde(skip)]
     #[schemars(skip)]
     pub floor_by_default: bool,
-    /// rustc's name of the CPU to build for; none for the target's own baseline.
+    /// rustc's name of the CPU to build for; null for the target's default.
     pub cpu: Option<String>,
-    /// The `os/arch[/variant]` name.
+    /// The platform, as `os/arch[/variant]`.
     pub platform: Option<String>,
-    /// The devices that this cell serves.
+    /// The devices that this build is for.
     pub devices: Vec<String>,
     /// The words that mean it, for `--route` and `[target]` tables.
     #[serde(skip)]
@@ -57,58 +57,58 @@ pub struct Cell {
     pub settings: Arc<TargetSettings>,
 }
 
-/// Whether a cell can be built here.
+/// Whether a target can be built on this machine.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
-    /// A route will work.
+    /// A route is available.
     Buildable,
-    /// No route will work; nothing is attempted.
+    /// No route is available; no build is attempted.
     Blocked,
 }
 
-/// A route that was looked at and not taken.
+/// A rejected route.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct Rejected {
     /// The route.
     pub route: RouteKind,
-    /// Why not.
+    /// The reason.
     pub reason: String,
 }
 
-/// The plan for one cell.
+/// The plan for one target.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct CellPlan {
     /// The cell.
     #[serde(flatten)]
     pub cell: Cell,
-    /// Whether it can be built here.
+    /// Whether it can be built on this machine.
     pub status: Status,
-    /// The route taken; none when blocked.
+    /// The route that is used; null if blocked.
     pub route: Option<RouteKind>,
-    /// Why this route, or why none.
+    /// The reason for this route, or for the block.
     pub because: String,
-    /// The routes looked at and not taken.
+    /// The routes that were rejected.
     pub rejected: Vec<Rejected>,
-    /// What the dependencies ask of the machine for this cell.
+    /// What the dependencies need for this target.
     pub needs: Vec<Need>,
-    /// What will be brought first.
+    /// What will be downloaded and installed before the build.
     pub provision: Vec<Provision>,
-    /// The sysroot that its libraries come from.
+    /// The sysroot that provides its libraries.
     pub sysroot: Option<SysrootKey>,
-    /// The image that it is built in.
+    /// The container image that it is built in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImagePlan>,
-    /// The route inside of the image.
+    /// The route used in the container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inner_route: Option<RouteKind>,
     /// How its container is made and confined.
     #[serde(skip)]
     #[schemars(skip)]
     pub container: ContainerSettings,
-    /// The lane that builds it; none when blocked.
+    /// The cargo invocation that builds it; null if blocked.
     pub lane: Option<String>,
-    /// What to do about a block, or worth knowing.
+    /// How to fix a block, or other advice.
     pub hint: Option<String>,
     /// Whether it is blocked because convoy could not do its own work in this run.
     #[serde(skip)]
@@ -120,16 +120,16 @@ pub struct CellPlan {
     pub setup: Setup,
 }
 
-/// One cargo invocation: one environment, one target-dir, one or more cells.
+/// A cargo invocation: one environment and target directory, for one or more targets.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct Lane {
-    /// Its name, and that of its folder under `<target-dir>/convoy/`.
+    /// Its name, and that of its directory under `<target-dir>/convoy/`.
     pub id: String,
-    /// The route of its cells; `mixed` where they differ (host-machine routes share an invocation).
+    /// The route of its targets; `mixed` if they differ.
     pub route: String,
-    /// The ids of its cells.
+    /// The ids of its targets.
     pub cells: Vec<String>,
-    /// The image that it runs in.
+    /// The container image that it runs in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// Features added by configuration for the cells of this lane.
@@ -146,18 +146,18 @@ pub struct Lane {
     pub build_std: bool,
 }
 
-/// What will be done, for every cell, and why. Printed by `plan --json`.
+/// What a build will do for every target, and why: the output of `cargo convoy plan --json`.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct Plan {
-    /// Version of this structure; raised when a field is removed or changes its meaning.
+    /// Version of this format; increased when a field is removed or changes its meaning.
     pub schema: u32,
     /// Always `plan`.
     pub kind: String,
     /// The cargo invocations, in order.
     pub lanes: Vec<Lane>,
-    /// Every cell of the matrix, in the order asked.
+    /// All targets, in the requested order.
     pub cells: Vec<CellPlan>,
-    /// The sysroots that cells take libraries from.
+    /// The sysroots that provide libraries.
     pub sysroots: Vec<SysrootPlan>,
     /// The linker for the host's own build scripts and proc-macros; none where cargo's own choice works.
     #[serde(skip)]
@@ -297,7 +297,8 @@ fn plan_cell(
                     taken = Some((kind, offer));
                     break;
                 };
-                let reason = format!("failed here before: {cause}; `--route {}={kind}` tries it again", cell.id);
+                let reason =
+                    format!("failed in an earlier build: {cause}; to try it again, use `--route {}={kind}`", cell.id);
                 rejected.push(Rejected { route: kind, reason });
                 match passed_over.iter_mut().find(|(known, _)| known == cause) {
                     Some((_, routes)) => routes.push(kind.name()),
@@ -323,13 +324,13 @@ fn plan_cell(
         }
         (Some((_, offer)), _) => {
             for (cause, routes) in &passed_over {
-                offer.because += &format!("; {} failed here before ({cause})", routes.join(" and "));
+                offer.because += &format!("; {} failed in an earlier build ({cause})", routes.join(" and "));
             }
         }
         (None, Some((kind, mut offer))) => {
             rejected.retain(|rejected| rejected.route != kind);
             let cause = failed.get(&kind).map(String::as_str).unwrap_or_default();
-            offer.because += &format!("; it failed here before ({cause}), and no other route is left");
+            offer.because += &format!("; it failed in an earlier build ({cause}), but there is no other route");
             let engine = no_container.take().filter(|_| route::may_be_in_container(&situation));
             offer.hint = offer.hint.or(engine.and_then(|no| no.hint));
             taken = Some((kind, offer));
@@ -345,7 +346,7 @@ fn plan_cell(
             // What a route lacks besides is of no use before this is mended.
             hints = common.hint.into_iter().collect();
             if let Some(Refusal { reason, .. }) = no_container.as_ref().filter(|no| no.reason != common.reason) {
-                because += &format!("; and no container serves: {reason}");
+                because += &format!("; a container cannot be used either: {reason}");
             }
         }
         if let Some(hint) = no_container.and_then(|no| no.hint) {
@@ -443,11 +444,11 @@ fn blocked_because(rejected: &[Rejected], common: Option<&Refusal>) -> String {
         return common.reason.clone();
     }
     match rejected {
-        [] => "no route was allowed".to_owned(),
+        [] => "no route is allowed".to_owned(),
         [one] => format!("{}: {}", one.route.name(), one.reason),
         many => {
             let reasons: Vec<String> = many.iter().map(|r| format!("{}: {}", r.route.name(), r.reason)).collect();
-            format!("no route works here ({})", reasons.join("; "))
+            format!("no route works on this machine ({})", reasons.join("; "))
         }
     }
 }

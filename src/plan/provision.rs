@@ -8,16 +8,16 @@ use crate::model::zig as pinned;
 use crate::plan::route::Refusal;
 use crate::project::config::{Forbidden, Provisioning, Source};
 
-/// What a plan brings before a lane starts.
+/// Something to download or install before a build.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
 pub struct Provision {
-    /// What kind of thing.
+    /// Its kind.
     pub kind: ProvisionKind,
-    /// Its name: the triple of a std, `ziglang`, …
+    /// Its name, such as the target triple of a standard library, or `ziglang`.
     pub name: String,
-    /// Its version, where one is pinned.
+    /// Its version; null if it is not pinned.
     pub version: Option<String>,
-    /// How many bytes come over the network, about; none where unknown.
+    /// Approximate download size in bytes; null if unknown.
     pub bytes: Option<u64>,
     /// Whether it is already on this machine.
     pub cached: bool,
@@ -30,19 +30,20 @@ pub struct Provision {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Permitted(());
 
-/// A kind of thing that can be provisioned.
+/// A kind of provision.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProvisionKind {
     /// rustup's standard library for a target.
     Std,
-    /// rustup's `rust-src` component, to build std from.
+    /// rustup's `rust-src` component, from which the standard library is built.
     RustSrc,
     /// zig, from the Python package.
     Zig,
-    /// An image with tools. Its apt may have to bring the sysroots.
+    // Before sysroots, as its apt may have to download them.
+    /// A container image.
     Image,
-    /// A target's own Debian packages, unpacked.
+    /// Unpacked Debian packages of the target.
     Sysroot,
 }
 

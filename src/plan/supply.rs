@@ -98,7 +98,7 @@ pub(super) fn settle(situation: &Situation<'_>, route: RouteKind) -> Result<Opti
 }
 
 /// What is said of a need that nothing meets.
-pub(super) const NO_ROUTE: &str = ", and no route can give it";
+pub(super) const NO_ROUTE: &str = ", which no route can provide";
 
 /// What none of these routes can be given; `verdict` follows the need's name in the sentence.
 pub(super) fn require_any(situation: &Situation<'_>, routes: &[RouteKind], verdict: &str) -> Result<(), Refusal> {
@@ -151,11 +151,13 @@ fn choose<'a>(situation: &Situation<'a>, route: RouteKind) -> Result<Option<Sysr
         };
     };
     if unmet.loaded {
-        let why = Refusal::new("its build script loads that library, so only a package of this machine itself serves");
+        let why = Refusal::new("its build script loads the library, so it has to be installed on this machine");
         return Err(Lack { need: Some(unmet), sysroot: Some(why) });
     }
     if unmet.by_pkg_config && in_sysroot(unmet) && is_of_system(unmet, &cell.target, &host.rustc.host) {
-        let why = Refusal::new("that system has it, but the build script asks pkg-config alone, which knows it not");
+        let why = Refusal::new(
+            "the target's system has it, but the build script only asks pkg-config, which does not find it",
+        );
         return Err(Lack { need: Some(unmet), sysroot: Some(why) });
     }
     if !in_sysroot(unmet) || !takes_sysroots {
@@ -163,13 +165,13 @@ fn choose<'a>(situation: &Situation<'a>, route: RouteKind) -> Result<Option<Sysr
     }
     let by_user = host.libraries.get(&cell.target).into_iter().flatten().any(|(_, found)| found.by == FoundBy::User);
     if by_user {
-        let why = Refusal::new("your PKG_CONFIG_* variables say where the libraries for it are");
+        let why = Refusal::new("no sysroot is used, because your PKG_CONFIG_* variables set where its libraries are");
         return Err(Lack { need: Some(unmet), sysroot: Some(why) });
     }
     // What the user set is not wrapped, and would look among its own headers and libraries.
     let tools = host.user.get(&cell.target).map(|user| [user.linker.as_ref(), user.cc.as_ref()]);
     if let Some(tool) = tools.into_iter().flatten().flatten().next() {
-        let why = Refusal::new(format!("no sysroot is put behind the compiler or linker that {} sets", tool.origin));
+        let why = Refusal::new(format!("no sysroot is used with a compiler or linker set by {}", tool.origin));
         return Err(Lack { need: Some(unmet), sysroot: Some(why) });
     }
     let offer = sysroot::offer(situation).map_err(|why| Lack { need: Some(unmet), sysroot: Some(why) })?;
@@ -191,8 +193,8 @@ impl Lack<'_> {
     fn refusal(self, situation: &Situation<'_>, common: &str) -> Refusal {
         let cell = situation.cell;
         let Some(need) = self.need else {
-            let mut refusal = self.sysroot.unwrap_or_else(|| Refusal::new("no sysroot can be had"));
-            refusal.reason = format!("`supply.packages` asks for a sysroot{common}; {}", refusal.reason);
+            let mut refusal = self.sysroot.unwrap_or_else(|| Refusal::new("no sysroot is available"));
+            refusal.reason = format!("`supply.packages` requires a sysroot{common}; {}", refusal.reason);
             return refusal;
         };
         let what = match need.kind {
@@ -213,7 +215,7 @@ impl Lack<'_> {
         let debian = Table::embedded().libraries.get(&need.name).map(|library| library.debian.join(" "));
         let hint = match debian.filter(|debian| own && !debian.is_empty()) {
             Some(packages) => format!("install {} (Debian: {packages})", need.name),
-            None => format!("`cargo convoy why {}` shows what brings it, and the ways out", need.package),
+            None => format!("run `cargo convoy why {}` to see what requires it and how to fix it", need.package),
         };
         refusal.hint = Some(hint);
         if let Some(Refusal { reason, hint, broken }) = self.sysroot {
@@ -238,11 +240,11 @@ pub(super) fn on_some_route(need: &Need, routes: &[RouteKind], situation: &Situa
 pub fn met(need: &Need, planned: &CellPlan, host: &HostFacts, provisioning: &Provisioning) -> Option<String> {
     let Some(image) = &planned.image else { return met_here(need, planned, planned.route, host, provisioning) };
     if planned.inner_route.is_none() {
-        return Some(format!("the image {}, as far as is known before a look into it", image.reference));
+        return Some(format!("the image {} (not inspected yet)", image.reference));
     }
     let met = met_here(need, planned, planned.inner_route, &container::inside(host, image), provisioning)?;
     Some(match need.supply.as_ref().map(|supply| supply.kind) {
-        Some(SupplyKind::Host) => met.replace("this machine's own package", "the image's own package"),
+        Some(SupplyKind::Host) => met.replace("package on this machine", "package in the image"),
         Some(_) => met,
         None if need.kind == NeedKind::Download => met,
         None => format!("{met}, in a container"),
@@ -259,16 +261,16 @@ fn met_here(
 ) -> Option<String> {
     let own = planned.cell.target == host.rustc.host;
     if route == Some(RouteKind::Cross) && !is_supplied(need.kind) {
-        return Some("cross, as far as is known".to_owned());
+        return Some("cross (its image is not inspected)".to_owned());
     }
     match need.kind {
         NeedKind::SystemLibrary | NeedKind::Framework | NeedKind::ImportLibrary => {
             let supply = need.supply.clone()?;
             let version = supply.version.map(|version| format!(" {version}")).unwrap_or_default();
             Some(match supply.kind {
-                SupplyKind::Host => format!("this machine's own package{version}"),
-                SupplyKind::System => "the target's own system has it".to_owned(),
-                SupplyKind::Sysroot => format!("a sysroot: {}", supply.name),
+                SupplyKind::Host => format!("package on this machine{version}"),
+                SupplyKind::System => "part of the target's system".to_owned(),
+                SupplyKind::Sysroot => format!("sysroot: {}", supply.name),
                 SupplyKind::User => format!("your PKG_CONFIG_* variables{version}"),
             })
         }
@@ -279,7 +281,7 @@ fn met_here(
             own.as_ref().map(|path| path.to_string()).or_else(|| host_compiler(host, provisioning))
         }
         NeedKind::CCompiler | NeedKind::CxxCompiler => match route {
-            Some(route) => Some(format!("the route {route}")),
+            Some(route) => Some(format!("route {route}")),
             None => {
                 let gcc = || host.gcc.get(&planned.cell.target).map(|gcc| gcc.cc.to_string());
                 zig(host, provisioning).map(str::to_owned).or_else(gcc)
@@ -294,7 +296,7 @@ fn met_here(
 fn zig(host: &HostFacts, provisioning: &Provisioning) -> Option<&'static str> {
     match (&host.zig, &host.zig_unavailable) {
         (Some(_), _) => Some("zig"),
-        (None, None) if provisioning.forbids(Source::Network).is_none() => Some("zig, to be brought"),
+        (None, None) if provisioning.forbids(Source::Network).is_none() => Some("zig (to be installed)"),
         (None, _) => None,
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<SysrootOffer, Refusal> 
     let (cell, host, settings) = (situation.cell, situation.host, situation.settings);
     let supply = &settings.supply;
     if !supply.allows(SupplySource::Sysroot) {
-        return Err(Refusal::new("`supply.order` leaves sysroots out"));
+        return Err(Refusal::new("sysroots are not listed in `supply.order`"));
     }
     let (key, suite) = key(cell, situation.target, settings, host)?;
     let packages = packages(situation, suite)?;
@@ -52,21 +52,21 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<SysrootOffer, Refusal> 
         && !host.tools.contains_key("pkg-config")
     {
         return Err(Refusal::new(format!(
-            "build scripts find the {} of a sysroot through pkg-config, which is not on this machine",
+            "pkg-config, which build scripts use to find {} in a sysroot, is missing on this machine",
             need.name
         ))
         .hint("install pkg-config"));
     }
     if let Some(need) = of_this_machine_too(situation) {
         return Err(Refusal::new(format!(
-            "a build script needs {} for this machine too (crate `{}`), and cargo gives both the same settings",
+            "a build script needs {} for this machine too (crate `{}`), and cargo uses the same settings for both",
             need.name, need.package
         )));
     }
     let name = key.to_string();
     if let Some(refused) = host.refused_sysroots.get(&name) {
         return Err(Refusal {
-            reason: format!("the sysroot {name} could not be brought: {}", refused.reason),
+            reason: format!("the sysroot {name} could not be prepared: {}", refused.reason),
             hint: refused.hint.clone(),
             broken: refused.work,
         });
@@ -99,9 +99,12 @@ fn key(
 fn architecture<'a>(cell: &Cell, target: Option<&'a Target>, settings: &TargetSettings) -> Result<&'a str, Refusal> {
     let triple = &cell.target;
     if !triple.contains("-linux-gnu") {
-        let why =
-            if triple.contains("-linux-musl") { "Debian's libraries need glibc" } else { "Debian has none for it" };
-        return Err(Refusal::new(format!("no sysroot serves {triple}: {why}")));
+        let why = if triple.contains("-linux-musl") {
+            "Debian's libraries require glibc"
+        } else {
+            "Debian does not support it"
+        };
+        return Err(Refusal::new(format!("no sysroot is available for {triple}: {why}")));
     }
     let target = target.filter(|target| target.multiarch.is_some());
     if let Some(architecture) = target.and_then(|target| target.debian_arch.as_deref()) {
@@ -109,11 +112,11 @@ fn architecture<'a>(cell: &Cell, target: Option<&'a Target>, settings: &TargetSe
     }
     match target.and_then(|target| target.other_archive_arch.as_deref()) {
         Some(architecture) if settings.own_archive => Ok(architecture),
-        Some(_) => Err(Refusal::new(format!("Debian's own packages do not run on {triple}")).hint(format!(
-            "name an archive that is built for it (for ARMv6: Raspbian's) by `mirrors` and `keyring` under \
-             [target.\"{triple}\".supply] in Convoy.toml"
+        Some(_) => Err(Refusal::new(format!("Debian's packages do not run on {triple}")).hint(format!(
+            "set `mirrors` and `keyring` of an archive that is built for it (for ARMv6: Raspbian) under \
+             [target.\"{triple}\".supply] in `Convoy.toml`"
         ))),
-        None => Err(Refusal::new(format!("no Debian architecture is known for {triple}"))),
+        None => Err(Refusal::new(format!("no known Debian architecture for {triple}"))),
     }
 }
 
@@ -130,8 +133,10 @@ fn suite(cell: &Cell, host: &HostFacts, architecture: &str) -> Result<&'static S
         let floor = floor.map(|floor| floor.to_string()).unwrap_or_default();
         let oldest = suites.all().first();
         let known = oldest.map(|suite| format!(" ({} has {})", suite.release, suite.glibc)).unwrap_or_default();
-        let hint = oldest.map(|suite| format!("ask for `-t {}.{}` if that floor will do", cell.target, suite.glibc));
-        let reason = format!("no Debian release has libraries for the glibc floor {floor}{known}");
+        let hint = oldest.map(|suite| {
+            format!("use `-t {}.{}` if that minimum glibc version is acceptable", cell.target, suite.glibc)
+        });
+        let reason = format!("no supported Debian release has libraries for a minimum glibc version of {floor}{known}");
         Refusal { reason, hint, broken: false }
     })
 }
@@ -154,8 +159,10 @@ fn packages(situation: &Situation<'_>, suite: &Suite) -> Result<BTreeSet<String>
                 cxx |= library.is_some_and(|library| library.cxx);
                 // What the table does not know is among the user's own packages, or it is not brought.
                 if known.is_empty() && own.is_empty() && need.blocks() {
-                    return Err(Refusal::new(format!("no Debian package is known to have {}", need.name))
-                        .hint(format!("name the one that has {} by `supply.packages` in Convoy.toml", need.name)));
+                    return Err(Refusal::new(format!("no known Debian package provides {}", need.name)).hint(format!(
+                        "add the package that provides {} to `supply.packages` in `Convoy.toml`",
+                        need.name
+                    )));
                 }
             }
             _ => {}
@@ -183,7 +190,7 @@ fn bring(situation: &Situation<'_>, archive: &Archive, name: &str) -> Result<Pro
         match situation.provisioning.forbids(Source::ThisMachine) {
             // Then a packed one would not be unpacked either.
             Some(Forbidden { reason, hint }) => Refusal::new(format!("{lacking}, and {reason}")).hint(hint),
-            None => refuse(lacking, &forbidden, "unpack a packed one: `cargo convoy supply unpack FILE`"),
+            None => refuse(lacking, &forbidden, "import it with `cargo convoy supply unpack FILE`"),
         }
     })?;
     // What is locked and fetched needs no apt.
@@ -195,24 +202,27 @@ fn bring(situation: &Situation<'_>, archive: &Archive, name: &str) -> Result<Pro
         return Ok(provision);
     }
     let Some(apt) = &host.apt else {
-        return Err(Refusal::new("this machine has no apt to bring Debian's packages with").hint(
-            "pack them on a machine that has (`cargo convoy supply pack FILE`) and unpack them here \
+        return Err(Refusal::new("apt, which downloads Debian packages, is missing on this machine").hint(
+            "export the packages on a machine with apt (`cargo convoy supply pack FILE`) and import them here \
              (`cargo convoy supply unpack FILE`)",
         ));
     };
     if archive.mirrors.is_empty() && apt.mirror.is_none() {
-        return Err(Refusal::new(format!("apt on this machine ({}) names no archive of Debian", apt.distribution))
-            .hint(NO_MIRROR));
+        return Err(Refusal::new(format!(
+            "apt on this machine ({}) has no Debian archive configured",
+            apt.distribution
+        ))
+        .hint(NO_MIRROR));
     }
     Ok(provision)
 }
 
-const NO_MIRROR: &str = "`cargo convoy doctor` prints the lines for Convoy.toml that name one";
+const NO_MIRROR: &str = "run `cargo convoy doctor` for the lines to add to `Convoy.toml`";
 
 /// The lines of `Convoy.toml` for a machine whose apt knows other archives than Debian's: Ubuntu, the usual CI runner.
 pub const DEBIAN_ARCHIVE: [&str; 3] = [
     "[supply]",
-    "mirrors = [\"http://mirror.example/debian\"]  # a mirror of Debian: the folder above `dists`",
+    "mirrors = [\"http://mirror.example/debian\"]  # a Debian mirror: the directory that contains `dists`",
     "keyring = \"/usr/share/keyrings/debian-archive-keyring.gpg\"",
 ];
 
@@ -239,7 +249,7 @@ pub(super) fn refuse_libcxx(situation: &Situation<'_>) -> Result<(), Refusal> {
     });
     match cxx {
         Some(need) => Err(Refusal::new(format!(
-            "{}, which crate `{}` needs, is a C++ library built with libstdc++, and zig compiles with libc++",
+            "{}, which crate `{}` needs, is a C++ library built with libstdc++, but zig uses libc++",
             need.name, need.package
         ))),
         None => Ok(()),

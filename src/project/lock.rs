@@ -33,12 +33,12 @@ pub(crate) const LARGEST_PACKAGE: u64 = LARGE;
 const UNPACKING: u32 = 1;
 
 const HEAD: &str = "\
-# Written by cargo-convoy: the packages of this project's sysroots. Commit it, and every machine builds with the same.
-# `cargo convoy supply update` moves it on; `cargo convoy supply verify` holds it against the archive's signed index.
+# This file is written by cargo-convoy and should not be edited. Commit it, so that every machine builds with the same packages.
+# `cargo convoy supply update` updates it; `cargo convoy supply verify` checks it against the archive's signed index.
 ";
 
 const HEAD_OF_IMAGES: &str = "\
-# The images that it is built in are known by their packages, or by their digest; `cargo convoy images update` moves them on.
+# Images are recorded with their packages, or by their digest; `cargo convoy images update` updates them.
 ";
 
 /// The whole file.
@@ -92,7 +92,7 @@ impl ConvoyLock {
         let text = match PlainFile::open(path, SMALL).and_then(|file| file.read_text()) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(damaged(format!("{} cannot be read", shown(path))).because(error)),
+            Err(error) => return Err(damaged(format!("could not read {}", shown(path))).because(error)),
         };
         Self::parse(&text, shown(path)).map(Some)
     }
@@ -109,9 +109,9 @@ impl ConvoyLock {
             return Ok(false);
         }
         files::replace_durably(path, text).map_err(|error| {
-            Error::work(format!("{} could not be written", shown(path)))
+            Error::work(format!("could not write {}", shown(path)))
                 .because(error)
-                .hint("make its folder writable, so that the next build uses the same packages")
+                .hint("make its directory writable, so that the next build uses the same packages")
         })?;
         Ok(true)
     }
@@ -148,7 +148,8 @@ impl ConvoyLock {
         let more = if self.images.is_empty() { "" } else { HEAD_OF_IMAGES };
         let sysroots = self.sysroots.iter().map(entry).collect();
         let file = File { version: VERSION, sysroots, images: &self.images };
-        let body = toml::to_string(&file).map_err(|error| Error::work("the lock has no TOML form").because(error))?;
+        let body = toml::to_string(&file)
+            .map_err(|error| Error::work("internal error: could not serialize `Convoy.lock`").because(error))?;
         Ok(format!("{HEAD}{more}{body}"))
     }
 
@@ -161,11 +162,13 @@ impl ConvoyLock {
             return Ok(());
         }
         let keys: Vec<String> = self.edited.iter().map(|key| format!("`{key}`")).collect();
-        let message =
-            format!("{FILE_NAME} was not written by convoy as it is: the checksum of {} does not fit", keys.join(", "));
+        let message = format!(
+            "{FILE_NAME} was modified by something other than convoy: checksum mismatch for {}",
+            keys.join(", ")
+        );
         Err(Error::usage(message).hint(
-            "restore it from version control, or choose the packages anew with `cargo convoy supply update`; \
-             `cargo convoy supply verify` says which of them the archive knows",
+            "restore it from version control, or run `cargo convoy supply update`; `cargo convoy supply verify` shows \
+             which packages are in the archive",
         ))
     }
 
@@ -300,9 +303,9 @@ pub fn changes<'a>(old: &BTreeMap<&'a str, &'a str>, new: &BTreeMap<&'a str, &'a
     let changed = new.iter().filter_map(|(name, version)| match old.get(name) {
         Some(known) if known == version => None,
         Some(known) => Some(format!("{name} {known} → {version}")),
-        None => Some(format!("{name} {version} is new")),
+        None => Some(format!("{name} {version} added")),
     });
-    let gone = old.keys().filter(|name| !new.contains_key(*name)).map(|name| format!("{name} is gone"));
+    let gone = old.keys().filter(|name| !new.contains_key(*name)).map(|name| format!("{name} removed"));
     changed.chain(gone).collect()
 }
 
@@ -311,7 +314,7 @@ fn shown(path: &Utf8Path) -> &str {
 }
 
 fn damaged(message: impl Into<String>) -> Error {
-    Error::usage(message).hint("restore it from version control, or remove it and let convoy choose packages anew")
+    Error::usage(message).hint("restore it from version control, or remove it; the next build writes a new one")
 }
 
 #[cfg(test)]

@@ -198,8 +198,8 @@ impl Images<'_> {
     fn pull_named(&self, name: &str) -> Result<Result<String, Refused>> {
         if let Err(told) = self.pull(name)? {
             return Ok(Err(Refused {
-                reason: format!("it could not be pulled: {told}"),
-                hint: Some("is its name right, and are you logged in to its registry?".to_owned()),
+                reason: format!("download failed: {told}"),
+                hint: Some("check its name, and log in to its registry if necessary".to_owned()),
                 work: true,
             }));
         }
@@ -253,7 +253,8 @@ impl Images<'_> {
     /// The id of an image that is there.
     fn id(&self, name: &str) -> Result<String> {
         let seen = self.inspect(name)?;
-        seen.map(|seen| seen.id).ok_or_else(|| Error::work(format!("the engine lost the image {name} at once")))
+        seen.map(|seen| seen.id)
+            .ok_or_else(|| Error::work(format!("the image {name} disappeared from the container engine")))
     }
 
     fn build_recipe(&self, plan: &ImagePlan, recipe: &Recipe, options: &[&str]) -> Result<Result<String, Refused>> {
@@ -261,8 +262,8 @@ impl Images<'_> {
         Ok(built.map_err(|refused| match refused.reason.contains(&recipe.base) {
             true => Refused {
                 hint: Some(format!(
-                    "bring the base image {} to the engine (`ci/base-image` of cargo-convoy's sources makes it from \
-                     Debian's packages), or name another by `container.base`",
+                    "load the base image {} into the container engine (`ci/base-image` in cargo-convoy's sources makes it \
+                     from Debian packages), or set another one with `container.base`",
                     recipe.base
                 )),
                 ..refused
@@ -274,7 +275,8 @@ impl Images<'_> {
     /// Builds from a Dockerfile that copies nothing.
     fn build_text(&self, reference: &str, dockerfile: &str, options: &[&str]) -> Result<Result<String, Refused>> {
         let context = tempfile::Builder::new().prefix("image-").tempdir_in(self.cache.room("engines")?)?;
-        let context = Utf8Path::from_path(context.path()).ok_or_else(|| Error::work("the cache is not UTF-8"))?;
+        let context = Utf8Path::from_path(context.path())
+            .ok_or_else(|| Error::work("the path of the cache directory is not UTF-8"))?;
         let file = context.join("Dockerfile");
         fs_err::write(&file, dockerfile)?;
         self.build(reference, &file, context, &[], options)
@@ -312,8 +314,8 @@ impl Images<'_> {
         let reason = failing_line(&told);
         let log = self.cache.room("engines")?.join("last-failed-build.log");
         // Only for a later look.
-        let hint = files::replace(&log, &told).is_ok().then(|| format!("all that the builder said is in {log}"));
-        Ok(Err(Refused { reason: format!("the image could not be built: {reason}"), hint, work: true }))
+        let hint = files::replace(&log, &told).is_ok().then(|| format!("see the builder's full output in {log}"));
+        Ok(Err(Refused { reason: format!("build failed: {reason}"), hint, work: true }))
     }
 
     /// Whether the engine has an image.
@@ -342,7 +344,7 @@ impl Images<'_> {
         let id = self.id(self.engine.image(reference))?;
         self.says(&["tag", &id, &remote])?;
         self.says(&["push", &remote])
-            .map_err(|error| error.hint("is the registry there, and are you logged in to it?"))?;
+            .map_err(|error| error.hint("check `container.registry`, and log in to the registry if necessary"))?;
         let digest = self.inspect(&id)?.and_then(|seen| exact(&seen, &remote));
         if let Some(made) = made_image(self.cache, &id) {
             remember_made(self.cache, MadeImage { digest: digest.clone(), ..made });
@@ -360,7 +362,7 @@ impl Images<'_> {
                 let ask = "dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\\n'";
                 let done = self.run(self.container(&image.id, &[]).args(["-c", ask]))?;
                 if !done.status.success() {
-                    let message = "an image could not be asked for the versions of its packages";
+                    let message = "could not list the package versions in an image";
                     return Err(Error::work(message).because(last_line(&said(&done))));
                 }
                 let all = installed(&String::from_utf8_lossy(&done.stdout));
@@ -387,8 +389,10 @@ impl Images<'_> {
         }
         let done = self.run(self.container(&id, &[]).args(["-c", &script]))?;
         if !done.status.success() && done.stdout.is_empty() {
-            return Err(Error::work(format!("the image {reference} has no `/bin/sh` that could tell what it holds"))
-                .because(last_line(&said(&done))));
+            return Err(Error::work(format!(
+                "could not inspect the image {reference}, which has no working `/bin/sh`"
+            ))
+            .because(last_line(&said(&done))));
         }
         let facts = read_probe(&String::from_utf8_lossy(&done.stdout));
         // A cache that cannot be written only costs time.
@@ -415,8 +419,9 @@ impl Images<'_> {
         let mut mounts = Vec::new();
         for place in std::iter::once(room.as_path()).chain(dirs.iter().copied()) {
             let dir = tempfile::Builder::new().prefix("nonce-").tempdir_in(place)?;
-            let path =
-                Utf8Path::from_path(dir.path()).ok_or_else(|| Error::work("a path that is not UTF-8"))?.to_owned();
+            let path = Utf8Path::from_path(dir.path())
+                .ok_or_else(|| Error::work("the path of a temporary directory is not UTF-8"))?
+                .to_owned();
             fs_err::write(path.join("nonce"), format!("{nonce}\n"))?;
             open_to_all(&path)?;
             mounts.push(Mount::read(&path));
@@ -441,8 +446,8 @@ impl Images<'_> {
         let elsewhere = told.contains("Mounts denied") || told.lines().any(|line| lacks(line) && ours(line));
         if !shares && !done.status.success() && !elsewhere {
             let message = match told.lines().any(|line| lacks(line) && line.contains("/bin/sh")) {
-                true => format!("the image {reference} has no `/bin/sh`, which starts what is built"),
-                false => format!("a container of {reference} could not be started"),
+                true => format!("the image {reference} has no `/bin/sh`, which convoy needs to run builds"),
+                false => format!("could not start a container from {reference}"),
             };
             return Err(Error::work(message).because(last_line(&told)));
         }

@@ -62,7 +62,7 @@ impl Listing {
             let metadata = match from.metadata() {
                 Ok(metadata) => metadata,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(Error::work(format!("`{}` cannot be read", part.from)).because(error)),
+                Err(error) => return Err(Error::work(format!("could not read `{}`", part.from)).because(error)),
             };
             listing.forget(&part.at);
             listing.add_folders_above(&part.at);

@@ -287,7 +287,7 @@ impl Runtime {
                 Ok(())
             };
             let running: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-            let died = |_| Err(Error::work("compiling MinGW's runtime ended abnormally"));
+            let died = |_| Err(Error::work("internal error: a thread that compiles MinGW's runtime panicked"));
             running.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(died))
         })
     }
@@ -309,13 +309,13 @@ impl Runtime {
     }
 
     fn run(&self, command: &mut Command, what: &str, interrupt: &Interrupt) -> Result<()> {
-        let failed = || Error::work(format!("zig could not make {what} of MinGW's runtime"));
+        let failed = || Error::work(format!("zig could not build {what} of MinGW's runtime"));
         let done = interrupt.output(command.stdin(Stdio::null()))?.map_err(|error| failed().because(error))?;
         if done.status.success() {
             return Ok(());
         }
         let complaint = String::from_utf8_lossy(&done.stderr);
-        Err(failed().because(complaint.lines().next().unwrap_or("without a reason").to_owned()))
+        Err(failed().because(complaint.lines().next().unwrap_or("zig gave no reason").to_owned()))
     }
 }
 

@@ -36,7 +36,7 @@ fn rustup(interrupt: &Interrupt, args: &[&str]) -> Result<Added> {
         .rev()
         .map(str::trim)
         .find_map(|line| line.strip_prefix("error: "))
-        .unwrap_or("rustup failed without a reason");
+        .unwrap_or("rustup gave no reason");
     // rustup's causes hold addresses and paths; the first clause tells enough.
     Ok(Added::No(reason.split(": http").next().unwrap_or(reason).trim_end_matches([':', ' ']).to_owned()))
 }

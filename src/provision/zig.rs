@@ -33,9 +33,8 @@ pub fn bring(cache: &CacheDir, interrupt: &Interrupt) -> Result<Brought> {
         None => None,
     };
     files::remove_begun(&room, BEGUN)?;
-    let hint =
-        "put `zig` on PATH, install the `ziglang` Python package by hand, or use `--route` to take another route";
-    let python = python::find().ok_or_else(|| Error::work("no Python is on PATH to bring zig with").hint(hint))?;
+    let hint = "install zig or the Python package `ziglang`, or use `--route` to choose another route";
+    let python = python::find().ok_or_else(|| Error::work("could not install zig: no Python on PATH").hint(hint))?;
     let beside = tempfile::Builder::new().prefix(BEGUN).tempdir_in(&room)?;
     let unpacked = beside.path().join("unpacked");
     install(&python, &beside.path().join("requirements.txt"), &unpacked, interrupt)
@@ -48,7 +47,7 @@ pub fn bring(cache: &CacheDir, interrupt: &Interrupt) -> Result<Brought> {
     files::sync_file_system(&room)?;
     fs_err::rename(&unpacked, &target)?;
     let zig = binary(&target.join(wheel::PACKAGE));
-    let zig = zig.ok_or_else(|| Error::work("the `ziglang` package holds no zig").hint(hint))?;
+    let zig = zig.ok_or_else(|| Error::work("the Python package `ziglang` does not contain zig").hint(hint))?;
     // pip has just compared the package with its pinned hash.
     remember(cache, Known::of(&target, &zig).as_ref());
     Ok(brought(zig, replaced))
@@ -79,7 +78,7 @@ fn install(
     if !done.status.success() {
         let told = String::from_utf8_lossy(&done.stderr);
         let last = told.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("pip gave no reason");
-        return Err(Error::work(format!("could not bring zig {}: {last}", version())));
+        return Err(Error::work(format!("could not install zig {}: {last}", version())));
     }
     Ok(())
 }

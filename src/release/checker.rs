@@ -95,7 +95,7 @@ impl Checker {
         let bytes = match file.read() {
             Ok(bytes) => bytes,
             Err(error) => {
-                return Ok(Checked::unreadable(Finding::unreadable(format!("cannot read `{path}`: {error}"))));
+                return Ok(Checked::unreadable(Finding::unreadable(format!("could not read `{path}`: {error}"))));
             }
         };
         let checked = examine(&bytes, expectation, package_dirs)?;

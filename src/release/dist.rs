@@ -126,13 +126,10 @@ pub fn refuse_others(dist: &Utf8Path, owner: &Owner<'_>, keep: bool, paths: &BTr
     let others = previous.artifacts.iter().filter(|row| !owner.packages.contains(&row.package));
     let Some(other) = others.into_iter().find(|row| !keep || paths.contains(&row.path)) else { return Ok(()) };
     let ArtifactRow { package, path, .. } = other;
-    let error = Error::work(format!("`{dist}` holds binaries of another project: `{path}` of package `{package}`"));
+    let error = Error::work(format!("`{dist}` contains binaries of another project: `{path}` of package `{package}`"));
     Err(error.hint(match keep {
         true => "choose another directory with `--dist-dir`".to_owned(),
-        false => {
-            "choose another directory with `--dist-dir`, or keep those binaries beside this project's with `--keep`"
-                .to_owned()
-        }
+        false => "choose another directory with `--dist-dir`, or keep those binaries with `--keep`".to_owned(),
     }))
 }
 
@@ -171,13 +168,13 @@ pub fn place(
     owner: &Owner<'_>,
     keep: bool,
 ) -> Result<Placed> {
-    let hint = "choose another directory with --dist-dir, or make this one writable";
+    let hint = "choose another directory with `--dist-dir`, or make this one writable";
     if dist.exists() && !dist.is_dir() {
-        return Err(Error::work(format!("`{dist}` is in the way: it is a file, not a directory")).hint(hint));
+        return Err(Error::work(format!("cannot use `{dist}` as the dist directory: it is a file")).hint(hint));
     }
     let fault = |error: io::Error| {
         let full = error.kind() == io::ErrorKind::StorageFull;
-        let hint = if full { "free some disk space; what the previous run left there is untouched" } else { hint };
+        let hint = if full { "free some disk space; the files of the previous run are unchanged" } else { hint };
         Error::work(format!("could not write `{dist}`")).because(error).hint(hint)
     };
     let lock = enter(dist).map_err(fault)?;
@@ -202,7 +199,7 @@ pub fn place(
     let staging =
         tempfile::Builder::new().prefix(STAGING).rand_bytes(STAGING_RANDOM).tempdir_in(dist).map_err(fault)?;
     let beside = Utf8PathBuf::from_path_buf(staging.path().to_owned())
-        .map_err(|path| Error::work(format!("`{}` is not UTF-8", path.display())))?;
+        .map_err(|path| Error::work(format!("the path `{}` is not UTF-8", path.display())))?;
     fs_err::write(beside.join(MARKER), "").map_err(fault)?;
     let fresh: Vec<&Place> = places.iter().filter(|place| !place.up_to_date).collect();
     for (index, place) in fresh.iter().enumerate() {
@@ -247,7 +244,7 @@ fn stage(place: &Place, to: &Utf8Path, fault: impl Fn(io::Error) -> Error) -> Re
     let copied = source.copy_to(&file).map_err(&fault)?;
     file.sync_all().map_err(&fault)?;
     if copied.sha256 != place.sha256 {
-        return Err(Error::work(format!("`{}` was changed after it was verified", source.path()))
+        return Err(Error::work(format!("`{}` was modified after it was verified", source.path()))
             .hint("make sure that nothing else builds in this target directory, and build again"));
     }
     Ok(())
@@ -257,10 +254,8 @@ fn stage(place: &Place, to: &Utf8Path, fault: impl Fn(io::Error) -> Error) -> Re
 fn refuse_links<'a>(dist: &Utf8Path, paths: impl Iterator<Item = &'a Utf8Path>) -> Result<()> {
     let dirs: BTreeSet<&Utf8Path> = paths.filter_map(Utf8Path::parent).collect();
     match dirs.into_iter().map(|dir| dist.join(dir)).find(|dir| dir.symlink_metadata().is_ok_and(|m| !m.is_dir())) {
-        Some(dir) => {
-            Err(Error::work(format!("`{dir}` is in the way: it is a symbolic link or a file, not a directory"))
-                .hint("remove it, or choose another directory with --dist-dir"))
-        }
+        Some(dir) => Err(Error::work(format!("cannot use `{dir}`: it is a symbolic link or a file, not a directory"))
+            .hint("remove it, or choose another directory with `--dist-dir`")),
         None => Ok(()),
     }
 }

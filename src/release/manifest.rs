@@ -8,26 +8,26 @@ use crate::model::sysroot::{RuntimePackage, Soname, SysrootKey};
 use crate::plan::RouteKind;
 use crate::verify::{Finding, Linkage};
 
-/// What a run made, and what it could not make.
+/// The results of a run: verified binaries and failures.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, JsonSchema)]
 pub struct Manifest {
-    /// Version of this structure; raised when a field is removed or changes its meaning.
+    /// Version of this format; increased when a field is removed or changes its meaning.
     pub schema: u32,
     /// Always `manifest`.
     #[serde(default = "kind")]
     pub kind: String,
-    /// What made it.
+    /// The program that wrote the manifest.
     pub tool: Tool,
-    /// The workspace, relative to the folder of the manifest; left out where it lies elsewhere.
+    /// The workspace root, relative to the manifest's directory; omitted if it is outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace_root: Option<String>,
-    /// cargo's profile.
+    /// The cargo profile.
     pub profile: String,
     /// The Rust toolchain.
     pub toolchain: Toolchain,
-    /// Verified binaries.
+    /// The verified binaries.
     pub artifacts: Vec<ArtifactRow>,
-    /// What was asked for and is not there.
+    /// The binaries and targets that were requested but are missing.
     pub failed: Vec<FailedRow>,
 }
 
@@ -47,72 +47,72 @@ pub struct Tool {
 /// The Rust toolchain.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct Toolchain {
-    /// `rustc --version`.
+    /// Output of `rustc --version`.
     pub rustc: String,
-    /// `cargo --version`; empty where it was not asked.
+    /// Output of `cargo --version`; empty if unknown.
     pub cargo: String,
-    /// The triple of the machine that built.
+    /// Target triple of the build machine.
     pub host: String,
 }
 
-/// One verified binary.
+/// A verified binary.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, JsonSchema)]
 pub struct ArtifactRow {
-    /// The cell's id.
+    /// The target's id, as in `dist/<id>/`.
     pub id: String,
     /// The package.
     pub package: String,
     /// Its version.
     pub version: String,
-    /// The bin.
+    /// Name of the binary.
     pub bin: String,
     /// rustc's target triple.
     pub target: String,
-    /// The `os/arch[/variant]` name.
+    /// The platform, as `os/arch[/variant]`.
     pub platform: Option<String>,
-    /// The devices that it serves.
+    /// The devices that it is for.
     pub devices: Vec<String>,
     /// The route that built it.
     pub route: RouteKind,
-    /// Why that route.
+    /// The reason for the route.
     pub because: String,
-    /// The file, relative to the folder of the manifest.
+    /// Path of the file, relative to the manifest's directory.
     pub path: String,
     /// Its size in bytes.
     pub size: u64,
-    /// Its SHA-256, in hexadecimal.
+    /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
     /// The file format.
     pub format: Format,
-    /// The instruction set.
+    /// The CPU architecture.
     pub arch: String,
-    /// The CPU level, where the file tells.
+    /// The CPU level; null if the file does not state it.
     pub cpu: Option<String>,
-    /// Whether the system's loader must find libraries.
+    /// Whether it is linked statically or dynamically.
     pub linkage: Linkage,
-    /// The linker, where the file names it.
+    /// The linker; null if the file does not state it.
     pub linker: Option<String>,
     /// The ELF interpreter.
     pub interpreter: Option<String>,
-    /// The libraries that it loads at start.
+    /// The shared libraries that it loads at start.
     pub needed: Vec<String>,
     /// The sysroot that it was linked against.
     #[serde(default)]
     pub sysroot: Option<SysrootRow>,
-    /// The Debian packages that a machine must have installed for these, in the release of the sysroot that it was linked
-    /// against; empty without a sysroot.
+    /// The Debian packages that are required at run time, in the release of the sysroot that it was linked against;
+    /// empty without a sysroot.
     #[serde(default)]
     pub runtime_packages: Vec<RuntimePackage>,
-    /// The releases of Debian that have these libraries, for those that convoy knows.
+    /// The Debian releases that have these libraries, if known.
     #[serde(default)]
     pub sonames: Vec<Soname>,
-    /// glibc: the floor asked for and what the binary really needs.
+    /// The required minimum glibc version, and the one that the binary needs.
     pub glibc: Option<GlibcRow>,
-    /// The oldest macOS that it starts on.
+    /// The minimum macOS version.
     pub min_os: Option<String>,
-    /// Whether no violation was found; only such rows are here.
+    /// Whether verification found no violation; always true here.
     pub verified: bool,
-    /// All that verification saw.
+    /// All findings of the verification.
     pub findings: Vec<Finding>,
 }
 
@@ -122,58 +122,58 @@ pub struct SysrootRow {
     /// Which.
     #[serde(flatten)]
     pub key: SysrootKey,
-    /// The digest of what was in it.
+    /// Digest of its contents.
     pub digest: String,
 }
 
-/// glibc: asked and seen.
+/// Required and actual minimum glibc version.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct GlibcRow {
-    /// The oldest glibc it was to start on; none for the host's own triple as cargo builds it.
+    /// The required minimum glibc version; null if none was required.
     pub floor: Option<Glibc>,
-    /// The oldest glibc that has all the symbols it needs.
+    /// The oldest glibc that has all symbols that the binary needs.
     pub seen: Option<Glibc>,
 }
 
-/// Something asked for that is not there.
+/// A binary or target that was requested but is missing.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, JsonSchema)]
 pub struct FailedRow {
-    /// The cell's id.
+    /// The target's id, as in `dist/<id>/`.
     pub id: String,
     /// The package.
     pub package: String,
-    /// The bin; none where the whole cell failed.
+    /// Name of the binary; null if the whole target failed.
     #[serde(default)]
     pub bin: Option<String>,
     /// rustc's target triple.
     pub target: String,
-    /// The route; none where every one was rejected.
+    /// The route; null if every route was rejected.
     pub route: Option<RouteKind>,
-    /// How far it came.
+    /// How far the build got.
     pub status: FailedStatus,
-    /// A stable name of the cause.
+    /// Stable code of the failure.
     pub code: String,
-    /// A stable name of what is behind `code`, such as `library-missing`, where a tool is to blame for a failed build.
+    /// Stable code of the underlying cause, such as `library-missing`, if a tool made the build fail; else null.
     #[serde(default)]
     pub cause: Option<String>,
-    /// What happened.
+    /// What happened, as text.
     pub message: String,
-    /// All that verification saw, for a rejected binary.
+    /// All findings of the verification, for a rejected binary.
     pub findings: Vec<Finding>,
-    /// What to do about it.
+    /// How to fix it; null if unknown.
     pub hint: Option<String>,
 }
 
-/// How far a cell came that is not there.
+/// How far a failed build got.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailedStatus {
-    /// Nothing was attempted.
+    /// The build was not attempted.
     Blocked,
-    /// It did not build.
+    /// The build failed.
     Failed,
-    /// It was built and found wrong; it stays in the target-dir.
+    /// The binary was built but failed verification; it is left in the target directory.
     Rejected,
-    /// A signal came first.
+    /// The run was interrupted before the binary was built.
     Interrupted,
 }

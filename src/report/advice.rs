@@ -14,9 +14,9 @@ pub fn why(report: &WhyReport, style: Style) -> String {
     if report.needs.is_empty() {
         let path = report.path.join(" → ");
         return format!(
-            "{} asks nothing of the C world for these targets\n{}",
+            "{} needs no C tools or libraries for these targets\n{}",
             report.subject,
-            wrapped("through ", &path)
+            wrapped("path: ", &path)
         )
         .trim_end()
         .to_owned();
@@ -36,11 +36,11 @@ fn one(need: &WhyNeed, style: Style) -> String {
     let sureness = match need.confidence {
         Confidence::Known => "",
         Confidence::Likely => " (likely)",
-        Confidence::Unknown => " (not known: only the running build script can tell)",
+        Confidence::Unknown => " (uncertain: it depends on what the build script does when it runs)",
     };
-    text.push_str(&wrapped("known from ", &format!("{}{sureness}", need.evidence)));
+    text.push_str(&wrapped("evidence: ", &format!("{}{sureness}", need.evidence)));
     if need.side == Side::Host {
-        text.push_str(&wrapped("", "for build scripts and proc-macros, on this machine"));
+        text.push_str(&wrapped("", "for build scripts and proc-macros, which run on this machine"));
     }
     for chain in &need.chains {
         let steps: Vec<String> = chain
@@ -50,7 +50,7 @@ fn one(need: &WhyNeed, style: Style) -> String {
                 features => format!("{} [{}]", step.package, features.join(", ")),
             })
             .collect();
-        text.push_str(&wrapped("through ", &steps.join(" → ")));
+        text.push_str(&wrapped("path: ", &steps.join(" → ")));
     }
     let (met, unmet): (Vec<_>, Vec<_>) = need.cells.iter().partition(|cell| cell.met_by.is_some());
     for cell in met {
@@ -68,7 +68,7 @@ fn one(need: &WhyNeed, style: Style) -> String {
 /// What a need is, as the end of a sentence about a crate.
 fn thing(kind: NeedKind, name: &str) -> String {
     match kind {
-        NeedKind::Unsupported => format!("is not made for the target: {name}"),
+        NeedKind::Unsupported => format!("does not support the target: {name}"),
         NeedKind::SystemLibrary => format!("needs the system library {name}"),
         NeedKind::Framework => format!("needs the framework {name}"),
         NeedKind::ImportLibrary => format!("links against {name}.dll"),
@@ -83,14 +83,14 @@ fn thing(kind: NeedKind, name: &str) -> String {
 fn remedies(list: &[Remedy]) -> String {
     let mut text = String::new();
     if list.is_empty() {
-        text.push_str(&wrapped("", "convoy knows no way out but to leave the crate out for these targets"));
+        text.push_str(&wrapped("", "no fix known, except not to depend on this crate for these targets"));
     } else {
-        text.push_str(&wrapped("", "ways out:"));
+        text.push_str(&wrapped("", "how to fix:"));
     }
     for (index, remedy) in list.iter().enumerate() {
         let then = match remedy.then_needs.as_slice() {
             [] => String::new(),
-            names => format!(" (then needs {})", names.join(", ")),
+            names => format!(" (which then needs {})", names.join(", ")),
         };
         text.push_str(&wrapped(&format!("{}. ", index + 1), &format!("{}{then}", remedy.text)));
         // A command is copied, so it stays on a line of its own and is never broken.
@@ -110,7 +110,7 @@ pub fn doctor(report: &DoctorReport, style: Style) -> String {
         let found = match (&offer.path, &offer.version, &offer.fault) {
             (_, _, Some(fault)) if fault.chars().count() > LONG => {
                 long.push_str(&wrapped(&format!("{}: ", offer.name), fault));
-                "not usable, see below".to_owned()
+                "not usable (see below)".to_owned()
             }
             (_, _, Some(fault)) => fault.clone(),
             (Some(_), Some(version), None) => version.clone(),
@@ -125,15 +125,15 @@ pub fn doctor(report: &DoctorReport, style: Style) -> String {
         match (cell.status, cell.route) {
             (Status::Buildable, Some(route)) => {
                 let good = style.paint(bold(AnsiColor::Green), "can be built");
-                text.push_str(&format!("\n{id}: {good}, by {route}\n"));
+                text.push_str(&format!("\n{id}: {good} (route {route})\n"));
             }
             _ => {
                 text.push_str(&format!("\n{id}: {}\n", style.paint(bold(AnsiColor::Red), "blocked")));
-                text.push_str(&wrapped("because ", &cell.because));
+                text.push_str(&wrapped("reason: ", &cell.because));
             }
         }
         for lack in &cell.lacks {
-            text.push_str(&wrapped("lacks ", &format!("{}, for {}", lack.name, lack.package)));
+            text.push_str(&wrapped("missing: ", &format!("{}, required by `{}`", lack.name, lack.package)));
         }
         if let Some(hint) = &cell.hint {
             text.push_str(&wrapped("hint: ", hint));
@@ -141,18 +141,53 @@ pub fn doctor(report: &DoctorReport, style: Style) -> String {
     }
     let lacking = report.cells.iter().any(|cell| !cell.lacks.is_empty());
     if !report.commands.is_empty() {
-        text.push_str("\nWhat mends it:\n");
+        text.push_str("\nHow to fix:\n");
         text.extend(report.commands.iter().map(|command| format!("    $ {command}\n")));
     }
     if !report.configuration.is_empty() {
-        text.push_str("\nand in Convoy.toml:\n");
+        text.push_str("\nAdd to `Convoy.toml`:\n");
         text.extend(report.configuration.iter().map(|line| format!("    {line}\n")));
     }
     if lacking {
         let names: std::collections::BTreeSet<&str> =
             report.cells.iter().flat_map(|cell| &cell.lacks).map(|lack| lack.package.as_str()).collect();
         let names: Vec<String> = names.iter().map(|name| format!("`cargo convoy why {name}`")).collect();
-        text.push_str(&format!("\n{}", wrapped("", &format!("Ways around it by features: {}", names.join(", ")))));
+        text.push_str(&format!(
+            "\n{}",
+            wrapped("", &format!("To avoid these needs by features, see {}", names.join(", ")))
+        ));
     }
     text.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_need_ends_a_sentence() {
+        let kinds = [
+            (NeedKind::Unsupported, "FUSE exists on Unix only"),
+            (NeedKind::SystemLibrary, "openssl"),
+            (NeedKind::Framework, "Security"),
+            (NeedKind::ImportLibrary, "odd"),
+            (NeedKind::CxxCompiler, "c++-compiler"),
+            (NeedKind::CCompiler, "c-compiler"),
+            (NeedKind::Tool, "cmake"),
+            (NeedKind::Download, "a Z3 release"),
+            (NeedKind::HostLinker, "host-linker"),
+        ];
+        let text: Vec<String> = kinds.iter().map(|(kind, name)| format!("`x` {}", thing(*kind, name))).collect();
+        insta::assert_snapshot!(text.join("\n"), @r"
+        `x` does not support the target: FUSE exists on Unix only
+        `x` needs the system library openssl
+        `x` needs the framework Security
+        `x` links against odd.dll
+        `x` needs a C++ compiler
+        `x` needs a C compiler
+        `x` needs cmake
+        `x` downloads a Z3 release
+        `x` needs a linker for this machine
+        ");
+    }
 }

@@ -16,7 +16,7 @@ pub struct Style {
     pub verbose: u8,
     /// Only errors.
     pub quiet: bool,
-    /// Whether to use colours.
+    /// Whether to use colors.
     pub color: bool,
     /// Whether progress may be drawn.
     pub progress: bool,
@@ -85,11 +85,12 @@ impl Human {
             (_, Phase::Plan) => self.label("Planning"),
             // A code tells of a fact on the way.
             (_, Phase::Provision) if event.code.is_some() => self.label("Note"),
-            (_, Phase::Provision) => self.label("Bringing"),
+            (_, Phase::Provision) if event.duration.is_some() => self.label("Prepared"),
+            (_, Phase::Provision) => self.label("Preparing"),
             (_, Phase::Build) if event.duration.is_some() => self.label("Built"),
             (_, Phase::Build) => self.label("Building"),
-            (_, Phase::Verify) => self.label("Verified"),
-            (_, Phase::Smoke) => self.label("Started"),
+            (_, Phase::Verify) => self.label("Verifying"),
+            (_, Phase::Smoke) => self.label("Ran"),
             (_, Phase::Package) => self.label("Packing"),
             (_, Phase::Finish) => self.label("Finished"),
         };

@@ -11,347 +11,347 @@ use crate::plan::remedy::Remedy;
 use crate::project::needs::{Confidence, NeedKind, Side};
 use crate::verify::{Finding, Inspection};
 
-/// What `targets --json` prints.
+/// Output of `cargo convoy targets --json`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct TargetsReport {
-    /// Version of this structure.
+    /// Version of this format.
     pub schema: u32,
     /// Always `targets`.
     pub kind: String,
-    /// The targets, in listing order.
+    /// The targets.
     pub targets: Vec<TargetRow>,
 }
 
-/// One target of the catalog.
+/// A supported target.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct TargetRow {
     /// rustc's target triple.
     pub triple: String,
-    /// The `os/arch[/variant]` that means it.
+    /// The platform, as `os/arch[/variant]`; null if it has none.
     pub platform: Option<String>,
-    /// The glibc floor when none is asked.
+    /// The default minimum glibc version; null if there is none.
     pub floor: Option<String>,
-    /// The devices that it serves.
+    /// The devices that it is for.
     pub devices: Vec<String>,
-    /// Whether its std is installed.
+    /// Whether its standard library is installed.
     pub installed: bool,
-    /// Routes that work here for a crate without C, after what may be provisioned.
+    /// The routes available on this machine for a crate without C code, after provisioning.
     pub routes: Vec<RouteKind>,
 }
 
-/// What `verify --json` prints.
+/// Output of `cargo convoy verify --json`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct VerifyReport {
-    /// Version of this structure.
+    /// Version of this format.
     pub schema: u32,
     /// Always `verify`.
     pub kind: String,
-    /// One row a file, in the order given.
+    /// One entry per file, in the order given.
     pub files: Vec<VerifiedFile>,
 }
 
-/// What was found in one file.
+/// Result of the verification of a file.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct VerifiedFile {
-    /// The file, as given.
+    /// The file, as given on the command line.
     pub file: String,
-    /// The triple that it was held against.
+    /// The target triple that it was checked for.
     pub target: Option<String>,
-    /// Whether that triple was read from the file itself.
+    /// Whether the target was detected from the file.
     pub inferred: bool,
     /// Whether no violation was found.
     pub verified: bool,
-    /// What it is; none where it is no program.
+    /// The properties of the file; null if it is not a program.
     pub inspection: Option<Inspection>,
-    /// All that verification saw.
+    /// All findings of the verification.
     pub findings: Vec<Finding>,
 }
 
-/// What `cache list --json` prints.
+/// Output of `cargo convoy cache list --json`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct CacheReport {
-    /// Version of this structure.
+    /// Version of this format.
     pub schema: u32,
     /// Always `cache`.
     pub kind: String,
-    /// The cache's folder.
+    /// Path of the cache directory.
     pub root: String,
-    /// What is in it.
+    /// The cache entries.
     pub entries: Vec<CacheEntry>,
 }
 
-/// One thing that is kept.
+/// A cache entry.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct CacheEntry {
-    /// The room: `zig`, `probes`, …
+    /// The section of the cache: `zig`, `probes`, …
     pub room: String,
-    /// Its name there; empty where the room is one thing.
+    /// Its name; empty if the section is a single entry.
     pub name: String,
     /// Its size in bytes.
     pub bytes: u64,
 }
 
-/// What `cache verify --json` prints.
+/// Output of `cargo convoy cache verify --json`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct CacheVerifyReport {
-    /// Version of this structure.
+    /// Version of this format.
     pub schema: u32,
     /// Always `cache-verify`.
     pub kind: String,
-    /// The cache's directory.
+    /// Path of the cache directory.
     pub root: String,
-    /// What was read.
+    /// The entries that were checked.
     pub entries: Vec<VerifiedEntry>,
 }
 
-/// One thing in the cache that was read.
+/// A cache entry that was checked.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct VerifiedEntry {
-    /// The room: `zig`, `debs` (package files), `sysroots`.
+    /// The section of the cache: `zig`, `debs` (package files) or `sysroots`.
     pub room: String,
-    /// Its name there; empty where the room is one thing.
+    /// Its name; empty if the section is a single entry.
     pub name: String,
-    /// How many files and links belong to it; 0 where that is not known.
+    /// Number of files and links that belong to it; 0 if unknown.
     pub files: usize,
-    /// Bytes of its files.
+    /// Total size of its files in bytes.
     pub bytes: u64,
-    /// Whether it is what was published, or unpacked.
+    /// Whether it matches what was published or unpacked.
     pub verified: bool,
-    /// What differs.
+    /// The differences that were found.
     pub faults: Vec<String>,
 }
 
-/// What `supply list --json` prints.
+/// Output of `cargo convoy supply list --json`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct SupplyReport {
-    /// Version of this structure.
+    /// Version of this format.
     pub schema: u32,
     /// Always `supply`.
     pub kind: String,
-    /// The cache's folder.
+    /// Path of the cache directory.
     pub root: String,
-    /// The sysroots that are unpacked.
+    /// The sysroots on this machine.
     pub sysroots: Vec<ListedSysroot>,
 }
 
-/// What `supply verify --json` prints.
+/// Output of `cargo convoy supply verify --json`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct SupplyVerifyReport {
-    /// Version of this structure.
+    /// Version of this format.
     pub schema: u32,
     /// Always `supply-verify`.
     pub kind: String,
-    /// Whether every package of Convoy.lock is in a signed index, and convoy wrote every entry.
+    /// Whether every package in Convoy.lock is in a signed index, and every entry was written by convoy.
     pub verified: bool,
-    /// The sysroots of Convoy.lock.
+    /// The sysroots in Convoy.lock.
     pub sysroots: Vec<VerifiedSysroot>,
 }
 
-/// A sysroot of Convoy.lock beside what archives say.
+/// A sysroot in Convoy.lock, compared with the archives.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct VerifiedSysroot {
     /// Which.
     #[serde(flatten)]
     pub key: SysrootKey,
-    /// The number of its packages.
+    /// Number of packages.
     pub packages: usize,
-    /// Whether something other than convoy changed its entry.
+    /// Whether its entry was modified by something other than convoy.
     pub edited: bool,
-    /// The archives whose signed indexes were looked at.
+    /// The archives whose signed indexes were checked.
     pub indexes: Vec<String>,
-    /// Why the indexes of others could not be.
+    /// Why other indexes could not be read.
     pub faults: Vec<String>,
-    /// The packages that are in none of them; all where no index could be had.
+    /// The packages that are in none of them; all packages if no index is available.
     pub unsigned: Vec<UnsignedPackage>,
 }
 
-/// A package of Convoy.lock that no signed index has.
+/// A package in Convoy.lock that is not in any signed index.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct UnsignedPackage {
     /// Its name.
     pub name: String,
-    /// The version that is locked.
+    /// The locked version.
     pub version: String,
-    /// The SHA-256 that is locked.
+    /// The locked SHA-256.
     pub sha256: String,
-    /// What the indexes have instead.
+    /// What the indexes list instead.
     pub reason: String,
 }
 
-/// What `images list --json` prints.
+/// Output of `cargo convoy images list --json`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct ImagesReport {
-    /// Version of this structure.
+    /// Version of this format.
     pub schema: u32,
     /// Always `images`.
     pub kind: String,
-    /// The engine that was asked.
+    /// The container engine.
     pub engine: EngineKind,
-    /// The images that convoy made there.
+    /// The images made by convoy.
     pub images: Vec<ListedImage>,
 }
 
-/// An image that convoy made.
+/// An image made by convoy.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct ListedImage {
-    /// Its name; the engine's own id where a newer image took it.
+    /// Its name, or the engine's id if a newer image has taken the name.
     pub reference: String,
-    /// All of its names, with those that somebody else gave it.
+    /// All of its names, including those given by others.
     pub names: Vec<String>,
-    /// What it is made from.
+    /// What the image was made from.
     pub made: MadeFrom,
-    /// The image that it starts from, where convoy composed it.
+    /// The base image; null for images from the user's own image or Dockerfile.
     pub base: Option<String>,
-    /// The number of packages that it was made from, where convoy composed it.
+    /// Number of packages added to the base image; null for images from the user's own image or Dockerfile.
     pub packages: Option<usize>,
-    /// Its size in bytes, with what it shares with others.
+    /// Its size in bytes, including layers shared with other images.
     pub bytes: u64,
     /// When it was made.
     #[schemars(with = "Option<String>")]
     pub created: Option<jiff::Timestamp>,
-    /// Whether this convoy would make it in the same way; another one is not used.
+    /// Whether this version of convoy would make the same image; others are no longer used.
     pub current: bool,
 }
 
-/// A sysroot that is unpacked on this machine.
+/// A sysroot on this machine.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct ListedSysroot {
     /// Which.
     #[serde(flatten)]
     pub key: SysrootKey,
-    /// The digest of what is in it.
+    /// Digest of its contents.
     pub digest: String,
-    /// The number of its packages.
+    /// Number of packages.
     pub packages: usize,
     /// Its size in bytes.
     pub bytes: u64,
-    /// When a build last used it.
+    /// Time of its last use by a build; null if unknown.
     #[schemars(with = "Option<String>")]
     pub last_used: Option<jiff::Timestamp>,
-    /// Its folder.
+    /// Path of its directory.
     pub root: String,
 }
 
-/// What `why --json` prints.
+/// Output of `cargo convoy why --json`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct WhyReport {
-    /// Version of this structure.
+    /// Version of this format.
     pub schema: u32,
     /// Always `why`.
     pub kind: String,
-    /// What was asked about.
+    /// The crate or need that was asked about.
     pub subject: String,
-    /// The needs that it means, or that it asks for; empty where it asks for nothing.
+    /// The needs that match the subject; empty if the crate needs nothing.
     pub needs: Vec<WhyNeed>,
-    /// The shortest dependency path to a crate that asks for nothing, by names; else empty.
+    /// The shortest dependency path to a crate that needs nothing, by names; otherwise empty.
     pub path: Vec<String>,
 }
 
-/// One need, why it is there, and the ways out of it.
+/// A need, why it exists, and how to fix it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct WhyNeed {
-    /// What is needed.
+    /// Kind of the need.
     pub kind: NeedKind,
     /// Its name.
     pub name: String,
-    /// The package that asks.
+    /// The package that requires it.
     pub package: String,
     /// Its version.
     pub version: String,
-    /// For which side.
+    /// Whether it is needed for the target or for this machine.
     pub side: Side,
-    /// How we know.
+    /// How this is known.
     pub evidence: String,
-    /// How sure we are.
+    /// Certainty.
     pub confidence: Confidence,
-    /// The ways from a selected package to it, the shortest first.
+    /// The dependency paths from a selected package to it, the shortest first.
     pub chains: Vec<Vec<WhyStep>>,
-    /// For which cells it is needed.
+    /// The targets that need it.
     pub cells: Vec<WhyCell>,
-    /// Ways out, the best first; empty where it is met everywhere.
+    /// Ways to fix it, the best one first; empty if it is met for all targets.
     pub remedies: Vec<Remedy>,
 }
 
-/// One package on the way to a need.
+/// A package on a dependency path.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct WhyStep {
     /// The package.
     pub package: String,
     /// Its version.
     pub version: String,
-    /// Its features that bring the next one; empty where it always brings it.
+    /// Its features that enable the next package; empty if it is always enabled.
     pub opened_by: Vec<String>,
 }
 
-/// A need for one cell.
+/// A need of one target.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct WhyCell {
-    /// The cell's id.
+    /// The target's id, as in `dist/<id>/`.
     pub id: String,
-    /// What meets the need; none where nothing does, and the cell is blocked.
+    /// What meets the need; null if nothing does and the target is blocked.
     pub met_by: Option<String>,
 }
 
-/// What `doctor --json` prints.
+/// Output of `cargo convoy doctor --json`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct DoctorReport {
-    /// Version of this structure.
+    /// Version of this format.
     pub schema: u32,
     /// Always `doctor`.
     pub kind: String,
-    /// The triple of this machine.
+    /// The target triple of this machine.
     pub host: String,
-    /// What this machine offers.
+    /// The tools, libraries and engines that are installed or required.
     pub offers: Vec<OfferRow>,
-    /// Each cell, and what it lacks.
+    /// The targets, and what is missing for each.
     pub cells: Vec<DoctorCell>,
-    /// The commands that mend what is lacking, where installing does.
+    /// Commands that install what is missing.
     pub commands: Vec<String>,
-    /// Lines for `Convoy.toml` that mend what is lacking.
+    /// Lines to add to `Convoy.toml`.
     pub configuration: Vec<String>,
 }
 
-/// One thing that this machine offers, or that is asked of it.
+/// A tool, library or engine that is installed or required.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct OfferRow {
-    /// What it is.
+    /// Its name.
     pub name: String,
-    /// Where it is; none where it is missing.
+    /// Its path; null if it is missing.
     pub path: Option<String>,
-    /// Its version, where known.
+    /// Its version; null if unknown.
     pub version: Option<String>,
-    /// What is wrong with it.
+    /// Why it cannot be used; null if it can.
     pub fault: Option<String>,
-    /// The packages that ask for it.
+    /// The packages that require it.
     pub needed_by: Vec<String>,
 }
 
-/// A cell, and what it lacks.
+/// A target, and what is missing for it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct DoctorCell {
-    /// The cell's id.
+    /// The target's id, as in `dist/<id>/`.
     pub id: String,
-    /// Whether it can be built here.
+    /// Whether it can be built on this machine.
     pub status: Status,
-    /// The route taken.
+    /// The route that is used.
     pub route: Option<RouteKind>,
-    /// Why this route, or why none.
+    /// The reason for this route, or for the block.
     pub because: String,
-    /// What to do about a block, or worth knowing.
+    /// How to fix a block, or other advice.
     pub hint: Option<String>,
-    /// The needs that nothing meets.
+    /// The needs that are not met.
     pub lacks: Vec<Lack>,
 }
 
-/// A need that nothing meets.
+/// A need that is not met.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct Lack {
-    /// What is needed.
+    /// Kind of the need.
     pub kind: NeedKind,
     /// Its name.
     pub name: String,
-    /// The package that asks.
+    /// The package that requires it.
     pub package: String,
-    /// The ways out.
+    /// Ways to fix it, the best one first.
     pub remedies: Vec<Remedy>,
 }

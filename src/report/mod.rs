@@ -24,64 +24,64 @@ pub use json::{
     VerifiedEntry, VerifiedFile, VerifiedSysroot, VerifyReport, WhyCell, WhyNeed, WhyReport, WhyStep,
 };
 
-/// How serious an event is.
+/// Severity of an event.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EventLevel {
-    /// Only of interest when looking for a fault.
+    /// Details for debugging.
     Debug,
-    /// What goes on.
+    /// Progress information.
     Info,
-    /// Somebody should know.
+    /// A problem that does not fail the build.
     Warning,
-    /// Something asked for will not be there.
+    /// A failure: something that was requested will be missing.
     Error,
 }
 
-/// The part of a run that an event belongs to.
+/// Phase of a run.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
-    /// Reading, probing, deciding.
+    /// Reading the project, inspecting the machine, planning.
     Plan,
-    /// Bringing what the plan names.
+    /// Downloading and installing what the plan requires.
     Provision,
-    /// cargo runs.
+    /// cargo is running.
     Build,
-    /// Binaries are inspected.
+    /// Binaries are being inspected.
     Verify,
-    /// Binaries are started.
+    /// Binaries are being run.
     Smoke,
-    /// `dist/` is written.
+    /// `dist/` is being written.
     Package,
-    /// The run ended.
+    /// End of the run.
     Finish,
 }
 
-/// One thing that happened: one line of `--events`.
+/// An event: one line of the `--events` output.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, JsonSchema)]
 pub struct Event {
-    /// Version of this structure.
+    /// Version of this format.
     pub schema: u32,
     /// Always `event`.
     pub kind: String,
-    /// When, in UTC (RFC 3339).
+    /// Time in UTC (RFC 3339).
     pub time: String,
-    /// Joins the lines of one run.
+    /// Identifier of the run; the same in all of its lines.
     pub run_id: String,
-    /// How serious.
+    /// Severity.
     pub level: EventLevel,
-    /// The cell's id; none for what concerns the whole run.
+    /// The target's id; null for events that concern the whole run.
     pub target: Option<String>,
-    /// The part of the run.
+    /// Phase of the run.
     pub phase: Phase,
-    /// What happened.
+    /// What happened, as text.
     pub message: String,
-    /// A stable name of a cause, such as `std-missing`.
+    /// Stable code of the cause, such as `std-missing`; null if there is none.
     pub code: Option<String>,
-    /// How long it took, in seconds.
+    /// Duration in seconds.
     pub duration: Option<f64>,
-    /// CPU time that it took, in seconds: of a lane's processes, where it ended (code `lane`).
+    /// CPU time in seconds, when a cargo invocation has ended (code `lane`).
     pub cpu: Option<f64>,
     /// Crates done and, about, in all; only while building.
     #[serde(skip)]
@@ -173,7 +173,7 @@ impl Reporter {
             Some(path) => {
                 let file = fs_err::File::options().create(true).append(true).open(path);
                 Some(Box::new(file.map_err(|error| {
-                    Error::work(error.to_string()).hint("give `--events` a file in a folder that can be written to")
+                    Error::work(error.to_string()).hint("pass `--events` a file in a writable directory")
                 })?))
             }
         };
@@ -204,22 +204,22 @@ impl Reporter {
         Report { reporter: self, event }
     }
 
-    /// Only of interest when looking for a fault.
+    /// Details for debugging.
     pub fn debug(&self, phase: Phase, message: impl Into<String>) -> Report<'_> {
         self.event(EventLevel::Debug, phase, message.into())
     }
 
-    /// What goes on.
+    /// Progress information.
     pub fn info(&self, phase: Phase, message: impl Into<String>) -> Report<'_> {
         self.event(EventLevel::Info, phase, message.into())
     }
 
-    /// Somebody should know.
+    /// A problem that does not fail the build.
     pub fn warning(&self, phase: Phase, message: impl Into<String>) -> Report<'_> {
         self.event(EventLevel::Warning, phase, message.into())
     }
 
-    /// Something asked for will not be there.
+    /// A failure: something that was requested will be missing.
     pub fn error(&self, phase: Phase, message: impl Into<String>) -> Report<'_> {
         self.event(EventLevel::Error, phase, message.into())
     }

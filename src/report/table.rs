@@ -115,11 +115,7 @@ fn runtime(manifest: &Manifest) -> String {
         let packages: Vec<&str> = packages.iter().copied().collect();
         text.push_str(&wrapped("", &format!("{}: {}", ids.join(", "), packages.join(", "))));
     }
-    if text.is_empty() {
-        text
-    } else {
-        format!("\n\nNeeded at run time, by their Debian packages:\n{}", text.trim_end())
-    }
+    if text.is_empty() { text } else { format!("\n\nDebian packages required at run time:\n{}", text.trim_end()) }
 }
 
 /// What every Debian system has.
@@ -143,9 +139,9 @@ pub fn plan(plan: &Plan, style: Style) -> String {
             _ => style.paint(bold(AnsiColor::Red), "blocked"),
         };
         text.push_str(&format!("{id}{about}: {route}\n"));
-        text.push_str(&wrapped("because ", &cell.because));
+        text.push_str(&wrapped("reason: ", &cell.because));
         if let Some(image) = &cell.image {
-            text.push_str(&wrapped("in ", &image_text(image, style)));
+            text.push_str(&wrapped("image: ", &image_text(image, style)));
         }
         for need in &cell.needs {
             let Some(supply) = need.supply.as_ref().filter(|supply| supply.kind == SupplyKind::Sysroot) else {
@@ -153,15 +149,18 @@ pub fn plan(plan: &Plan, style: Style) -> String {
             };
             let sonames: Vec<&str> = supply.sonames.iter().map(|soname| soname.soname.as_str()).collect();
             let sonames = if sonames.is_empty() { String::new() } else { format!(" ({})", sonames.join(", ")) };
-            text.push_str(&wrapped("takes ", &format!("{} from {}{sonames}", need.name, supply.name)));
+            text.push_str(&wrapped("library: ", &format!("{} from {}{sonames}", need.name, supply.name)));
         }
         if style.verbose > 0 {
             for need in &cell.needs {
                 let path = need.paths.first().map(|path| path.join(" → ")).unwrap_or_default();
-                text.push_str(&wrapped("needs ", &format!("{} for {path} ({})", need.name, need.evidence)));
+                text.push_str(&wrapped(
+                    "need: ",
+                    &format!("{}, required by {path} (evidence: {})", need.name, need.evidence),
+                ));
             }
             for rejected in &cell.rejected {
-                text.push_str(&wrapped("not ", &format!("{}: {}", rejected.route, rejected.reason)));
+                text.push_str(&wrapped("rejected: ", &format!("{}: {}", rejected.route, rejected.reason)));
             }
         }
         if let Some(hint) = &cell.hint {
@@ -190,17 +189,17 @@ fn fetched(plan: &Plan) -> String {
         };
         let what = match (provision.kind, &provision.version) {
             // By its name it is known whom it is for.
-            (ProvisionKind::Std, _) => format!("the std for {} (rustup)", provision.name),
+            (ProvisionKind::Std, _) => format!("the standard library for {} (rustup)", provision.name),
             (ProvisionKind::Sysroot, _) => format!("the sysroot {}, for {whom}", provision.name),
             (ProvisionKind::Image, _) => format!("the image {}, for {whom}", provision.name),
-            (ProvisionKind::RustSrc, _) => format!("the source of std (rustup), for {whom}"),
+            (ProvisionKind::RustSrc, _) => format!("the standard library's source (rustup), for {whom}"),
             (ProvisionKind::Zig, version) => {
                 format!("{} {}{size}, for {whom}", provision.name, version.as_deref().unwrap_or_default())
             }
         };
         text.push_str(&wrapped("", &what));
     }
-    if text.is_empty() { text } else { format!("fetched once, before the build:\n{text}") }
+    if text.is_empty() { text } else { format!("installed once, before the build:\n{text}") }
 }
 
 /// How many times cargo is started, and for what.
@@ -212,22 +211,22 @@ fn invocations(plan: &Plan) -> String {
         ([_], 1) if blocked > 0 => "one cargo invocation for the target that is not blocked".to_owned(),
         ([_], 1) => "one cargo invocation".to_owned(),
         ([_], count) if blocked > 0 => format!("one cargo invocation for the {count} targets that are not blocked"),
-        ([_], _) => "one cargo invocation for all of these".to_owned(),
+        ([_], _) => "one cargo invocation for all targets".to_owned(),
         (many, _) => format!("{} cargo invocations: {}", many.len(), many.join(", ")),
     }
 }
 
 /// An image that a cell is built in, and what it is made from.
 fn image_text(image: &ImagePlan, style: Style) -> String {
-    let name = format!("the image {}", image.reference);
+    let name = image.reference.clone();
     let Some(recipe) = image.recipe() else { return name };
     if style.verbose > 0 {
         let packages: Vec<&str> = recipe.packages.iter().map(String::as_str).collect();
-        return format!("{name}: {} with {}", recipe.base, packages.join(", "));
+        return format!("{name} (from {}, with {})", recipe.base, packages.join(", "));
     }
     match image.present {
         true => name,
-        false => format!("{name}: {} with {} packages of tools, made once", recipe.base, recipe.packages.len()),
+        false => format!("{name} (built once from {}, with {} packages added)", recipe.base, recipe.packages.len()),
     }
 }
 
@@ -236,10 +235,10 @@ pub fn verified(row: &VerifiedFile, style: Style) -> String {
     let verdict = if row.verified {
         style.paint(bold(AnsiColor::Green), "verified")
     } else {
-        style.paint(bold(AnsiColor::Red), "refused")
+        style.paint(bold(AnsiColor::Red), "rejected")
     };
     let target = match (&row.target, row.inferred) {
-        (Some(target), true) => format!(" as {target}, which the file itself suggests"),
+        (Some(target), true) => format!(" as {target} (detected from the file)"),
         (Some(target), false) => format!(" as {target}"),
         (None, _) => String::new(),
     };
@@ -293,7 +292,7 @@ mod tests {
 
     #[test]
     fn long_sentences_fit_eighty_columns() {
-        let text = wrapped("because ", &"word ".repeat(60));
+        let text = wrapped("reason: ", &"word ".repeat(60));
         assert!(text.lines().count() > 3);
         assert!(text.lines().all(|line| line.chars().count() <= 80));
     }

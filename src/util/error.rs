@@ -119,7 +119,7 @@ impl From<std::io::Error> for Error {
         let full = error.kind() == std::io::ErrorKind::StorageFull;
         let work = Error::work(error.to_string());
         if full {
-            work.hint("free some disk space, or point --target-dir and --dist-dir to another disk")
+            work.hint("free some disk space, or set `--target-dir` and `--dist-dir` to directories on another disk")
         } else {
             work
         }

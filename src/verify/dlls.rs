@@ -30,14 +30,14 @@ pub(super) fn remedy(name: &str) -> &'static str {
     let name = name.to_ascii_lowercase();
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
     if starts(&["libgcc_s", "libwinpthread", "libstdc++", "libc++", "libunwind", "libssp", "libatomic"]) {
-        "a part of the compiler's runtime: link it statically (`rustflags = [\"-C\", \"link-arg=-static\"]` for this \
-         target), or take the zig route, which does"
+        "it is part of the compiler's runtime: link it statically (`rustflags = [\"-C\", \"link-arg=-static\"]` for this \
+         target), or use `--route zig`, which does"
     } else if starts(&["vcruntime", "msvcp", "msvcr", "concrt"]) {
-        "a part of Microsoft's redistributable: link it statically with `rustflags = [\"-C\", \
+        "it is part of Microsoft's redistributable: link it statically with `rustflags = [\"-C\", \
          \"target-feature=+crt-static\"]` for this target"
     } else {
-        "link that library statically (many -sys crates have a `static`, `vendored` or `bundled` feature), or ship the \
-         DLL yourself"
+        "link the library statically (many -sys crates have a `static`, `vendored` or `bundled` feature), or ship the \
+         DLL with your program"
     }
 }
 

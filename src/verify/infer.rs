@@ -32,25 +32,25 @@ fn fits_elf(target: &Target, elf: &Elf, linkage: Linkage) -> bool {
 
 /// What could not be checked because the target was inferred from the file itself.
 pub fn not_checked(inspection: &Inspection, inferred: &str) -> Vec<Finding> {
-    let mut open = vec!["whether this is the target that was meant"];
+    let mut open = vec!["whether this is the intended target"];
     match &inspection.facts {
         Facts::Elf(elf) => {
             if inspection.linkage == Linkage::Static {
-                open.push("which libc is inside");
+                open.push("which libc is linked");
             } else {
-                open.push("the glibc floor that was promised");
+                open.push("the minimum glibc version");
             }
             if elf.arm.is_some() {
-                open.push("the ARM level that was promised");
+                open.push("the ARM level");
             }
         }
         Facts::Pe(_) => {}
-        Facts::MachO(_) => open.push("the symbols that the crates declare"),
+        Facts::MachO(_) => open.push("the symbols that crates declare"),
     }
     vec![Finding::warning(
         "target-inferred",
         format!(
-            "taken for `{inferred}` by its own words; not checked: {}; name the target with `--target`",
+            "checked as `{inferred}`, which was detected from the file; not checked: {}; specify the target with `--target`",
             open.join(", ")
         ),
     )]

@@ -6,24 +6,24 @@ use serde::{Deserialize, Serialize};
 use crate::model::catalog::{FloatAbi, Format, Glibc};
 use crate::verify::link::ArmAttributes;
 
-/// What was read from a binary.
+/// The properties of a binary.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct Inspection {
-    /// The instruction set: `x86_64`, `aarch64`, `arm`, …
+    /// The CPU architecture: `x86_64`, `aarch64`, `arm`, …
     pub arch: String,
     /// 32 or 64.
     pub bits: u8,
-    /// Program or library.
+    /// Program or shared library.
     pub kind: Kind,
-    /// Whether the system's loader must find libraries before it starts.
+    /// Whether it is linked statically or dynamically.
     pub linkage: Linkage,
-    /// The linker, where the file names it.
+    /// The linker; null if the file does not state it.
     pub linker: Option<String>,
-    /// Whether the symbol table was taken out.
+    /// Whether the symbol table was removed.
     pub stripped: bool,
-    /// The libraries that it loads at start: sonames, DLL names (delay-loaded ones too), install names.
+    /// The shared libraries that it loads: sonames, DLL names (including delay-loaded ones) or install names.
     pub needed: Vec<String>,
-    /// The CPU level that it asks for, where the file tells.
+    /// The CPU level that it requires; null if the file does not state it.
     pub cpu: Option<String>,
     /// What only its format has.
     #[serde(flatten)]
@@ -42,42 +42,42 @@ pub enum Facts {
     MachO(MachO),
 }
 
-/// Program or library.
+/// Program or shared library.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// A program at a fixed address.
     Executable,
-    /// A program that can be loaded anywhere.
+    /// A position-independent program.
     Pie,
     /// A shared library.
     SharedLibrary,
 }
 
-/// Whether the system's loader must find libraries.
+/// Whether it is linked statically or dynamically.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Linkage {
-    /// It needs no library.
+    /// It needs no shared libraries.
     Static,
-    /// It needs libraries.
+    /// It needs shared libraries.
     Dynamic,
 }
 
-/// What an ELF file says.
+/// Properties of an ELF file.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct Elf {
-    /// The program that loads it.
+    /// The program interpreter (loader).
     pub interpreter: Option<String>,
-    /// Every symbol version that it asks of its libraries.
+    /// The symbol versions that it requires.
     pub versions: Vec<VersionNeed>,
     /// Every symbol that its libraries must have. Not in the JSON: there are hundreds, and `versions` names most.
     #[serde(skip)]
     #[schemars(skip)]
     pub undefined: Vec<UndefinedSymbol>,
-    /// The oldest glibc that has all of these.
+    /// The oldest glibc that has all of these versions.
     pub glibc: Option<Glibc>,
-    /// The smallest alignment of its loaded segments: no kernel with larger pages loads it.
+    /// The smallest alignment of its loaded segments; kernels with larger pages cannot load it.
     pub load_alignment: Option<u64>,
     /// The build attributes of 32-bit ARM.
     pub arm: Option<ArmAttributes>,
@@ -85,20 +85,20 @@ pub struct Elf {
     pub float_abi: Option<FloatAbi>,
     /// Whether it has section headers; without them attributes and linker cannot be read.
     pub section_headers: bool,
-    /// Whether it has a `.comment`: lld and mold sign there, so one without their names was made by GNU ld or gold.
+    /// Whether it has a `.comment` section. lld and mold write their names to it, GNU ld and gold do not.
     pub comment: bool,
 }
 
-/// One symbol version that an ELF file asks for.
+/// A symbol version that an ELF file requires.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct VersionNeed {
-    /// The library that must have it.
+    /// The library that must provide it.
     pub library: String,
     /// `GLIBC_2.34`, `GLIBCXX_3.4.30`, …
     pub version: String,
-    /// Whether the program starts without it, its symbols being absent.
+    /// Whether the program starts if it is missing.
     pub weak: bool,
-    /// The symbols that ask for it.
+    /// The symbols with this version.
     pub symbols: Vec<String>,
 }
 
@@ -109,40 +109,40 @@ pub struct UndefinedSymbol {
     pub name: String,
     /// Its place in [`Elf::versions`]; none for one that asks for no version.
     pub version: Option<usize>,
-    /// Whether the program starts without it.
+    /// Whether the program starts if it is missing.
     pub weak: bool,
 }
 
-/// What a PE file says.
+/// Properties of a PE file.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct Pe {
     /// `console`, `windows`, or the number of another one.
     pub subsystem: String,
-    /// Those of the needed DLLs that are loaded at the first call.
+    /// The needed DLLs that are loaded on first use.
     pub delay_loaded: Vec<String>,
 }
 
-/// What a Mach-O file says.
+/// Properties of a Mach-O file.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct MachO {
     /// `macos`, or the number of another platform.
     pub platform: Option<String>,
-    /// The oldest system that starts it.
+    /// The minimum macOS version.
     pub min_os: Option<String>,
-    /// The SDK that it says it was built with.
+    /// The SDK version that it states.
     pub sdk: Option<String>,
     /// Its code signature.
     pub signature: Signature,
-    /// Symbols that are bound to no library: at start each is looked for in all that are loaded.
+    /// Symbols that are not bound to a library, and are looked up in all loaded libraries at start.
     pub dynamic_lookup: Vec<DynamicSymbol>,
 }
 
-/// A Mach-O symbol that is bound to no library.
+/// A Mach-O symbol that is not bound to a library.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
 pub struct DynamicSymbol {
-    /// With the leading underscore.
+    /// Its name, with the leading underscore.
     pub name: String,
-    /// Whether the program starts without it.
+    /// Whether the program starts if it is missing.
     pub weak: bool,
 }
 
@@ -150,13 +150,13 @@ pub struct DynamicSymbol {
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 #[serde(tag = "state", content = "reason", rename_all = "kebab-case")]
 pub enum Signature {
-    /// There is none.
+    /// Not signed.
     Missing,
-    /// Made by the linker, in nobody's name; the contents match it.
+    /// Signed ad hoc by the linker; matches the contents.
     AdHoc,
-    /// Made with a certificate; the contents match it.
+    /// Signed with a certificate; matches the contents.
     Signed,
-    /// The contents do not match it.
+    /// Does not match the contents.
     Broken(String),
 }
 
@@ -198,7 +198,7 @@ impl Inspection {
         }
     }
 
-    /// The oldest macOS that it starts on.
+    /// The minimum macOS version.
     pub fn min_os(&self) -> Option<&str> {
         match &self.facts {
             Facts::MachO(macho) => macho.min_os.as_deref(),

@@ -207,7 +207,7 @@ fn check_signature(signature: &object::read::macho::CodeSignature<'_>, bytes: &[
         // Each costs the hash of the whole file.
         directories += 1;
         if directories > MAX_DIRECTORIES {
-            return Signature::Broken("it holds the contents too many times".to_owned());
+            return Signature::Broken("it has too many code directories".to_owned());
         }
         if let Err(reason) = compare_pages(&directory, bytes, start) {
             return Signature::Broken(reason);
@@ -216,7 +216,7 @@ fn check_signature(signature: &object::read::macho::CodeSignature<'_>, bytes: &[
         ad_hoc = directory.header().flags.get(BigEndian).contains(macho::CS_ADHOC);
     }
     match (checked, ad_hoc) {
-        (false, _) => Signature::Broken("it holds no SHA-256 of the contents".to_owned()),
+        (false, _) => Signature::Broken("it has no SHA-256 of the contents".to_owned()),
         (true, true) => Signature::AdHoc,
         (true, false) => Signature::Signed,
     }
@@ -225,10 +225,10 @@ fn check_signature(signature: &object::read::macho::CodeSignature<'_>, bytes: &[
 fn compare_pages(directory: &CodeDirectory<'_>, bytes: &[u8], start: u64) -> Result<(), String> {
     let header = directory.header();
     if header.page_size > MAX_PAGE_SHIFT {
-        return Err("its page size is not one that macOS has".to_owned());
+        return Err("its page size is not supported by macOS".to_owned());
     }
     let code = usize::try_from(directory.code_limit()).ok().and_then(|limit| bytes.get(..limit));
-    let code = code.ok_or("it covers more than the file holds")?;
+    let code = code.ok_or("it covers more than the file contains")?;
     if directory.code_limit() < start {
         return Err("it covers only a part of the file".to_owned());
     }
@@ -236,7 +236,7 @@ fn compare_pages(directory: &CodeDirectory<'_>, bytes: &[u8], start: u64) -> Res
     let page = if header.page_size == 0 { code.len().max(1) } else { 1 << header.page_size };
     let pages = code.chunks(page);
     if pages.len() != header.n_code_slots.get(BigEndian) as usize {
-        return Err("it holds another number of pages than the file".to_owned());
+        return Err("it has a different number of pages than the file".to_owned());
     }
     for (index, page) in (0u32..).zip(pages) {
         let hash = directory.code_hash(index).map_err(|error| error.to_string())?;

@@ -37,26 +37,26 @@ pub use inspection::{
 pub use judge::judge;
 pub use unreadable::Unreadable;
 
-/// How serious a finding is.
+/// Severity of a finding.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Level {
-    /// Looked at and right.
+    /// The check passed.
     Ok,
-    /// Right, but somebody should know; or not checkable.
+    /// The check passed with a remark, or could not be made.
     Warning,
-    /// Wrong: the binary does not ship.
+    /// The check failed; the binary is rejected.
     Violation,
 }
 
-/// One thing that verification saw in a binary.
+/// A finding of the verification.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct Finding {
-    /// How serious it is.
+    /// Severity.
     pub level: Level,
-    /// A stable name, such as `glibc-too-new`.
+    /// Stable code, such as `glibc-too-new`.
     pub code: String,
-    /// What was seen, for a person.
+    /// Description.
     pub message: String,
 }
 

@@ -20,7 +20,7 @@ pub enum Unreadable {
     Object,
     /// A universal Mach-O.
     #[error(
-        "a universal (fat) Mach-O holding {}: take one out with `lipo -thin <ARCH>` and verify each by itself",
+        "a universal (fat) Mach-O with {}: extract each one with `lipo -thin <ARCH>` and verify it separately",
         name_some(.0)
     )]
     Fat(
@@ -34,7 +34,7 @@ pub enum Unreadable {
         String,
     ),
     /// Parts that the headers announce lie beyond the end.
-    #[error("truncated: {0} lies beyond the end of the file; build or download it again")]
+    #[error("truncated: part of {0} is missing; build or download it again")]
     Truncated(
         /// The first part that is missing.
         String,
@@ -85,5 +85,35 @@ pub(super) fn inside(len: usize, offset: u64, size: u64, what: impl FnOnce() -> 
     match offset.checked_add(size) {
         Some(end) if end <= len as u64 => Ok(()),
         _ => Err(Unreadable::Truncated(what())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_as_a_sentence() {
+        let reasons = [
+            Unreadable::Empty,
+            Unreadable::Script("#!/bin/sh".to_owned()),
+            Unreadable::Archive,
+            Unreadable::Object,
+            Unreadable::Fat(vec!["x86_64".to_owned(), "arm64".to_owned()]),
+            Unreadable::Foreign("unknown format".to_owned()),
+            Unreadable::Truncated("the section headers".to_owned()),
+            Unreadable::Damaged("a symbol has no name".to_owned()),
+        ];
+        let text: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+        insta::assert_snapshot!(text.join("\n"), @r"
+        the file is empty
+        a script (`#!/bin/sh`), not a compiled program
+        an archive (a static library or an rlib), not a linked program
+        an object file, not a linked program
+        a universal (fat) Mach-O with x86_64, arm64: extract each one with `lipo -thin <ARCH>` and verify it separately
+        not an ELF, PE or Mach-O program (unknown format)
+        truncated: part of the section headers is missing; build or download it again
+        damaged: a symbol has no name; build or download it again
+        ");
     }
 }

@@ -120,12 +120,12 @@ fn a_base_whose_release_is_not_known_promises_nothing_before_a_look_into_it() {
         let cell = &plan.cells[0];
         let image = cell.image.as_ref().unwrap();
         assert_eq!(image.recipe().unwrap().suite, "unknown");
-        assert!(cell.because.ends_with("which is to be looked into"), "{}", cell.because);
+        assert!(cell.because.ends_with("which has to be inspected first"), "{}", cell.because);
         assert!(cell.provision.iter().any(|provision| provision.name == image.reference), "{:?}", cell.provision);
         // What was found is what counts, also of an image that was there before.
         let mut host = with_engine(bare(), |engine| image.note_in(engine, "sha256:0"));
         let plan = question(host.clone(), base).plan();
-        assert!(plan.cells[0].because.ends_with("which is to be looked into"), "{}", plan.cells[0].because);
+        assert!(plan.cells[0].because.ends_with("which has to be inspected first"), "{}", plan.cells[0].because);
         assert_eq!(plan.cells[0].provision.len(), 1);
         let facts = ImageFacts {
             cc: Some("/usr/bin/cc".into()),
@@ -143,10 +143,10 @@ fn a_base_whose_release_is_not_known_promises_nothing_before_a_look_into_it() {
 fn what_keeps_a_target_out_of_a_container_is_said() {
     let question = |host: HostFacts| ask(&["linux/arm64"], host).never_zig().needs(cmake());
     let silent = Engine::None {
-        reason: "`docker` is on PATH, and no engine answers it".to_owned(),
+        reason: "`docker` is on PATH, but its engine does not respond".to_owned(),
         hint: Some("start the engine".to_owned()),
     };
-    let refused = Engine::None { reason: "no container engine may be used (`none` is set)".to_owned(), hint: None };
+    let refused = Engine::None { reason: "containers are disabled (`engine = \"none\"`)".to_owned(), hint: None };
     let engine = || with_engine(bare(), |_| {});
     let mut not_built = engine();
     let Some(image) = question(engine()).plan().cells[0].image.clone() else { panic!("no image") };
@@ -155,15 +155,11 @@ fn what_keeps_a_target_out_of_a_container_is_said() {
         let Some(recipe) = image.recipe() else { panic!("not composed") };
         let mut recipe = Recipe { base, suite: suite.name.clone(), ..recipe.clone() };
         recipe.packages = usual(&recipe);
-        let why = Refused {
-            reason: "the image could not be built: E: no".to_owned(),
-            hint: Some("look".to_owned()),
-            work: true,
-        };
+        let why = Refused { reason: "build failed: E: no".to_owned(), hint: Some("look".to_owned()), work: true };
         not_built.refused_images.insert(recipe.tag(), why);
     }
     let told = [
-        ("no engine answers", question(HostFacts { engine: silent, ..bare() })),
+        ("its engine does not respond", question(HostFacts { engine: silent, ..bare() })),
         ("none may be used", question(HostFacts { engine: refused, ..bare() })),
         ("never provision", question(engine()).never_provision()),
         ("offline", question(engine()).offline()),

@@ -86,11 +86,7 @@ fn no_zig_and_nothing_may_be_brought() {
 
 #[test]
 fn zig_cannot_be_brought() {
-    let host = HostFacts {
-        zig: None,
-        zig_unavailable: Some("no Python is on PATH to fetch it with".to_owned()),
-        ..developer()
-    };
+    let host = HostFacts { zig: None, zig_unavailable: Some("no Python on PATH".to_owned()), ..developer() };
     insta::assert_snapshot!(ask(&["linux/arm64", "darwin/arm64"], host).needs(c()).told());
 }
 
@@ -133,7 +129,7 @@ fn no_linker_for_this_machine() {
     let words = ["x86_64-unknown-linux-musl", "darwin/arm64", "linux/amd64"];
     let with_zig = HostFacts { linker: None, ..developer() };
     let pip = bare();
-    let nothing = HostFacts { zig_unavailable: Some("no Python is on PATH to fetch it with".to_owned()), ..bare() };
+    let nothing = HostFacts { zig_unavailable: Some("no Python on PATH".to_owned()), ..bare() };
     let told = [
         ("zig is the linker", ask(&words, with_zig).needs(needs()).told()),
         ("zig is brought", ask(&words, pip.clone()).needs(needs()).told()),
@@ -164,7 +160,7 @@ fn no_rust_lld() {
 fn a_compiler_that_failed_its_trial_is_passed_over() {
     let mut host = with_gcc(Some("2.31"));
     for gcc in host.gcc.values_mut() {
-        gcc.fault = Some("`/usr/bin/x-gcc` cannot link a line of C: cannot find crt1.o".to_owned());
+        gcc.fault = Some("`/usr/bin/x-gcc` cannot link a trivial program: cannot find crt1.o".to_owned());
     }
     let no_cxx = HostFacts { cxx: None, ..developer() };
     let faulty = ask(&["linux/arm64"], host).needs(c()).told();

@@ -97,7 +97,7 @@ fn v7_code_under_v6_by_lld_is_refused_with_the_link_record_and_said_without() {
     // Taking lld's name out does not make the file trusted.
     run("arm-linux-gnueabihf-objcopy", &["-R", ".comment", program.as_str()]);
     let findings = judge(&inspect(&program), &expect(V6));
-    assert!(message(&findings, "arm-level-unchecked").starts_with("the file does not say which linker"));
+    assert!(message(&findings, "arm-level-unchecked").starts_with("the file does not state which linker"));
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn an_unaccounted_symbol_is_refused_with_the_object_that_wants_it() {
         let findings = judge(&inspection, &expectation);
         assert_eq!(violations(&findings), ["darwin-symbol-unaccounted"]);
         let said = message(&findings, "darwin-symbol-unaccounted");
-        assert!(said.starts_with("the symbol `_sqlite3_open`, wanted by main.o, is in no library"), "{said}");
+        assert!(said.starts_with("the symbol `_sqlite3_open`, used by main.o, is not in any macOS library"), "{said}");
 
         // Declared by a crate of the graph.
         expectation.declared_symbols = BTreeSet::from(["_sqlite3_open".to_owned()]);
@@ -99,7 +99,7 @@ fn a_newer_system_than_promised_is_refused() {
     let inspection = inspect(link(&dir, &machine, CALLS_PUTS, &[]));
     let findings = judge(&inspection, &expect(ARM64));
     assert_eq!(violations(&findings), ["min-os-too-new"]);
-    assert!(message(&findings, "min-os-too-new").contains("asks for macOS 13.1, but must start on 11.0"));
+    assert!(message(&findings, "min-os-too-new").contains("requires macOS 13.1, but must run on 11.0"));
 }
 
 #[test]

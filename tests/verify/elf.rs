@@ -135,7 +135,7 @@ fn a_triple_outside_the_catalog_is_checked_as_far_as_known() {
     let findings = judge(&inspection, &expect("riscv64gc-unknown-linux-gnu"));
     assert_eq!(violations(&findings), ["wrong-architecture"]);
     let findings = judge(&inspection, &expect("made-up"));
-    assert!(message(&findings, "target-not-in-catalog").contains("nothing follows from its name"));
+    assert!(message(&findings, "target-not-in-catalog").contains("nothing is known from its name"));
 }
 
 /// As `sstrip` leaves a file.

@@ -37,7 +37,7 @@ fn an_odd_dll_is_refused() {
     let out = program(&dir, "int odd(void); int main(void) { return odd(); }", &[dll.as_str()]);
     let findings = judge(&inspect(&out), &expect(GNU));
     assert_eq!(violations(&findings), ["dll-not-shipped"]);
-    assert!(message(&findings, "dll-not-shipped").starts_with("needs `libodd-7.dll`, which Windows does not bring"));
+    assert!(message(&findings, "dll-not-shipped").starts_with("needs `libodd-7.dll`, which is not part of Windows"));
 
     assert!(violations(&judge(&inspect(&dll), &expect(GNU))).contains(&"not-a-program"));
 }

@@ -266,7 +266,7 @@ fn sonames_that_newer_releases_lack_are_told_with_the_way_out() {
     let said = made.judge(&inspection);
     let said = message(&said, "soname-gone");
     assert!(
-        said.contains("libssl.so.1.1, shipped by Debian 11 but no longer by Debian 12 and Debian 13: there"),
+        said.contains("libssl.so.1.1, which is in Debian 11 but no longer in Debian 12 and Debian 13, where"),
         "{said}"
     );
     assert!(said.contains("`aarch64-unknown-linux-gnu.2.36`") && said.contains("`vendored`"), "{said}");

@@ -32,7 +32,12 @@ impl<'a> Scripts<'a> {
 
     fn zig(&self) -> Result<&'a Utf8Path> {
         // Provisioning ends the run before a lane starts when zig could not be brought.
-        let zig = self.job.host.zig.as_ref().ok_or_else(|| Error::work("zig is planned for and not there"))?;
+        let zig = self
+            .job
+            .host
+            .zig
+            .as_ref()
+            .ok_or_else(|| Error::work("internal error: the plan uses zig, which is missing"))?;
         Ok(&zig.path)
     }
 
@@ -43,7 +48,7 @@ impl<'a> Scripts<'a> {
         let done = self.job.interrupt.output(&mut command)??;
         if !done.status.success() {
             let told = String::from_utf8_lossy(&done.stderr).trim().to_owned();
-            return Err(Error::work(format!("zig names no headers for {}: {told}", tool.target)));
+            return Err(Error::work(format!("zig could not list its headers for {}: {told}", tool.target)));
         }
         Ok(String::from_utf8_lossy(&done.stdout).lines().map(|line| line.trim().into()).collect())
     }
@@ -109,7 +114,7 @@ impl<'a> Scripts<'a> {
         let key =
             format!("zig-runtime-{}", files::sha256(format!("{} {} {cpu} {place}", self.zig_version, tool.target)));
         if self.job.cache.recall::<bool>("probes", &key).is_none() {
-            let message = format!("zig's runtime for {} (compiled once, about 10 seconds)", tool.target);
+            let message = format!("zig's runtime for {} (compiled once, takes about 10 seconds)", tool.target);
             self.job.reporter.info(Phase::Provision, message).send();
             self.job.cache.remember("probes", &key, &true)?;
         }
@@ -121,7 +126,7 @@ impl<'a> Scripts<'a> {
         let Some(zig) = &self.job.host.zig else { return Ok(None) };
         let runtime = Runtime::of(self.job.cache, zig, &tool.target)?;
         if let Some(runtime) = runtime.as_ref().filter(|runtime| !runtime.is_ready()) {
-            let message = "MinGW's runtime for x86_64 (compiled once by zig, about 10 seconds)";
+            let message = "MinGW's runtime for x86_64 (compiled once by zig, takes about 10 seconds)";
             self.job.reporter.info(Phase::Provision, message).send();
             runtime.prepare(self.job.interrupt)?;
         }
@@ -197,7 +202,7 @@ impl<'a> Scripts<'a> {
             Some(tool) => {
                 let dest = self.job.cache.room("libcxx")?.join(format!("{}-zig-{}", tool.target, self.zig_version));
                 if !dest.is_dir() {
-                    let message = format!("libc++ for {triple} (built once by zig, a minute or two)");
+                    let message = format!("libc++ for {triple} (built once by zig, takes a minute or two)");
                     self.job.reporter.info(Phase::Provision, message).send();
                     darwin::provision_libcxx(self.zig()?, &tool.target, &dest, self.job.interrupt)?;
                 }

@@ -42,10 +42,13 @@ impl Tree {
         let triple = &cell.cell.target;
         // Provisioning blocks a cell whose sysroot could not be brought.
         let found = job.host.sysroots.get(name);
-        let found = found.ok_or_else(|| Error::work(format!("the sysroot {name} is planned for and not there")))?;
+        let found = found.ok_or_else(|| {
+            Error::work(format!("internal error: the plan uses the sysroot {name}, which is missing"))
+        })?;
         let multiarch = Catalog::embedded().target(triple).and_then(|target| target.multiarch.clone());
-        let multiarch = multiarch
-            .ok_or_else(|| Error::work(format!("no multiarch name is known for {triple}, so no sysroot serves it")))?;
+        let multiarch = multiarch.ok_or_else(|| {
+            Error::work(format!("no sysroot is available for {triple}: its multiarch name is unknown"))
+        })?;
         Tree::open(&found.root, &found.digest, multiarch).map(Some)
     }
 
@@ -54,13 +57,13 @@ impl Tree {
         // Lists of folders are parted by colons, maps of them by `=`, and pkg-config loses what stands behind a space.
         if let Some(bad) = root.as_str().chars().find(|char| char.is_whitespace() || UNUSABLE.contains(*char)) {
             return Err(Error::work(format!(
-                "pkg-config and compilers find nothing in a sysroot whose path holds `{bad}`: {root}"
+                "pkg-config and compilers do not support a sysroot whose path contains `{bad}`: {root}"
             ))
-            .hint("set CONVOY_CACHE_DIR to a folder whose path has only letters, digits and `/._-`"));
+            .hint("set `CONVOY_CACHE_DIR` to a directory whose path contains only letters, digits and `/._-`"));
         }
         if !root.join("usr/include").is_dir() {
             return Err(Error::work(format!("the sysroot `{root}` has no `usr/include`"))
-                .hint("was the cache cleaned during the build? start it again"));
+                .hint("build again; the cache may have been cleaned during the build"));
         }
         let gcc = newest(&root.join("usr/lib/gcc").join(&multiarch), &|dir| dir.join("libgcc.a").is_file());
         let headers = root.join("usr/include/c++");
@@ -116,8 +119,8 @@ impl Builtin {
         let said = ask(cc, &["-print-file-name=include"], interrupt)?.0;
         let headers = Utf8PathBuf::from(said.trim());
         if !headers.is_absolute() || !headers.is_dir() {
-            return Err(Error::work(format!("`{cc}` does not tell where its own headers are"))
-                .hint("is it a gcc or clang, wholly installed?"));
+            return Err(Error::work(format!("could not find the headers of `{cc}`"))
+                .hint("check that it is a complete installation of gcc or clang"));
         }
         let cxx = match cxx.filter(|_| tree.cxx.is_empty()) {
             Some(cxx) => cxx_headers(&ask(cxx, &["-E", "-x", "c++", "-v", "/dev/null"], interrupt)?.1),
@@ -129,7 +132,7 @@ impl Builtin {
 
 /// What a compiler prints to both streams.
 fn ask(compiler: &Utf8Path, args: &[&str], interrupt: &Interrupt) -> Result<(String, String)> {
-    let failed = || Error::work(format!("could not ask `{compiler}` about itself (`{}`)", args.join(" ")));
+    let failed = || Error::work(format!("`{compiler} {}` failed", args.join(" ")));
     // Another language would change the words that are looked for.
     let mut command = Command::new(compiler);
     let output = interrupt.output(command.args(args).env("LC_ALL", "C"))?.map_err(|error| failed().because(error))?;

@@ -110,7 +110,7 @@ impl Build<'_> {
             let mut again = BTreeSet::new();
             for (id, route, cause) in &failed {
                 let Some(next) = next(project, prepared, outcomes, tried, id) else { continue };
-                let message = format!("{route} failed ({}); trying {next}", cause.message);
+                let message = format!("route {route} failed ({}); trying route {next}", cause.message);
                 self.reporter.info(Phase::Build, message).target(id).code("route-failed").send();
                 again.insert(id.clone());
             }
@@ -130,7 +130,10 @@ impl Build<'_> {
                 // Only for a later look.
                 if fs_err::rename(&log, &aside).is_ok() {
                     let aside = shorten(&aside, &project.cwd);
-                    self.reporter.debug(Phase::Build, format!("the log of {route} is in {aside}")).target(id).send();
+                    self.reporter
+                        .debug(Phase::Build, format!("the log of route {route} is in {aside}"))
+                        .target(id)
+                        .send();
                 }
             }
             let mut sub = prepared.project.clone();

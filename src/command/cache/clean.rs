@@ -28,14 +28,13 @@ pub(super) fn clean(cache: &CacheDir) -> Result<Exit> {
             continue;
         }
         if name == RUNS && entries.iter().any(|entry| is_mark(entry)) {
-            let message =
-                if free { "the next build removes them" } else { "they are those of a running `cargo convoy`" };
-            say(&format!("{name} stays: containers are known by it, and {message}\n"));
+            let message = if free { "are removed by the next build" } else { "belong to a running `cargo convoy`" };
+            say(&format!("kept {name}: it records containers, which {message}\n"));
             continue;
         }
         let lock = Lock::of(&room);
         if !free && !ANSWERS.contains(&name) || lock.is_held() {
-            say(&format!("{name} stays: a running `cargo convoy` uses it\n"));
+            say(&format!("kept {name}: in use by a running `cargo convoy`\n"));
             exit = Exit::Work;
             continue;
         }
@@ -44,7 +43,7 @@ pub(super) fn clean(cache: &CacheDir) -> Result<Exit> {
             let own = Lock::of(&entry);
             if own.is_held() {
                 say(&format!(
-                    "{name}/{} stays: a running `cargo convoy` uses it\n",
+                    "kept {name}/{}: in use by a running `cargo convoy`\n",
                     entry.file_name().unwrap_or_default()
                 ));
                 exit = Exit::Work;
@@ -56,7 +55,7 @@ pub(super) fn clean(cache: &CacheDir) -> Result<Exit> {
         }
     }
     let entries = if count == 1 { "entry" } else { "entries" };
-    say(&format!("removed {count} {entries}, {}\n", size_text(bytes)));
+    say(&format!("removed {count} {entries} ({})\n", size_text(bytes)));
     Ok(exit)
 }
 

@@ -29,7 +29,7 @@ pub(super) fn cache(command: &CacheCommand) -> Result<Exit> {
             let entries = entries(cache.root())?;
             say(&listing(cache.root(), &entries));
             if !entries.is_empty() {
-                say("nothing was removed: add --force to remove all of this\n");
+                say("nothing was removed; pass `--force` to remove all of these\n");
             }
             Ok(Exit::Success)
         }

@@ -29,8 +29,8 @@ pub(super) fn verify(cache: &CacheDir, json: bool) -> Result<Exit> {
     if differing == 0 {
         return Ok(Exit::Success);
     }
-    Err(Error::work(format!("{differing} of {total} entries in the cache are not what they ought to be"))
-        .hint("run `cargo convoy cache clean --force`; the next build brings what it needs anew"))
+    Err(Error::work(format!("{differing} of {total} cache entries are damaged"))
+        .hint("run `cargo convoy cache clean --force`; the next build downloads what it needs again"))
 }
 
 fn entry(room: &str, name: String, checked: Checked) -> VerifiedEntry {
@@ -43,9 +43,9 @@ fn line(entry: &VerifiedEntry) -> String {
     let VerifiedEntry { room, name, files, bytes, faults, .. } = entry;
     let name = if name.is_empty() { room.clone() } else { format!("{room}/{name}") };
     if faults.is_empty() {
-        return format!("  {name}  {files} files, {}: right\n", size_text(*bytes));
+        return format!("  {name}  {files} files, {}: ok\n", size_text(*bytes));
     }
-    let mut text = format!("  {name}  wrong\n");
+    let mut text = format!("  {name}  damaged\n");
     faults.iter().take(SHOWN).for_each(|fault| text += &format!("    {fault}\n"));
     if faults.len() > SHOWN {
         text += &format!("    and {} more\n", faults.len() - SHOWN);

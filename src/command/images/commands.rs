@@ -47,7 +47,10 @@ fn clean(choice: Option<EngineChoice>, force: bool) -> Result<Exit> {
         say(&listing(&engine, &images));
         if !images.is_empty() {
             let bytes: u64 = images.iter().map(|image| image.bytes).sum();
-            say(&format!("{} in all; nothing was removed: add --force to remove all of this\n", size_text(bytes)));
+            say(&format!(
+                "{} in total; nothing was removed; pass `--force` to remove all of these\n",
+                size_text(bytes)
+            ));
         }
         return Ok(Exit::Success);
     }
@@ -59,43 +62,42 @@ fn clean(choice: Option<EngineChoice>, force: bool) -> Result<Exit> {
         let mut gone = true;
         for name in names {
             if let Err(told) = image::remove(&engine, name, &interrupt)? {
-                say(&format!("{name} stays: {told}\n"));
+                say(&format!("could not remove {name}: {told}\n"));
                 (gone, exit) = (false, Exit::Work);
             }
         }
         if let Some(other) = image.others.first().filter(|_| gone) {
-            say(&format!("{}: the name is removed; the image stays, as it is also called {other}\n", names.join(", ")));
+            say(&format!("removed the name {}, but kept the image, which is also named {other}\n", names.join(", ")));
         } else if gone {
             count += 1;
             bytes += image.bytes;
         }
     }
     let images = if count == 1 { "image" } else { "images" };
-    say(&format!("removed {count} {images}, {}\n", size_text(bytes)));
+    say(&format!("removed {count} {images} ({})\n", size_text(bytes)));
     Ok(exit)
 }
 
 /// Publishes what a machine that has no image yet would compose for this plan.
 fn push(selection: &Selection, style: Style) -> Result<Exit> {
-    let images = "`images push` publishes images";
+    let images = "`images push`";
     refuse_flags(images, "`--offline`", selection.offline)?;
     let command = Command::start(selection, style)?;
     let mut prepared = command.prepare()?;
     let exit = command.tell_of_blocked(&prepared);
     let composed: Vec<Wish> = wishes(&prepared.project.plan).into_iter().filter(|wish| wish.recipe.is_some()).collect();
     for name in own_names(&prepared) {
-        let message = format!("the image {name} is of your own, and not convoy's to publish");
+        let message = format!("the image {name} is your own and is not pushed");
         command.reporter.info(Phase::Plan, message).code("image-not-published").send();
     }
     if composed.is_empty() {
         command.reporter.clear();
-        say("no target of this plan is built in an image that convoy composes: there is nothing to publish\n");
+        say("nothing to push: no target of this plan is built in an image that convoy makes\n");
         return Ok(exit);
     }
     if composed.iter().any(|wish| wish.registry.is_none()) {
-        return Err(Error::usage("no registry is named to publish images to").hint(
-            "say in Convoy.toml where your team keeps them: `[container]` with `registry = \"registry.example/team\"`",
-        ));
+        return Err(Error::usage("no registry is configured to push images to")
+            .hint("set `registry = \"registry.example/team\"` under `[container]` in `Convoy.toml`"));
     }
     for wish in composed.into_iter().map(Wish::exact) {
         let (Some(recipe), Some(registry)) = (&wish.recipe, &wish.registry) else { continue };
@@ -108,7 +110,7 @@ fn push(selection: &Selection, style: Style) -> Result<Exit> {
         if let Some(forbidden) = prepared.settings.provisioning.forbids(Source::Network)
             && images.present(&plan)?.is_none()
         {
-            let told = format!("the image {} is not here, and {}", wish.name, forbidden.reason);
+            let told = format!("the image {} is not on this machine, and {}", wish.name, forbidden.reason);
             return Err(Error::work(told).hint(forbidden.hint));
         }
         let digest = prepared.locked.lock.published(&recipe.digest());
@@ -122,14 +124,14 @@ fn push(selection: &Selection, style: Style) -> Result<Exit> {
         bringer.hold_one(&wish, &mut prepared)?;
         let (remote, digest) = bringer.images(&engine_of(&prepared)?)?.push(&wish.name, registry)?;
         bringer.lock_published(&wish, digest, &mut prepared);
-        command.reporter.info(Phase::Finish, format!("{remote} is published")).code("image-published").send();
+        command.reporter.info(Phase::Finish, format!("pushing {remote}")).code("image-published").send();
     }
     Ok(exit)
 }
 
 /// Makes the images of the plan anew, from what archives and registries have now, and locks them.
 fn update(selection: &Selection, style: Style) -> Result<Exit> {
-    let what = "`images update` makes images anew and changes Convoy.lock";
+    let what = "`images update`";
     refuse_flags(what, "`--locked`, `--offline` or `--no-provision`", {
         selection.locked || selection.offline || selection.no_provision
     })?;
@@ -146,7 +148,7 @@ fn update(selection: &Selection, style: Style) -> Result<Exit> {
     }
     if plans.is_empty() {
         command.reporter.clear();
-        say("no target of this plan is built in a container: there is no image to make anew\n");
+        say("nothing to update: no target of this plan is built in a container\n");
         return Ok(exit);
     }
     let bringer = command.bringer();
@@ -163,9 +165,9 @@ fn update(selection: &Selection, style: Style) -> Result<Exit> {
         prepared.brought.insert(wish.name.clone());
         let wish = wish.exact();
         let said = match bringer.hold_one(&wish, &mut prepared)? {
-            Held::Same => "nothing changed",
-            Held::Locked => "Convoy.lock holds what it is now",
-            Held::Differs => "Convoy.lock stays as it is",
+            Held::Same => "unchanged",
+            Held::Locked => "updated in `Convoy.lock`",
+            Held::Differs => "differs from `Convoy.lock`, which was not changed",
         };
         command.reporter.info(Phase::Finish, format!("{}: {said}", wish.name)).send();
     }
@@ -174,7 +176,7 @@ fn update(selection: &Selection, style: Style) -> Result<Exit> {
 
 fn refuse_flags(what: &str, flags: &str, given: bool) -> Result<()> {
     match given {
-        true => Err(Error::usage(format!("{what}, and {flags} forbids it"))),
+        true => Err(Error::usage(format!("{what} cannot be used with {flags}"))),
         false => Ok(()),
     }
 }
@@ -256,7 +258,7 @@ fn engine(choice: Option<EngineChoice>) -> Result<EngineFacts> {
 fn found(engine: Engine) -> Result<EngineFacts> {
     match engine {
         Engine::Found(engine) => Ok(engine),
-        Engine::Unasked => Err(Error::work("no container engine was asked for")),
+        Engine::Unasked => Err(Error::work("internal error: the container engine was not looked for")),
         Engine::None { reason, hint: Some(hint) } => Err(Error::work(reason).hint(hint)),
         Engine::None { reason, hint: None } => Err(Error::work(reason)),
     }
@@ -267,24 +269,24 @@ fn listing(engine: &EngineFacts, images: &[OwnImage]) -> String {
     for image in images {
         let ListedImage { reference, base, packages, bytes, created, .. } = listed(image);
         let made = match (image.made, base, packages) {
-            (MadeFrom::Packages, Some(base), Some(count)) => format!("{count} packages on {base}"),
-            (MadeFrom::Packages, ..) => "made by another convoy".to_owned(),
-            (MadeFrom::Own, ..) => "from an image or a Dockerfile of the user's".to_owned(),
+            (MadeFrom::Packages, Some(base), Some(count)) => format!("{base} with {count} packages added"),
+            (MadeFrom::Packages, ..) => "made by another version of convoy".to_owned(),
+            (MadeFrom::Own, ..) => "made from your own image or Dockerfile".to_owned(),
         };
         let created = created.map(|created| format!(", {}", created.strftime("%Y-%m-%d"))).unwrap_or_default();
         text += &format!("  {reference}  {}, {made}{created}\n", size_text(bytes));
         if !image.current {
             text += match image.names.is_empty() {
-                true => "    no longer used: a newer one took its name\n",
-                false => "    no longer used: this convoy makes it another way\n",
+                true => "    no longer used: replaced by a newer image of the same name\n",
+                false => "    no longer used: this version of convoy makes it differently\n",
             };
         }
         for name in image.names.iter().skip(1).chain(&image.others) {
-            text += &format!("    also {name}\n");
+            text += &format!("    also named {name}\n");
         }
     }
     if images.is_empty() {
-        text += "  no image of convoy's\n";
+        text += "  no images made by convoy\n";
     }
     text
 }

@@ -139,13 +139,13 @@ impl ImageBringer<'_> {
                 return Ok(Held::Same);
             }
             Difference::New(_) if self.selection.locked => return Err(not_locked(name, prepared)),
-            Difference::New(image) => (image, format!("Convoy.lock holds the image {name} now")),
+            Difference::New(image) => (image, format!("added the image {name} to `Convoy.lock`")),
             Difference::Changed(_, changes) if self.selection.locked => {
                 return Err(changed(name, &listed(&changes)));
             }
             Difference::Unknown if self.selection.locked => return Err(changed(name, NO_REGISTRY)),
             Difference::Changed(image, changes) if fresh => {
-                (image, format!("Convoy.lock moves on for the image {name}: {}", listed(&changes)))
+                (image, format!("updated the image {name} in `Convoy.lock`: {}", listed(&changes)))
             }
             Difference::Changed(_, changes) => return Ok(self.tell_of_difference(name, &listed(&changes))),
             Difference::Unknown => return Ok(self.tell_of_difference(name, NO_REGISTRY)),
@@ -180,15 +180,15 @@ impl ImageBringer<'_> {
 
     fn tell_of_difference(&self, name: &str, how: &str) -> Held {
         let message = format!(
-            "the image {name} on this engine is not the one that Convoy.lock holds ({how}); `cargo convoy images update` \
-             brings it anew and moves the lock on"
+            "the image {name} on this machine differs from the one in `Convoy.lock` ({how}); run `cargo convoy images \
+             update` to rebuild it and update `Convoy.lock`"
         );
         self.reporter.warning(Phase::Provision, message).code("image-differs").send();
         Held::Differs
     }
 }
 
-const NO_REGISTRY: &str = "no registry knows it";
+const NO_REGISTRY: &str = "it is in no registry";
 
 fn difference(wish: &Wish, images: &Images<'_>, lock: &ConvoyLock) -> Result<Difference> {
     let found = found(wish, images, lock)?;
@@ -216,7 +216,7 @@ fn found(wish: &Wish, images: &Images<'_>, lock: &ConvoyLock) -> Result<Option<L
         let mut made = None;
         for reference in &wish.references {
             let image = images.inspect(images.engine.image(reference))?;
-            let image = image.ok_or_else(|| Error::work(format!("the image {reference} is there no more")))?;
+            let image = image.ok_or_else(|| Error::work(format!("the image {reference} no longer exists")))?;
             packages.extend(images.versions(&image, &recipe.packages)?);
             // One that has more serves here, and is not what another machine would make.
             made = made_image(images.cache, &image.id).filter(|_| wish.references.iter().eq([&wish.name]));
@@ -243,9 +243,9 @@ fn listed(changes: &[String]) -> String {
 
 fn not_locked(name: &str, prepared: &Prepared) -> Error {
     let told = match prepared.locked.exists {
-        true => format!("Convoy.lock does not hold the image {name}, and `--locked` forbids to change it"),
+        true => format!("the image {name} is missing in `Convoy.lock`, and `--locked` does not allow changing it"),
         false => {
-            format!("there is no Convoy.lock to hold the image {name} against, and `--locked` forbids to write one")
+            format!("there is no `Convoy.lock` for the image {name}, and `--locked` does not allow creating one")
         }
     };
     refused(told)
@@ -253,12 +253,12 @@ fn not_locked(name: &str, prepared: &Prepared) -> Error {
 
 fn changed(name: &str, how: &str) -> Error {
     refused(format!(
-        "the image {name} is not the one that Convoy.lock holds ({how}), and `--locked` forbids to change it"
+        "the image {name} differs from the one in `Convoy.lock` ({how}), and `--locked` does not allow changing it"
     ))
 }
 
 fn refused(told: String) -> Error {
-    Error::usage(told).hint("run `cargo convoy images update`, and commit Convoy.lock")
+    Error::usage(told).hint("run `cargo convoy images update`, and commit `Convoy.lock`")
 }
 
 #[cfg(test)]
@@ -267,9 +267,9 @@ mod tests {
 
     #[test]
     fn only_the_first_changes_are_listed() {
-        let changes: Vec<String> = (1..=7).map(|number| format!("p{number} is gone")).collect();
-        assert_eq!(listed(&changes[..1]), "p1 is gone");
-        assert!(listed(&changes).ends_with("p5 is gone and 2 more"));
+        let changes: Vec<String> = (1..=7).map(|number| format!("p{number} removed")).collect();
+        assert_eq!(listed(&changes[..1]), "p1 removed");
+        assert!(listed(&changes).ends_with("p5 removed and 2 more"));
     }
 
     #[test]

@@ -80,7 +80,7 @@ fn shown(
     let progress = |done: usize, total: usize| {
         // What was read before is there at once, and not worth a word.
         if started.elapsed() > READING_IS_LONG {
-            let message = "reading what the crates show of their needs, once a machine";
+            let message = "analyzing crates (once per machine)";
             reporter.info(Phase::Plan, message).target("crates").progress(done, total).send();
         }
     };

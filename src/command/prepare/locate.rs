@@ -24,11 +24,11 @@ pub(in crate::command) fn find_manifest(manifest_path: Option<&Utf8Path>, cwd: &
     if let Some(path) = manifest_path {
         let path = cwd.join(path);
         if path.is_dir() {
-            return Err(Error::usage(format!("--manifest-path `{path}` is a folder"))
+            return Err(Error::usage(format!("the path given by `--manifest-path` is a directory: `{path}`"))
                 .hint(format!("use `--manifest-path {}`", path.join("Cargo.toml"))));
         }
         if !path.is_file() {
-            return Err(Error::usage(format!("--manifest-path `{path}` does not exist")));
+            return Err(Error::usage(format!("the path given by `--manifest-path` does not exist: `{path}`")));
         }
         return Ok(path.canonicalize_utf8()?);
     }
@@ -37,8 +37,8 @@ pub(in crate::command) fn find_manifest(manifest_path: Option<&Utf8Path>, cwd: &
         .find(|path| path.is_file())
         .map(|path| path.canonicalize_utf8().unwrap_or(path))
         .ok_or_else(|| {
-            Error::usage(format!("no Cargo.toml in `{cwd}` or a folder above it"))
-                .hint("go to a Cargo project, or name one with --manifest-path")
+            Error::usage(format!("could not find `Cargo.toml` in `{cwd}` or any parent directory"))
+                .hint("change to a Cargo project, or specify one with `--manifest-path`")
         })
 }
 
@@ -93,7 +93,7 @@ impl Members {
             return Err(unreadable(&String::from_utf8_lossy(&done.stderr), Network::Allowed));
         }
         serde_json::from_slice(&done.stdout)
-            .map_err(|error| Error::work("`cargo metadata` printed something that is not its JSON").because(error))
+            .map_err(|error| Error::work("could not parse the output of `cargo metadata`").because(error))
     }
 
     /// The manifest of the only selected package; none where several are selected.

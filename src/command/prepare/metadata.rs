@@ -62,7 +62,9 @@ impl MetadataQuery<'_> {
             command.arg("--offline");
         }
         let done = interrupt.output(&mut command)?.map_err(|error| {
-            Error::work("could not start `cargo`").because(error).hint("is Rust installed and on PATH?")
+            Error::work("could not start `cargo`")
+                .because(error)
+                .hint("check that Rust is installed and `cargo` is on PATH")
         })?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok(if done.status.success() {
@@ -98,18 +100,18 @@ impl From<MetadataFailure> for Error {
 pub(super) fn unreadable(stderr: &str, network: Network) -> Error {
     let error = match (cargo::fault(stderr), network) {
         (CargoFault::Locked, _) => {
-            Error::usage("Cargo.lock does not match the manifests, and `--locked` forbids to change it")
-                .hint("run `cargo update --workspace`, or leave `--locked` out")
+            Error::usage("`Cargo.lock` needs to be updated, but `--locked` does not allow changing it")
+                .hint("run `cargo update --workspace`, or remove `--locked`")
         }
         (CargoFault::Offline, Network::Never) => {
-            Error::work("the dependencies are not on this machine, and `plan` resolves nothing online")
-                .hint("run `cargo fetch` once")
+            Error::work("the dependencies are not on this machine, and `plan` does not use the network")
+                .hint("run `cargo fetch`")
         }
-        (CargoFault::Offline | CargoFault::Network, _) => Error::work("the dependencies could not be fetched")
-            .hint("is the network there? With everything fetched once, `--offline` works without it"),
-        (CargoFault::Toolchain, _) => Error::work("the project asks for a toolchain that is not installed")
-            .hint("install it with rustup, or set RUSTUP_TOOLCHAIN to an installed one"),
-        (CargoFault::Project, _) => Error::usage("cargo cannot read this project"),
+        (CargoFault::Offline | CargoFault::Network, _) => Error::work("failed to download the dependencies")
+            .hint("check the network connection; after `cargo fetch`, `--offline` works without it"),
+        (CargoFault::Toolchain, _) => Error::work("the toolchain required by the project is not installed")
+            .hint("install it with rustup, or set `RUSTUP_TOOLCHAIN` to an installed one"),
+        (CargoFault::Project, _) => Error::usage("cargo could not load this project"),
     };
     error.because(cargo::error(stderr))
 }

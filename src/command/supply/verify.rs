@@ -21,8 +21,8 @@ pub(super) fn verify(manifest_path: Option<&Utf8Path>, json: bool, style: Style)
     let (root, settings) = find_workspace(manifest_path)?;
     let Locked { lock, .. } = Locked::read(root.join("Convoy.lock"))?;
     if lock.sysroots().is_empty() {
-        return Err(Error::usage(format!("there is no Convoy.lock in `{root}` that names packages"))
-            .hint("run `cargo convoy supply update`, or build once"));
+        return Err(Error::usage(format!("no locked packages in `{root}/Convoy.lock`"))
+            .hint("run `cargo convoy supply update` or `cargo convoy build` first"));
     }
     let reporter = Reporter::new(run_id(), style, None)?;
     let apt = machine::apt(&cache);
@@ -75,7 +75,7 @@ fn fault(rows: &[VerifiedSysroot]) -> Option<Error> {
     let mut lines = Vec::new();
     for VerifiedSysroot { key, edited, faults, unsigned, .. } in rows {
         if *edited {
-            lines.push(format!("{key}: its checksum does not fit: something other than convoy changed the entry"));
+            lines.push(format!("{key}: checksum mismatch: the entry was not written by convoy"));
         }
         if !unsigned.is_empty() {
             lines.extend(faults.iter().map(|fault| format!("{key}: {fault}")));
@@ -91,11 +91,11 @@ fn fault(rows: &[VerifiedSysroot]) -> Option<Error> {
     }
     let count: usize = rows.iter().map(|row| row.unsigned.len()).sum();
     let message = match count {
-        0 => "Convoy.lock was changed by something other than convoy".to_owned(),
-        1 => "1 package of Convoy.lock is in no signed index".to_owned(),
-        count => format!("{count} packages of Convoy.lock are in no signed index"),
+        0 => "`Convoy.lock` was modified by something other than convoy".to_owned(),
+        1 => "1 package in `Convoy.lock` is not in any signed index".to_owned(),
+        count => format!("{count} packages in `Convoy.lock` are not in any signed index"),
     };
-    let hint = "restore Convoy.lock from version control, or choose anew with `cargo convoy supply update`; what an archive \
-                no longer has, an archive of old packages (`[supply] snapshot`) may";
+    let hint = "restore `Convoy.lock` from version control, or run `cargo convoy supply update`; for packages that are no longer \
+                in the archive, set `snapshot` in `[supply]`";
     Some(Error::work(message).because(std::io::Error::other(lines.join("\n"))).hint(hint))
 }

@@ -22,7 +22,7 @@ pub fn engine(choice: EngineChoice, cache: &CacheDir) -> Engine {
         EngineChoice::Podman => &[EngineKind::Podman],
         EngineChoice::Auto => &[EngineKind::Docker, EngineKind::Podman],
         EngineChoice::None => {
-            return Engine::None { reason: "no container engine may be used (`none` is set)".to_owned(), hint: None };
+            return Engine::None { reason: "containers are disabled (`engine = \"none\"`)".to_owned(), hint: None };
         }
     };
     let mut silent = Vec::new();
@@ -30,16 +30,16 @@ pub fn engine(choice: EngineChoice, cache: &CacheDir) -> Engine {
         let Some(program) = on_path(kind.name()) else { continue };
         match ask(*kind, &program, cache) {
             Ok(engine) => return Engine::Found(engine),
-            Err(why) => silent.push(format!("`{}` is on PATH, and no engine answers it: {why}", kind.name())),
+            Err(why) => silent.push(format!("`{}` is on PATH, but its engine does not respond: {why}", kind.name())),
         }
     }
     let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
     let (reason, hint) = match silent.is_empty() {
         true => (
-            format!("no container engine is on this machine ({})", names.join(", ")),
-            format!("install {}, in which the tools that are missing can run", names.join(" or ")),
+            format!("no container engine on this machine ({})", names.join(", ")),
+            format!("install {}, so that missing tools can run in a container", names.join(" or ")),
         ),
-        false => (silent.join("; "), "start the engine, and let this user talk to it".to_owned()),
+        false => (silent.join("; "), "start the engine, and make sure that this user has access to it".to_owned()),
     };
     Engine::None { reason, hint: Some(hint) }
 }
@@ -47,7 +47,7 @@ pub fn engine(choice: EngineChoice, cache: &CacheDir) -> Engine {
 fn ask(kind: EngineKind, program: &Utf8Path, cache: &CacheDir) -> Result<EngineFacts, String> {
     let format = if kind == EngineKind::Docker { "{{json .}}" } else { "json" };
     let told = output(Command::new(program).args(["info", "--format", format])).map_err(|error| told(&error))?;
-    let info: Value = serde_json::from_str(&told).map_err(|error| format!("its answer is not understood: {error}"))?;
+    let info: Value = serde_json::from_str(&told).map_err(|error| format!("could not parse its output: {error}"))?;
     // The `docker` of podman-docker.
     let kind = if info["host"].is_object() { EngineKind::Podman } else { kind };
     let mut engine = match kind {
@@ -162,7 +162,7 @@ pub fn own_images(engine: &EngineFacts) -> Result<Vec<OwnImage>> {
     let named = |name: &str| format!("reference={name}*");
     let filters = [labelled(), named(OWN_IMAGES), named(&format!("localhost/{OWN_IMAGES}"))];
     let all = seen(engine, &filters)
-        .map_err(|told| Error::work(format!("`{}` does not tell its images: {told}", engine.kind.name())))?;
+        .map_err(|told| Error::work(format!("`{}` could not list its images: {told}", engine.kind.name())))?;
     let mut own: Vec<OwnImage> =
         all.iter().filter_map(|image| image.as_own(|| is_made_last(engine, &image.id))).collect();
     own.sort_by(|a, b| (a.names.is_empty(), &a.names, &a.id).cmp(&(b.names.is_empty(), &b.names, &b.id)));

@@ -16,11 +16,11 @@ pub use ask::{engine, made_image, own_images, remember_made};
 pub use made::MadeImage;
 pub use seen::{MadeFrom, OWN_IMAGES, OwnImage, PresentImage, SeenImage, repository};
 
-/// A program that runs containers.
+/// A container engine.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EngineKind {
-    /// Docker, by its command line.
+    /// Docker.
     Docker,
     /// Podman.
     Podman,

@@ -15,7 +15,7 @@ const OWN: &str = "cargo-convoy/";
 /// What the names of images begin with that are made from something of the user's.
 pub const OWN_IMAGES: &str = "cargo-convoy/own:";
 
-/// An image that convoy made.
+/// An image made by convoy.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 pub struct PresentImage {
     /// A name that the engine knows it by.
@@ -62,25 +62,25 @@ pub struct OwnImage {
     pub names: Vec<String>,
     /// Names that somebody else gave it.
     pub others: Vec<String>,
-    /// What it is made from.
+    /// What the image was made from.
     pub made: MadeFrom,
     /// The recipe, where its label can be read.
     pub recipe: Option<Recipe>,
     /// Whether this convoy would make and use it so.
     pub current: bool,
-    /// Its size in bytes, with what it shares with others.
+    /// Its size in bytes, including layers shared with other images.
     pub bytes: u64,
     /// When it was made, as the engine writes it.
     pub created: String,
 }
 
-/// What an image of convoy's is made from.
+/// What an image is made from.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MadeFrom {
-    /// Debian's packages of tools.
+    /// A base image and Debian packages.
     Packages,
-    /// Something of the user's: a Dockerfile, or an image that lines are run in.
+    /// The user's own Dockerfile or image.
     Own,
 }
 
@@ -88,7 +88,7 @@ impl SeenImage {
     /// The images of what `image inspect` prints.
     pub fn read_all(told: &str) -> Result<Vec<Self>, String> {
         let all: Vec<Value> =
-            serde_json::from_str(told).map_err(|error| format!("its answer is not understood: {error}"))?;
+            serde_json::from_str(told).map_err(|error| format!("could not parse its output: {error}"))?;
         Ok(all.iter().map(Self::read).collect())
     }
 

@@ -152,14 +152,14 @@ fn is_beneath(file: &Utf8Path, dir: &Utf8Path) -> bool {
 
 /// Why zig cannot be brought to this machine; none when it can.
 pub fn unavailable() -> Option<String> {
-    let Some(python) = python::find() else { return Some("no Python is on PATH to fetch it with".to_owned()) };
+    let Some(python) = python::find() else { return Some("no Python on PATH".to_owned()) };
     let works = python::command(&python)
         .args(["-c", "import pip"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success());
-    (!works).then(|| format!("{python} has no pip to fetch it with"))
+    (!works).then(|| format!("{python} has no pip"))
 }
 
 #[cfg(test)]

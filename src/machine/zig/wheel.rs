@@ -35,16 +35,17 @@ fn listed(home: &Utf8Path, version: &str, pinned: &[&str]) -> Result<BTreeMap<St
     let name = record.strip_prefix(home).unwrap_or(&record);
     let text = UntrustedDir::open(home)
         .and_then(|dir| dir.read_text(name, SMALL))
-        .map_err(|error| format!("the wheel's list of files cannot be read: {error}"))?
+        .map_err(|error| format!("could not read the wheel's list of files: {error}"))?
         .ok_or_else(|| format!("the wheel's list of files (`{name}`) is missing"))?;
     let prefix = format!("{PACKAGE}/");
     let mut lines: Vec<&str> = text.lines().filter(|line| line.starts_with(&prefix)).collect();
     lines.sort_unstable();
     let digest = files::sha256(lines.iter().map(|line| format!("{line}\n")).collect::<String>());
     if !pinned.contains(&digest.as_str()) {
-        return Err(format!("`{name}` is not the list of files that was published"));
+        return Err(format!("`{name}` differs from the published list of files"));
     }
-    let parsed = |line: &&str| parse(&line[prefix.len()..]).ok_or_else(|| format!("`{name}` has the line `{line}`"));
+    let parsed =
+        |line: &&str| parse(&line[prefix.len()..]).ok_or_else(|| format!("`{name}` has the invalid line `{line}`"));
     lines.iter().map(parsed).collect()
 }
 
@@ -84,11 +85,11 @@ mod tests {
         assert_eq!(check(home, "1", &[&digest]), Checked { files: 2, bytes: 26, faults: Vec::new() });
         // Of the same size.
         fs_err::write(home.join("ziglang/zig"), "ziglang/zag").unwrap();
-        assert_eq!(faults(), ["`zig` has other contents"]);
+        assert_eq!(faults(), ["`zig` has different contents"]);
         fs_err::write(home.join("ziglang/zig"), "ziglang/zig").unwrap();
         fs_err::write(home.join("ziglang/lib/more.h"), "").unwrap();
         fs_err::remove_file(home.join("ziglang/lib/a.h")).unwrap();
-        assert_eq!(faults(), ["`lib/a.h` is missing", "`lib/more.h` does not belong there"]);
+        assert_eq!(faults(), ["`lib/a.h` is missing", "`lib/more.h` is not part of it"]);
     }
 
     #[test]
@@ -100,7 +101,7 @@ mod tests {
         let text = fs_err::read_to_string(&record).unwrap();
         fs_err::write(&record, text.replace(",11\r", ",12\r")).unwrap();
         let contents = check(home, "1", &[&digest]);
-        assert!(contents.faults[0].ends_with("is not the list of files that was published"), "{contents:?}");
+        assert!(contents.faults[0].ends_with("differs from the published list of files"), "{contents:?}");
         fs_err::remove_file(&record).unwrap();
         assert!(check(home, "1", &[&digest]).faults[0].ends_with("is missing"));
     }

@@ -58,7 +58,7 @@ impl Libraries {
         let root = &against.root;
         if !root.is_dir() {
             return Err(Error::work(format!("the sysroot {} is no longer in `{root}`", against.key))
-                .hint("build again: convoy brings what is missing"));
+                .hint("build again, which prepares it again"));
         }
         // The loader is a library too: it has symbols that programs use.
         let loader = interpreter.and_then(|path| Utf8Path::new(path).file_name());

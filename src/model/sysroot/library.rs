@@ -37,7 +37,7 @@ impl Library {
         match FileKind::parse(bytes) {
             Ok(FileKind::Elf32) => read::<FileHeader32<Endianness>>(bytes, 32),
             Ok(FileKind::Elf64) => read::<FileHeader64<Endianness>>(bytes, 64),
-            _ => Err("no ELF file".to_owned()),
+            _ => Err("not an ELF file".to_owned()),
         }
     }
 
@@ -60,7 +60,7 @@ fn read<E: FileHeader<Endian = Endianness>>(bytes: &[u8], bits: u8) -> Result<Li
     let file = ElfFile::<E>::parse(bytes).map_err(damaged)?;
     let (endian, sections) = (file.endian(), file.elf_section_table());
     if file.elf_header().e_type(endian) != elf::ET_DYN {
-        return Err("an ELF file, but no shared library".to_owned());
+        return Err("an ELF file, but not a shared library".to_owned());
     }
     if sections.is_empty() {
         return Err("a library without section headers".to_owned());

@@ -23,15 +23,14 @@ pub use runtime::{Control, RuntimePackage, read_control, runtime_packages};
 pub use sonames::Soname;
 pub use suites::{Suite, Suites};
 
-/// Which sysroot. A project has one for each, which holds what all of its cells ask for.
+/// Identifies a sysroot. A project has one per key, with the packages that all of its targets need.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
 pub struct SysrootKey {
-    /// Debian's name of the release: `bookworm`.
+    /// Debian's name of the release, such as `bookworm`.
     pub suite: String,
-    /// Debian's name of the architecture: `armhf`.
+    /// Debian's name of the architecture, such as `armhf`.
     pub architecture: String,
-    /// The target triple that configuration gives mirrors of its own (Raspbian for ARMv6); none for the archive that all
-    /// others share.
+    /// The target triple, if it has its own mirrors in the configuration (such as Raspbian for ARMv6); null otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<String>,
 }
@@ -69,13 +68,13 @@ pub enum Security {
     Off,
 }
 
-/// A sysroot that a plan asks for.
+/// A sysroot that a plan requires.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct SysrootPlan {
     /// Which.
     #[serde(flatten)]
     pub key: SysrootKey,
-    /// The Debian packages asked for; what these depend on comes with them.
+    /// The requested Debian packages, without their dependencies.
     pub packages: BTreeSet<String>,
     /// Where they come from.
     #[serde(skip)]
@@ -88,7 +87,7 @@ pub struct SysrootPlan {
 pub struct Sysroot {
     /// Its folder: `usr/include`, `usr/lib/<multiarch>`, …
     pub root: Utf8PathBuf,
-    /// The digest of what is in it.
+    /// Digest of its contents.
     pub digest: String,
     /// The packages that were asked for.
     pub requested: BTreeSet<String>,

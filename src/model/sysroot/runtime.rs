@@ -14,12 +14,12 @@ use super::shlibs::{Dependency, Symbols, higher, shlibs};
 pub struct RuntimePackage {
     /// The package.
     pub package: String,
-    /// The lowest version of it that is enough; none where every version is.
+    /// The minimum version; null if any version will do.
     pub version: Option<String>,
-    /// The first version that is too new; left out where none is.
+    /// The first version that is too new; omitted if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub below: Option<String>,
-    /// The library that it is needed for, by its soname.
+    /// Soname of the library that it provides.
     pub library: String,
 }
 

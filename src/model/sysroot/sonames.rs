@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Suite, Suites};
 
-/// A soname that a binary needs, and who has it.
+/// A soname that a binary needs, and the releases that have it.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct Soname {
     /// The soname: `libssl.so.3`.

@@ -9,17 +9,17 @@ use crate::machine::engine::{EngineFacts, PresentImage};
 use crate::model::recipe::Recipe;
 use crate::model::sysroot::Suites;
 
-/// The image that a cell is built in.
+/// The container image that a target is built in.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct ImagePlan {
-    /// The name that the engine knows it by.
+    /// Its name in the container engine.
     pub reference: String,
     /// Where it comes from.
     #[serde(flatten)]
     pub source: ImageSource,
-    /// Whether the engine has it.
+    /// Whether the container engine already has it.
     pub present: bool,
-    /// Whether cargo and rustc come with it, in place of this machine's own.
+    /// Whether its own cargo and rustc are used instead of this machine's.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub brings_rust: bool,
     /// What is asked for, where convoy composes it: an image that is here may have more. It is the same on a machine that
@@ -37,26 +37,26 @@ pub struct ImagePlan {
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "source")]
 pub enum ImageSource {
-    /// Made by convoy from Debian's packages.
+    /// Made by convoy from a base image and Debian packages.
     Composed(Recipe),
-    /// The user's own, by name.
+    /// The user's own image.
     Named,
-    /// The user's own, by name, with lines that are run in it once.
+    /// The user's own image, in which shell commands are run once.
     Derived {
         /// The image.
         from: String,
-        /// Lines for the shell.
+        /// Shell commands to run.
         pre_build: Vec<String>,
     },
-    /// The user's own, from a Dockerfile.
+    /// Built from the user's own Dockerfile.
     Dockerfile {
-        /// The file.
+        /// The Dockerfile.
         file: String,
-        /// The folder that it may copy from.
+        /// The build context directory.
         context: String,
-        /// `NAME=value`.
+        /// Build arguments, as `NAME=value`.
         build_args: Vec<String>,
-        /// Lines for the shell, once it is built.
+        /// Shell commands to run after it is built.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pre_build: Vec<String>,
     },

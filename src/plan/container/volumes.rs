@@ -230,8 +230,8 @@ pub fn streams(table: &[Mount], known: &Known, is_file: &dyn Fn(&Utf8Path) -> bo
             Some(around) => around,
             None if OF_IMAGES.contains(&dir.as_str()) => {
                 return Err(format!(
-                    "the file {} cannot be seen in a container: the engine does not share this machine's files, and a \
-                     volume at {dir} would hide the image's own",
+                    "cannot mount the file {} in a container: the engine cannot access this machine's files, and a \
+                     volume at {dir} would hide the image's own files",
                     mount.outside
                 ));
             }
@@ -248,7 +248,7 @@ pub fn streams(table: &[Mount], known: &Known, is_file: &dyn Fn(&Utf8Path) -> bo
         };
         let at = mount.inside.strip_prefix(&streams[around].inside).unwrap_or(Utf8Path::new(name)).to_owned();
         let Content::Followed(tree) = &mut streams[around].content else {
-            return Err(format!("the file {} cannot be seen within {}", mount.outside, streams[around].inside));
+            return Err(format!("cannot mount the file {} inside {}", mount.outside, streams[around].inside));
         };
         tree.parts.push(Part { at, from: mount.outside.clone(), ..Part::default() });
     }
@@ -269,7 +269,7 @@ pub fn streams(table: &[Mount], known: &Known, is_file: &dyn Fn(&Utf8Path) -> bo
                 tree.places.insert(place);
             }
             Content::Kept { tree, .. } if !tree.places.contains(&place) => {
-                return Err(format!("{inside} cannot be seen within {}", streams[outer].inside));
+                return Err(format!("cannot mount {inside} inside {}", streams[outer].inside));
             }
             // There the engine itself can make a place.
             Content::Kept { .. } | Content::Written(_) => {}
@@ -294,7 +294,7 @@ fn stream(mount: &Mount, known: &Known) -> Stream {
         content,
     };
     if let Some(lane) = known.lane.first().filter(|_| mount.writable && known.lane.contains(&mount.outside)) {
-        let what = format!("what {} built", lane.file_name().unwrap_or_default());
+        let what = format!("build output of {}", lane.file_name().unwrap_or_default());
         return of(VolumeKind::Lane, what, Content::Written(lane.clone()));
     }
     if let Some(kept) = known.kept.get(&mount.outside).filter(|_| !mount.writable) {

@@ -266,7 +266,7 @@ mod tests {
         let own = script("a", "thread 'main' panicked at build.rs:1:1:\n  not today");
         let cause = |text: &str| cause(BUILD_SCRIPT_FAILED, text).unwrap();
         let alone = cause(&header);
-        assert_eq!(alone.message, "crate `b-sys` 1.0.0: the C compiler finds no header `x.h`");
+        assert_eq!(alone.message, "crate `b-sys` 1.0.0: the C compiler could not find the header `x.h`");
         assert_eq!(alone.scope, Scope::Route);
         let both = cause(&(own + &header));
         assert_eq!(both.message, alone.message);

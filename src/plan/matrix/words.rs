@@ -139,8 +139,11 @@ pub(super) fn expand<'a>(word: &str, known: &Known<'a>) -> Result<Vec<Wanted<'a>
     if floor.is_some()
         && let Some(odd) = found.iter().find(|wanted| !takes_floor(&wanted.triple))
     {
-        return Err(Error::usage(format!("target `{word}`: a glibc floor means nothing for {}", odd.triple))
-            .hint(format!("use `{name}`")));
+        return Err(Error::usage(format!(
+            "target `{word}`: a minimum glibc version is not supported for {}",
+            odd.triple
+        ))
+        .hint(format!("use `{name}`")));
     }
     Ok(found)
 }

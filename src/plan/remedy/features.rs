@@ -188,16 +188,16 @@ fn turn_on(chain: &Chain<'_>, index: usize, feature: &str, then_needs: Vec<Strin
     let package = chain.steps[index].package;
     let (text, command) = match index {
         0 => (
-            format!("turn on the feature `{feature}` of `{}`", package.name),
+            format!("enable the feature `{feature}` of `{}`", package.name),
             format!("cargo convoy build -F {feature}"),
         ),
         1 => (
-            format!("turn on the feature `{feature}` of `{}`", package.name),
+            format!("enable the feature `{feature}` of `{}`", package.name),
             format!("cargo add {} --features {feature}", package.name),
         ),
         _ => (
             format!(
-                "turn on the feature `{feature}` of `{}` {}: a dependency of your own on it does, for the whole graph",
+                "enable the feature `{feature}` of `{}` {} by adding your own dependency on it (features are shared)",
                 package.name, package.version
             ),
             // Of a shorter version `cargo add` does not find the features.
@@ -243,7 +243,7 @@ fn leave_out(chain: &Chain<'_>, root: bool, package: &Package, opener: &str, tab
     let goal = chain.steps.last().map(|step| step.package.name.as_str()).unwrap_or_default();
     let after = chain.steps.iter().skip_while(|step| step.package.id != package.id).nth(1);
     let next = after.map(|step| step.package.name.as_str()).unwrap_or_default();
-    let mut text = format!("leave out the feature `{opener}` of `{name}`");
+    let mut text = format!("disable the feature `{opener}` of `{name}`");
     let closure = table.closure(opener);
     let words: BTreeSet<&str> = opener.split(['-', '_']).filter(|word| word.len() > 2).collect();
     // One that turns on something, and not what is to be left out.
@@ -265,11 +265,11 @@ fn leave_out(chain: &Chain<'_>, root: bool, package: &Package, opener: &str, tab
         .collect();
     let by_default = table.closure("default").features.contains(opener);
     if by_default {
-        text += if root { " (a default one)" } else { " (a default one: set `default-features = false`)" };
+        text += if root { " (a default feature)" } else { " (a default feature: set `default-features = false`)" };
     }
-    text += &format!(", which leads to `{goal}`");
+    text += &format!(", which requires `{goal}`");
     if !instead.is_empty() {
-        text += &format!(", and take instead what fits of: {}", instead.join(", "));
+        text += &format!("; alternatives: {}", instead.join(", "));
     }
     let mut command = None;
     let direct = table.features.get("default").filter(|list| root && list.iter().any(|item| item == opener));

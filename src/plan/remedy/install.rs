@@ -17,7 +17,7 @@ pub fn install(need: &Need, target: &str, host: &HostFacts) -> Vec<Remedy> {
     match need.kind {
         NeedKind::Tool => {
             let Some(tool) = tools::tool(&need.name) else {
-                return vec![remedy(format!("put `{}` on PATH", need.name), None)];
+                return vec![remedy(format!("install `{}` and add it to PATH", need.name), None)];
             };
             let mut remedies: Vec<Remedy> = command(host.system, &packages_of_tool(tool, host.system))
                 .map(|command| remedy(format!("install {}", need.name), Some(command)))
@@ -36,7 +36,7 @@ pub fn install(need: &Need, target: &str, host: &HostFacts) -> Vec<Remedy> {
                 remedies.push(remedy(format!("install {}", need.name), Some(command)));
             }
             if remedies.is_empty() {
-                remedies.push(remedy(format!("put `{}` on PATH", need.name), None));
+                remedies.push(remedy(format!("install `{}` and add it to PATH", need.name), None));
             }
             remedies
         }
@@ -102,7 +102,7 @@ fn library(need: &Need, target: &str, own: bool, host: &HostFacts) -> Option<Rem
     Some(Remedy {
         kind: RemedyKind::Install,
         text: format!(
-            "install {} for {arch} beside this machine's own packages (the binary then needs this machine's glibc)",
+            "install {} for {arch} as a foreign package (the binary then needs this machine's glibc)",
             need.name
         ),
         command: Some(format!("sudo dpkg --add-architecture {arch} && sudo apt-get update && {install}")),

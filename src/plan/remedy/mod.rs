@@ -10,29 +10,29 @@ use serde::{Deserialize, Serialize};
 pub use features::{Chain, Step, chains, features};
 pub use install::{install, install_commands};
 
-/// One way out.
+/// A way to fix an unmet need.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct Remedy {
-    /// What kind of way.
+    /// Kind of the fix.
     pub kind: RemedyKind,
-    /// What to do, for a person.
+    /// Description of what to do.
     pub text: String,
-    /// The command that does it, where one does.
+    /// The command to run; null if there is none.
     pub command: Option<String>,
-    /// What is needed instead, by the name of the need.
+    /// Names of the needs that this fix adds.
     pub then_needs: Vec<String>,
 }
 
-/// A kind of way out, the cheapest for the user first.
+/// A kind of fix, the easiest one first.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RemedyKind {
-    /// A feature that removes the need.
+    /// Enable a feature that removes the need.
     Feature,
-    /// A feature to leave out, which brings the crate that needs it.
+    /// Disable a feature that requires the crate.
     LeaveOut,
-    /// A package to install on this machine.
+    /// Install a package on this machine.
     Install,
-    /// An engine, whose containers have it.
+    /// Build in a container.
     Container,
 }

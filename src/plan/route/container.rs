@@ -30,12 +30,12 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
             }
         }
     }
-    Err(last.unwrap_or_else(|| Refusal::new("no image is known to build in")))
+    Err(last.unwrap_or_else(|| Refusal::new("no container image is available for the target")))
 }
 
 fn engine(host: &HostFacts) -> Result<&EngineFacts, Refusal> {
     match &host.engine {
-        Engine::Unasked => Err(Refusal::new("no container engine was asked for")),
+        Engine::Unasked => Err(Refusal::new("internal error: the container engine was not looked for")),
         Engine::None { reason, hint } => Err(Refusal { hint: hint.clone(), ..Refusal::new(reason.clone()) }),
         Engine::Found(engine) => Ok(engine),
     }
@@ -69,8 +69,9 @@ fn candidates(situation: &Situation<'_>, engine: &EngineFacts) -> Result<Vec<Ima
     let arch = situation.target.and_then(|target| target.debian_arch.as_deref());
     let other_time = |suite: &&&Suite| arch.is_some_and(|arch| suite.time64.iter().any(|other| other == arch));
     if let Some(suite) = taken.iter().find(other_time).filter(|_| taken.iter().all(|suite| other_time(&suite))) {
-        let message = "compilers for 32-bit ARM have a 64-bit time_t, and Rust's libc crate has a 32-bit one";
-        return Err(Refusal::new(format!("Debian's {} {message}", suite.name)).hint("take an older release as base"));
+        let message = "compilers for 32-bit ARM use a 64-bit time_t, but Rust's libc crate uses a 32-bit one";
+        return Err(Refusal::new(format!("Debian's {} {message}", suite.name))
+            .hint("set `base` under [container] in `Convoy.toml` to an older release"));
     }
     let taken = taken.into_iter().filter(|suite| !other_time(&suite));
     let recipe = |suite: &Suite| {
@@ -133,7 +134,7 @@ fn own_name(source: &ImageSource, text: &str) -> String {
 fn own_file<'a>(situation: &Situation<'a>, file: &Utf8Path) -> Result<&'a str, Refusal> {
     let text = situation.host.image_files.get(file);
     text.map(String::as_str).ok_or_else(|| {
-        Refusal::new(format!("`{file}`, which the image is made from, cannot be read")).hint("is its path right?")
+        Refusal::new(format!("could not read `{file}`, which the image is built from")).hint("check its path")
     })
 }
 
@@ -194,14 +195,14 @@ fn in_image(situation: &Situation<'_>, image: ImagePlan) -> Result<Offer, Refusa
     let host = situation.host;
     if let Some(refused) = host.refused_images.get(&image.reference) {
         return Err(Refusal {
-            reason: format!("the image {} could not be had: {}", image.reference, refused.reason),
+            reason: format!("the image {} could not be prepared: {}", image.reference, refused.reason),
             hint: refused.hint.clone(),
             broken: refused.work,
         });
     }
     if image.is_opaque() && !host.image_facts.contains_key(&image.reference) {
         // Only a look into it tells what it has: it is brought, and then planned for.
-        let because = format!("in a container of {}, which is to be looked into", image.reference);
+        let because = format!("in a container from {}, which has to be inspected first", image.reference);
         let provision = bring(situation, &image)?;
         return Ok(Offer { because, provision, image: Some(image), ..Offer::default() });
     }
@@ -222,11 +223,11 @@ fn in_image(situation: &Situation<'_>, image: ImagePlan) -> Result<Offer, Refusa
     for route in order.into_iter().filter(|route| own || *route != RouteKind::Host) {
         match super::offer(route, situation) {
             Ok(mut offer) => {
-                offer.because = format!("in a container, by {route}: {}", offer.because);
+                offer.because = format!("in a container, route {route}: {}", offer.because);
                 if let Some(own) =
                     host.user.get(&cell.target).and_then(|user| user.linker.as_ref().or(user.cc.as_ref()))
                 {
-                    offer.because += &format!("; {} is not taken there", named(own));
+                    offer.because += &format!("; {} is ignored there", named(own));
                 }
                 offer.provision.extend(brought);
                 offer.floor = offer.floor.or(cell.floor);
@@ -247,7 +248,7 @@ fn in_image(situation: &Situation<'_>, image: ImagePlan) -> Result<Offer, Refusa
     }
     let hint = (!hints.is_empty()).then(|| hints.join("; or "));
     let name = match image.recipe() {
-        Some(recipe) => format!("an image of {} with its tools", recipe.base),
+        Some(recipe) => format!("an image made from {}", recipe.base),
         None => image.reference,
     };
     Err(Refusal { hint, ..Refusal::new(format!("in {name}: {}", reasons.join("; "))) })
@@ -263,7 +264,7 @@ fn bring(situation: &Situation<'_>, image: &ImagePlan) -> Result<Vec<Provision>,
     match Provision::image(&image.reference, situation.provisioning) {
         Ok(provision) => Ok(vec![provision]),
         Err(Forbidden { reason, hint }) => {
-            Err(Refusal::new(format!("the image {} is not here, and {reason}", image.reference)).hint(hint))
+            Err(Refusal::new(format!("the image {} is not on this machine, and {reason}", image.reference)).hint(hint))
         }
     }
 }

@@ -4,19 +4,19 @@ use super::{Offer, Refusal, Setup, Situation};
 
 pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
     let Some(cross) = &situation.host.cross else {
-        return Err(Refusal::new("`cross` is not on PATH").hint("install it: `cargo install cross`"));
+        return Err(Refusal::new("`cross` is not on PATH").hint("run `cargo install cross`"));
     };
     let version = situation.host.rustc.version.split(' ').next().unwrap_or_default();
     if cross.toolchain.is_none() {
         // cross brings whatever it is started with up to date, unless that is named by its version.
         return Err(Refusal::new(format!(
-            "`cross` would update this toolchain, as it is not installed under its version, {version}"
+            "`cross` would update this toolchain, because it is not installed under its version number ({version})"
         ))
-        .hint(format!("install it so (`rustup toolchain install {version}`), or take `--route container`")));
+        .hint(format!("run `rustup toolchain install {version}`, or use `--route container`")));
     }
     Ok(Offer {
         // Whether its image has what is needed, and holds a floor, is not known before; verification tells.
-        because: format!("`cross` is asked for ({}); what its image has is not known to convoy", cross.program),
+        because: format!("`cross` ({}) was requested; its image is not inspected", cross.program),
         setup: Setup::default(),
         ..Offer::default()
     })

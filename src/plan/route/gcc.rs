@@ -30,9 +30,9 @@ pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -
     let Some(prefix) = prefix else {
         return Err(match situation.target {
             Some(target) if target.expect.arm.is_some_and(|arm| arm.version == 6) => Refusal::new(
-                "distributions' armhf compilers and libraries are ARMv7 and make binaries that crash on ARMv6",
+                "the armhf compilers and libraries of distributions are built for ARMv7, and their binaries crash on ARMv6",
             ),
-            _ => Refusal::new(format!("no distribution's cross gcc is known for {}", cell.target)),
+            _ => Refusal::new(format!("no known distribution package of gcc for {}", cell.target)),
         });
     };
     let Some(gcc) = host.gcc.get(&cell.target) else {
@@ -49,11 +49,11 @@ pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -
     };
     let GccFacts { cc, cxx, ar, version, glibc, fault, static_cxx, .. } = gcc;
     if let Some(fault) = fault {
-        return Err(Refusal::new(fault.clone()).hint(format!("mend or remove `{prefix}-gcc`")));
+        return Err(Refusal::new(fault.clone()).hint(format!("fix or uninstall `{prefix}-gcc`")));
     }
     let cxx_user = target_needs(situation.needs, &[NeedKind::CxxCompiler]).first().map(|need| &need.package);
     if let (Some(package), None) = (cxx_user, cxx) {
-        return Err(Refusal::new(format!("crate `{package}` needs a C++ compiler, and `{prefix}-g++` is not on PATH"))
+        return Err(Refusal::new(format!("crate `{package}` needs a C++ compiler, but `{prefix}-g++` is not on PATH"))
             .hint(format!("install `{prefix}-g++`")));
     }
     if let Some(sysroot) = sysroot {
@@ -71,16 +71,18 @@ pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -
         return Err(refusal);
     }
     require_tools(situation)?;
-    let place = if situation.in_image { "of the image" } else { "is on PATH" };
+    let place = if situation.in_image { "in the image" } else { "is on PATH" };
     let mut because = format!("`{prefix}-gcc` {version} {place}");
     match (floor, cell.floor) {
         _ if sysroot.is_some() => {}
-        (Some(floor), _) => because += &format!("; this machine's libraries for it raise the floor to glibc {floor}"),
-        (None, Some(floor)) => because += &format!(" and its glibc keeps the floor {floor}"),
+        (Some(floor), _) => {
+            because += &format!("; this machine's libraries for it raise the minimum glibc version to {floor}")
+        }
+        (None, Some(floor)) => because += &format!(" and supports the minimum glibc version {floor}"),
         (None, None) => {}
     }
     if let Some(users) = c_users(situation) {
-        because += &format!("; it compiles the C of {users}");
+        because += &format!("; compiles the C code of {users}");
     }
     let mut rustflags: Vec<String> = page_size_flag(situation.target, true).into_iter().collect();
     if cell.target.contains("-windows-gnu") {

@@ -15,20 +15,23 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
         None => cell.target.contains("-linux-musl").then_some(LldKind::SelfContained),
     };
     let Some(kind) = kind else {
-        return Err(Refusal::new(format!("rustup's std for {} brings no C runtime to link with", cell.target)));
+        return Err(Refusal::new(format!(
+            "the standard library for {} does not include a C runtime to link with",
+            cell.target
+        )));
     };
     if kind == LldKind::SelfContained && situation.builds_std() && !host.std.contains(&cell.target) {
-        return Err(Refusal::new("a std that is built from source brings no C runtime to link with"));
+        return Err(Refusal::new("a standard library built from source does not include a C runtime to link with"));
     }
     if let Some(users) = c_users(situation) {
-        return Err(Refusal::new(format!("a C compiler is needed by {users}")));
+        return Err(Refusal::new(format!("a C compiler is required by {users}")));
     }
     let rust_lld = require_rust_lld(situation)?;
     require_tools(situation)?;
     let (because, linker) = match kind {
-        LldKind::SelfContained => ("pure Rust, and rustup's std brings its own C runtime", Linker::RustLld(rust_lld)),
+        LldKind::SelfContained => ("pure Rust; the standard library includes a C runtime", Linker::RustLld(rust_lld)),
         LldKind::DarwinStubs => {
-            ("pure Rust, linked against generated stubs: no SDK", Linker::Darwin { rust_lld, libcxx: None })
+            ("pure Rust; links against generated stubs, without an SDK", Linker::Darwin { rust_lld, libcxx: None })
         }
     };
     let mut rustflags: Vec<String> = page_size_flag(situation.target, false).into_iter().collect();
@@ -45,9 +48,7 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
 
 /// rustup's `rust-lld`.
 pub(super) fn require_rust_lld(situation: &Situation<'_>) -> Result<camino::Utf8PathBuf, Refusal> {
-    situation
-        .host
-        .rust_lld
-        .clone()
-        .ok_or_else(|| Refusal::new("this Rust toolchain has no rust-lld").hint("use a toolchain installed by rustup"))
+    situation.host.rust_lld.clone().ok_or_else(|| {
+        Refusal::new("rust-lld is missing in this Rust toolchain").hint("use a toolchain installed by rustup")
+    })
 }

@@ -263,7 +263,7 @@ fn require_support(situation: &Situation<'_>) -> Result<(), Refusal> {
     for need in blocking(situation) {
         if let (NeedKind::Download, Some(Forbidden { reason, hint })) = (need.kind, &offline) {
             return Err(Refusal::new(format!(
-                "the build script of crate `{}` fetches {} over the network, and {reason}",
+                "the build script of crate `{}` downloads {}, and {reason}",
                 need.package, need.name
             ))
             .hint(hint));
@@ -271,18 +271,21 @@ fn require_support(situation: &Situation<'_>) -> Result<(), Refusal> {
         match need.kind {
             NeedKind::Unsupported => {
                 return Err(Refusal::new(format!(
-                    "crate `{}` does not compile for {}: {}",
+                    "crate `{}` does not support {}: {}",
                     need.package, situation.cell.target, need.name
                 ))
-                .hint(format!("leave `{}` out for this target (`[target.'cfg(…)'.dependencies]`)", first_step(need))));
+                .hint(format!(
+                    "do not depend on `{}` for this target (use `[target.'cfg(…)'.dependencies]`)",
+                    first_step(need)
+                )));
             }
             NeedKind::Download if situation.in_image && situation.settings.container.network != Some(true) => {
                 return Err(Refusal::new(format!(
-                    "the build script of crate `{}` fetches {} over the network, which containers have only where that \
-                     is asked for",
+                    "the build script of crate `{}` downloads {}, but containers have no network access unless it is \
+                     enabled",
                     need.package, need.name
                 ))
-                .hint("set `network = true` under [container] in Convoy.toml"));
+                .hint("set `network = true` under [container] in `Convoy.toml`"));
             }
             _ => {}
         }
@@ -307,14 +310,14 @@ fn require_std(situation: &Situation<'_>, offer: &mut Offer) -> Result<(), Refus
     if situation.builds_std() {
         offer.build_std = true;
         if !host.rust_src {
-            let lacking = format!("std for {triple} is to be built, and its source is not installed");
+            let lacking = format!("the standard library for {triple} has to be built, but its source is not installed");
             let Some(toolchain) = &host.toolchain else {
-                let hint = "no rustup manages this toolchain, so install the source of std the way rustc was installed";
+                let hint = "this toolchain is not managed by rustup; install the standard library's source in the same way as rustc";
                 return Err(Refusal::new(lacking).hint(hint));
             };
             let hint = format!("run `rustup component add --toolchain {toolchain} rust-src`");
             if let Some(why) = &host.refused_src {
-                return Err(Refusal::new(format!("{lacking}: rustup could not bring it: {why}")).hint(hint));
+                return Err(Refusal::new(format!("{lacking}: rustup could not install it: {why}")).hint(hint));
             }
             let source = Provision::rust_src(toolchain, situation.provisioning);
             offer.provision.push(source.map_err(|forbidden| refuse(lacking, &forbidden, &hint))?);
@@ -325,18 +328,18 @@ fn require_std(situation: &Situation<'_>, offer: &mut Offer) -> Result<(), Refus
         return Ok(());
     }
     let Some(toolchain) = &host.toolchain else {
-        return Err(Refusal::new(format!("rustc {} has no std for {triple}", host.rustc.version)).hint(format!(
-            "no rustup manages this toolchain, so install the std for {triple} the way rustc was installed"
+        return Err(Refusal::new(format!("rustc {} has no standard library for {triple}", host.rustc.version)).hint(format!(
+            "this toolchain is not managed by rustup; install the standard library for {triple} in the same way as rustc"
         )));
     };
     let command = format!("rustup target add --toolchain {toolchain} {triple}");
     if let Some(why) = host.refused_std.get(triple) {
-        return Err(Refusal::new(format!("rustup could not bring the std for {triple}: {why}")).hint(format!(
-            "set `build-std = true` under [target.\"{triple}\"] in Convoy.toml to build it from source"
-        )));
+        return Err(Refusal::new(format!("rustup could not install the standard library for {triple}: {why}")).hint(
+            format!("set `build-std = true` under [target.\"{triple}\"] in `Convoy.toml` to build it from source"),
+        ));
     }
     let std = Provision::std(triple, toolchain, situation.provisioning).map_err(|forbidden| {
-        refuse(format!("the std for {triple} is not installed"), &forbidden, &format!("run `{command}`"))
+        refuse(format!("the standard library for {triple} is not installed"), &forbidden, &format!("run `{command}`"))
     })?;
     offer.provision.push(std);
     Ok(())
@@ -357,13 +360,13 @@ fn require_host_compiler(situation: &Situation<'_>, offer: &mut Offer) -> Result
             Ok(provision) => {
                 offer.provision.extend(provision);
                 offer.because +=
-                    &format!("; zig links the build script or proc-macro of `{}` for this machine", need.package);
+                    &format!("; zig links the build script or proc-macro `{}` for this machine", need.package);
                 Ok(())
             }
             Err(refusal) => Err(Refusal::new(format!(
-                "`{}` has a build script or proc-macro, which needs a linker for this machine: {}, and {}",
+                "`{}` has a build script or is a proc-macro, which needs a linker for this machine: {}, and {}",
                 need.package,
-                host.linker_fault.as_deref().unwrap_or("no cc is on PATH"),
+                host.linker_fault.as_deref().unwrap_or("no C compiler on PATH"),
                 refusal.reason
             ))
             .hint(format!("{}, or put `zig` on PATH", host::linker_hint(host)))),
@@ -375,9 +378,9 @@ fn require_host_compiler(situation: &Situation<'_>, offer: &mut Offer) -> Result
     let configured = host.user.get(&host.rustc.host).is_some_and(|user| user.cc.is_some());
     match cxx {
         Some(need) if host.cxx.is_none() && !configured => Err(Refusal::new(format!(
-            "crate `{}` needs a C++ compiler for this machine, and {}",
+            "crate `{}` needs a C++ compiler for this machine: {}",
             need.package,
-            host.cxx_fault.as_deref().unwrap_or("no c++ is on PATH")
+            host.cxx_fault.as_deref().unwrap_or("no C++ compiler on PATH")
         ))
         .hint("install g++ or clang++")),
         _ => Ok(()),
@@ -411,7 +414,7 @@ fn require_tools(situation: &Situation<'_>) -> Result<(), Refusal> {
     match lacking {
         None => Ok(()),
         Some(need) => Err(Refusal::new(format!(
-            "crate `{}` {} needs {}, which is not {}",
+            "crate `{}` {} needs {}, which is missing {}",
             need.package,
             need.version,
             need.name,
@@ -428,12 +431,12 @@ fn require_tools(situation: &Situation<'_>) -> Result<(), Refusal> {
 fn in_image_hint(name: &str, situation: &Situation<'_>) -> String {
     match situation.settings.container.source() {
         ImageSource::Composed { .. } => {
-            format!("name the Debian package that has {name} by `container.packages` in Convoy.toml")
+            format!("add the Debian package that provides {name} to `container.packages` in `Convoy.toml`")
         }
         ImageSource::Named(_) => {
-            format!("take an image that has {name}, or put it there by `container.pre-build` in Convoy.toml")
+            format!("use an image that has {name}, or install it by `container.pre-build` in `Convoy.toml`")
         }
-        ImageSource::Dockerfile { file, .. } => format!("put {name} into the image by {file}"),
+        ImageSource::Dockerfile { file, .. } => format!("install {name} in {file}"),
     }
 }
 
@@ -458,9 +461,13 @@ fn floor_refusal(cell: &Cell, what: &str, glibc: Option<Glibc>) -> Option<Refusa
     match glibc {
         Some(glibc) if glibc <= floor => None,
         Some(glibc) => Some(
-            Refusal::new(format!("{what} links against glibc {glibc}, newer than the floor {floor}"))
-                .hint(format!("ask for `-t {}.{glibc}` if that floor will do", cell.target)),
+            Refusal::new(format!(
+                "{what} links against glibc {glibc}, which is newer than the minimum glibc version {floor}"
+            ))
+            .hint(format!("use `-t {}.{glibc}` if that minimum glibc version is acceptable", cell.target)),
         ),
-        None => Some(Refusal::new(format!("the glibc of {what} is not known, so the floor {floor} cannot be held"))),
+        None => Some(Refusal::new(format!(
+            "cannot guarantee the minimum glibc version {floor}, because the glibc of {what} is unknown"
+        ))),
     }
 }

@@ -18,36 +18,38 @@ pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -
     let (cell, host) = (situation.cell, situation.host);
     if let Some(linker) = host.user.get(&cell.target).and_then(|user| user.linker.as_ref()) {
         return Err(Refusal::new(format!("the linker is set by {}", linker.origin))
-            .hint("unset that linker, or leave the route to convoy"));
+            .hint("remove that setting, or do not force the route"));
     }
     if sysroot.is_some() {
         refuse_libcxx(situation)?;
     }
     let floor = sysroot.map(|sysroot| sysroot.floor(situation)).or(cell.floor);
     let Some(tool) = tool_for(cell, floor, situation.target) else {
-        return Err(Refusal::new(format!("zig has no name for {}", cell.target)));
+        return Err(Refusal::new(format!("zig does not support {}", cell.target)));
     };
     let provision = require_zig(situation)?;
     let pinned_here = host.zig.as_ref().is_none_or(|zig| zig.version == pinned::version());
     if let Some(floor) = floor.filter(|floor| pinned_here && *floor > pinned::newest_glibc()) {
         let (version, newest) = (pinned::version(), pinned::newest_glibc());
-        return Err(Refusal::new(format!("zig {version} knows glibc up to {newest}, and the floor is {floor}"))
-            .hint(format!("ask for `-t {}.{newest}` if that floor will do", cell.target)));
+        return Err(Refusal::new(format!(
+            "zig {version} supports glibc up to {newest}, but the minimum glibc version is {floor}"
+        ))
+        .hint(format!("use `-t {}.{newest}` if that minimum glibc version is acceptable", cell.target)));
     }
     require_tools(situation)?;
     let darwin = cell.target.ends_with("-apple-darwin");
     let mut because = match &host.zig {
         Some(zig) => format!("zig {}", zig.version),
-        None => format!("zig {} (to be brought)", pinned::version()),
+        None => format!("zig {} (to be installed)", pinned::version()),
     };
     because += match floor {
         Some(floor) => format!(" links against glibc {floor}"),
-        None if darwin => " compiles C and rust-lld links against generated stubs: no SDK".to_owned(),
+        None if darwin => " compiles C, and rust-lld links against generated stubs, without an SDK".to_owned(),
         None => " links".to_owned(),
     }
     .as_str();
     if let Some(users) = c_users(situation) {
-        because += &format!("; C of {users}");
+        because += &format!("; compiles the C code of {users}");
     }
     let (linker, rustflags) = if darwin {
         let cxx = !target_needs(situation.needs, &[NeedKind::CxxCompiler]).is_empty();
@@ -86,11 +88,13 @@ pub(super) fn require_zig(situation: &Situation<'_>) -> Result<Vec<Provision>, R
     if host.zig.is_some() {
         return Ok(Vec::new());
     }
-    let hint = "put `zig` on PATH or install the `ziglang` Python package";
+    let hint = "install zig, or the Python package `ziglang`";
     let zig = Provision::zig(situation.provisioning)
-        .map_err(|forbidden| refuse("zig is not on this machine", &forbidden, hint))?;
+        .map_err(|forbidden| refuse("zig is missing on this machine", &forbidden, hint))?;
     if let Some(why) = &host.zig_unavailable {
-        return Err(Refusal::new(format!("zig is not on this machine and cannot be brought: {why}")).hint(hint));
+        return Err(
+            Refusal::new(format!("zig is missing on this machine and could not be installed: {why}")).hint(hint)
+        );
     }
     Ok(vec![zig])
 }

@@ -233,9 +233,9 @@ pub(super) fn one_source<'de, D: Deserializer<'de>>(deserializer: D) -> Result<C
         [("image", table.image.is_some()), ("dockerfile", table.dockerfile.is_some()), ("base", table.base.is_some())];
     let said: Vec<&str> = said.into_iter().filter_map(|(key, said)| said.then_some(key)).collect();
     match said.as_slice() {
-        [one, other, ..] => Err(de::Error::custom(format!(
-            "`{one}` and `{other}` both say what the container is made from: leave one of them out"
-        ))),
+        [one, other, ..] => {
+            Err(de::Error::custom(format!("`{one}` and `{other}` cannot be used together; remove one of them")))
+        }
         _ => Ok(table),
     }
 }
@@ -252,7 +252,7 @@ fn image<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D
     if is_image(&name) {
         return Ok(Some(name));
     }
-    Err(de::Error::custom(format!("`{name}` is no name of an image, such as `debian:bookworm-slim`")))
+    Err(de::Error::custom(format!("`{name}` is not a valid image name, such as `debian:bookworm-slim`")))
 }
 
 fn registry<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
@@ -261,14 +261,14 @@ fn registry<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>
         return Ok(Some(prefix));
     }
     Err(de::Error::custom(format!(
-        "`{prefix}` is nothing that names of images begin with, such as `registry.example:5000/team` (no https://, no tag)"
+        "`{prefix}` is not a valid image name prefix, such as `registry.example:5000/team` (without https:// and tag)"
     )))
 }
 
 fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Utf8PathBuf>, D::Error> {
     let path = Utf8PathBuf::deserialize(deserializer)?;
     if path.as_str().is_empty() || path.as_str().contains(char::is_control) {
-        return Err(de::Error::custom("this is no path: name a file or a folder, taken from the workspace"));
+        return Err(de::Error::custom("invalid path: expected a file or directory, relative to the workspace root"));
     }
     Ok(Some(path))
 }
@@ -283,7 +283,7 @@ fn is_variable(name: &str) -> bool {
 fn arguments<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
     let arguments = BTreeMap::<String, String>::deserialize(deserializer)?;
     match arguments.keys().find(|name| !is_variable(name)) {
-        Some(name) => Err(de::Error::custom(format!("`{name}` is no name of an `ARG`"))),
+        Some(name) => Err(de::Error::custom(format!("`{name}` is not a valid name of an `ARG`"))),
         None => Ok(arguments),
     }
 }
@@ -296,7 +296,7 @@ pub(super) fn passthrough<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     });
     match wrong {
         Some((name, _)) => Err(de::Error::custom(format!(
-            "`{name}` is no environment variable to hand in: write `NAME`, or `NAME=value`"
+            "`{name}` is not a valid environment variable: expected `NAME` or `NAME=value`"
         ))),
         None => Ok(list),
     }
@@ -318,13 +318,13 @@ fn memory<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, 
     if right && number.parse::<u64>().is_ok_and(|number| number > 0) {
         return Ok(Some(memory));
     }
-    Err(de::Error::custom(format!("`{memory}` is no amount of memory, such as `512m` or `4g`")))
+    Err(de::Error::custom(format!("`{memory}` is not a valid amount of memory, such as `512m` or `4g`")))
 }
 
 /// `2`, `1.5` or `"1.5"`.
 fn cpus<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged, expecting = "this is no number of CPUs, such as `2` or `1.5`")]
+    #[serde(untagged, expecting = "invalid number of CPUs: expected a number, such as `2` or `1.5`")]
     enum Written {
         Whole(u32),
         Decimal(f64),
@@ -340,7 +340,7 @@ fn cpus<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
     if plain && text.parse::<f64>().is_ok_and(|number| number > 0.0) {
         return Ok(Some(text));
     }
-    Err(de::Error::custom(format!("`{text}` is no number of CPUs, such as `2` or `1.5`")))
+    Err(de::Error::custom(format!("`{text}` is not a valid number of CPUs, such as `2` or `1.5`")))
 }
 
 #[cfg(test)]
@@ -381,7 +381,10 @@ mod tests {
         }
         let secret = toml::from_str::<ContainerSettings>("passthrough = ['A B=hunter2']").unwrap_err();
         let secret = secret.message();
-        assert!(secret.contains("`A B` is no environment variable") && !secret.contains("hunter2"), "{secret}");
+        assert!(
+            secret.contains("`A B` is not a valid environment variable") && !secret.contains("hunter2"),
+            "{secret}"
+        );
     }
 
     #[test]

@@ -52,10 +52,7 @@ struct Env {
 type Rest = BTreeMap<String, IgnoredAny>;
 
 #[derive(Debug, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "this is no image: give its name, such as `debian:bookworm-slim`, or a table with `name`"
-)]
+#[serde(untagged, expecting = "invalid image: expected a name, such as `debian:bookworm-slim`, or a table with `name`")]
 enum Image {
     Name(ImageName),
     Table {
@@ -71,14 +68,14 @@ struct ImageName(String);
 impl<'de> Deserialize<'de> for ImageName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
-        if is_image(&name) { Ok(Self(name)) } else { Err(de::Error::custom("no name of an image")) }
+        if is_image(&name) { Ok(Self(name)) } else { Err(de::Error::custom("not an image name")) }
     }
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(
     untagged,
-    expecting = "this is no Dockerfile: give its path, or a table with `file`, and perhaps `context` and `build-args`"
+    expecting = "invalid Dockerfile: expected a path, or a table with `file` and optionally `context` and `build-args`"
 )]
 enum Dockerfile {
     File(Utf8PathBuf),
@@ -94,14 +91,14 @@ enum Dockerfile {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "this is no `pre-build`: give a list of shell lines, or the path of a script")]
+#[serde(untagged, expecting = "invalid `pre-build`: expected a list of shell commands, or the path of a script")]
 enum WrittenPreBuild {
     Script(Utf8PathBuf),
     Lines(Vec<String>),
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "this is no `build-std`: give true, false, or a list of crates")]
+#[serde(untagged, expecting = "invalid `build-std`: expected true, false, or a list of crates")]
 enum BuildStd {
     Whether(bool),
     Crates(Vec<String>),
@@ -208,13 +205,16 @@ impl Section {
             keys.extend(rest.keys().map(|key| (format!("dockerfile.{key}"), NO_KEY)));
         }
         if self.image.is_some() && self.dockerfile.is_some() {
-            keys.push(("image".to_owned(), "the Dockerfile is built, and its image gets a name of convoy's own"));
+            keys.push(("image".to_owned(), "`dockerfile` takes precedence, and convoy names the image itself"));
         }
         if let Some(BuildStd::Crates(crates)) = &self.build_std
             && self.build_std().is_some_and(|asked| asked)
             && !crates.iter().any(|name| name == "std")
         {
-            keys.push(("build-std".to_owned(), "the crates cannot be chosen; the whole std is built from source"));
+            keys.push((
+                "build-std".to_owned(),
+                "the crates cannot be chosen; all of the standard library is built from source",
+            ));
         }
         keys.into_iter().map(|(key, instead)| format!("{begin}.{key}{UNSUPPORTED}{instead}")).collect()
     }
@@ -222,21 +222,21 @@ impl Section {
 
 /// What stands between a key that convoy does not follow and what to do instead.
 const UNSUPPORTED: &str = "` is not supported by convoy: ";
-const INSTEAD_OF_XARGO: &str = "`build-std = true` builds std from source";
-const INSTEAD_OF_ZIG: &str = "`routes = [\"zig\"]`, and `glibc` for its version, under [target.\"…\"] in Convoy.toml take \
-     zig, without a container";
-const NO_KEY: &str = "cross knows no such key either";
+const INSTEAD_OF_XARGO: &str = "use `build-std = true` to build the standard library from source";
+const INSTEAD_OF_ZIG: &str = "to build with zig (without a container), set `routes = [\"zig\"]`, and `glibc` for its \
+     version, under [target.\"…\"] in `Convoy.toml`";
+const NO_KEY: &str = "cross does not know it either";
 
 /// What to do instead of setting a key of cross that convoy does not follow.
 fn instead_of(key: &str) -> Option<&'static str> {
     Some(match key {
-        "default-target" => "name targets with `-t`, or by `targets` in Convoy.toml",
-        "runner" => "`cargo convoy build --smoke` starts binaries under the emulator that it finds",
+        "default-target" => "use `-t`, or set `targets` in `Convoy.toml`",
+        "runner" => "use `cargo convoy build --smoke`, which looks for an emulator itself",
         "toolchain" => {
-            "this machine's Rust toolchain is mounted; `toolchain = \"image\"` under [container] in Convoy.toml takes the \
-             image's"
+            "this machine's Rust toolchain is mounted; to use the image's, set `toolchain = \"image\"` under [container] \
+             in `Convoy.toml`"
         }
-        "cargo-config" => "cargo's own configuration is read as cargo reads it",
+        "cargo-config" => "convoy always reads cargo's configuration as cargo does",
         _ => return None,
     })
 }
@@ -272,8 +272,8 @@ pub fn load_cross(environment: &Environment, workspace_root: &Utf8Path, cwd: &Ut
     match (read(&path)?, &environment.cross_config) {
         (Some(text), named) => parse(&text, named.as_deref().unwrap_or("Cross.toml")).map(Some),
         (None, None) => Ok(None),
-        (None, Some(_)) => Err(Error::usage(format!("CROSS_CONFIG names `{path}`, which does not exist"))
-            .hint("set it to a file that is there, or unset it")),
+        (None, Some(_)) => Err(Error::usage(format!("the file given by `CROSS_CONFIG` does not exist: `{path}`"))
+            .hint("set it to an existing file, or unset it")),
     }
 }
 
@@ -282,7 +282,7 @@ pub(crate) fn parse(text: &str, name: &str) -> Result<ConfigFile> {
     let mut warnings: Vec<String> = unknown.iter().map(|path| unknown_key(name, path)).collect();
     warnings.extend(build.not_followed(&format!("{name}: key `build")));
     if build.image.is_some() {
-        let instead = "cross takes an image for one target; name it under [target.…]";
+        let instead = "cross supports an image for one target only; set it under [target.…]";
         warnings.push(format!("{name}: key `build.image{UNSUPPORTED}{instead}"));
     }
     for (triple, section) in &target {
@@ -307,7 +307,7 @@ fn unknown_key(name: &str, path: &str) -> String {
     if let Some(instead) = instead_of(key) {
         return format!("{name}: key `{path}{UNSUPPORTED}{instead}");
     }
-    format!("{name}: key `{path}` means nothing, to cross neither{}", did_you_mean(key, KEYS.iter().copied()))
+    format!("{name}: unknown key `{path}` (cross does not know it either){}", did_you_mean(key, KEYS.iter().copied()))
 }
 
 /// What `$CROSS_DEB_ARCH` holds for a target: dpkg's name of the architecture, or nothing where cross has none.
@@ -466,13 +466,15 @@ build-args = { VERSION = "2" }
                 "{needle}: {warnings:#?}"
             );
         };
-        told("Cross.toml: key `build.default-target` is not supported by convoy: name targets with `-t`");
-        told("key `target.aarch64-unknown-linux-gnu.runner` is not supported by convoy: `cargo convoy build --smoke`");
+        told("Cross.toml: key `build.default-target` is not supported by convoy: use `-t`");
+        told(
+            "key `target.aarch64-unknown-linux-gnu.runner` is not supported by convoy: use `cargo convoy build --smoke`",
+        );
         told("key `target.aarch64-unknown-linux-gnu.image.toolchain` is not supported by convoy: this machine's");
         told(
             "key `target.x86_64-unknown-linux-musl.build-std` is not supported by convoy: the crates cannot be chosen",
         );
-        told("key `target.x86_64-unknown-linux-musl.zig` is not supported by convoy: `routes = [\"zig\"]`");
+        told("key `target.x86_64-unknown-linux-musl.zig` is not supported by convoy: to build with zig");
         assert_eq!(read(FULL).warnings.len(), 5, "{:#?}", read(FULL).warnings);
         let odd = "[build]\nimage = 'a'\nxargo = true\nprebuild = []\n[target.x]\nimage = 'a'\ndockerfile = { file = 'b', x = 1 }\n\
             [target.x.env]\nvars = []\n[extra]\n";
@@ -481,15 +483,16 @@ build-args = { VERSION = "2" }
         assert_eq!(
             warnings,
             [
-                "Cross.toml: key `build.image` is not supported by convoy: cross takes an image for one target; name it \
-                 under [target.…]",
-                "Cross.toml: key `build.prebuild` means nothing, to cross neither; did you mean `pre-build`?",
-                "Cross.toml: key `build.xargo` is not supported by convoy: `build-std = true` builds std from source",
-                "Cross.toml: key `extra` means nothing, to cross neither",
-                "Cross.toml: key `target.x.dockerfile.x` is not supported by convoy: cross knows no such key either",
-                "Cross.toml: key `target.x.env.vars` means nothing, to cross neither",
-                "Cross.toml: key `target.x.image` is not supported by convoy: the Dockerfile is built, and its image gets a \
-                 name of convoy's own",
+                "Cross.toml: key `build.image` is not supported by convoy: cross supports an image for one target only; set \
+                 it under [target.…]",
+                "Cross.toml: key `build.xargo` is not supported by convoy: use `build-std = true` to build the standard \
+                 library from source",
+                "Cross.toml: key `target.x.dockerfile.x` is not supported by convoy: cross does not know it either",
+                "Cross.toml: key `target.x.image` is not supported by convoy: `dockerfile` takes precedence, and convoy \
+                 names the image itself",
+                "Cross.toml: unknown key `build.prebuild` (cross does not know it either); did you mean `pre-build`?",
+                "Cross.toml: unknown key `extra` (cross does not know it either)",
+                "Cross.toml: unknown key `target.x.env.vars` (cross does not know it either)",
             ]
         );
         let container = of(odd, "x").container;
@@ -517,14 +520,14 @@ build-args = { VERSION = "2" }
     #[test]
     fn a_wrong_value_is_shown_with_its_place() {
         for (text, wants) in [
-            ("[target.x]\nimage = 3\n", "Cross.toml:2:9: this is no image"),
-            ("[target.x]\nimage = '-v /:/host'\n", "Cross.toml:2:9: this is no image"),
-            ("[target.x]\nimage.toolchain = []\n", "this is no image"),
-            ("[build]\npre-build = [3]\n", "Cross.toml:2:13: this is no `pre-build`"),
-            ("[build]\ndockerfile = {}\n", "Cross.toml:2:14: this is no Dockerfile"),
-            ("[build]\nbuild-std = 'yes'\n", "Cross.toml:2:13: this is no `build-std`"),
+            ("[target.x]\nimage = 3\n", "Cross.toml:2:9: invalid image"),
+            ("[target.x]\nimage = '-v /:/host'\n", "Cross.toml:2:9: invalid image"),
+            ("[target.x]\nimage.toolchain = []\n", "invalid image"),
+            ("[build]\npre-build = [3]\n", "Cross.toml:2:13: invalid `pre-build`"),
+            ("[build]\ndockerfile = {}\n", "Cross.toml:2:14: invalid Dockerfile"),
+            ("[build]\nbuild-std = 'yes'\n", "Cross.toml:2:13: invalid `build-std`"),
             ("[build.env]\npassthrough = 'A'\n", "Cross.toml:2:15"),
-            ("[build.env]\nvolumes = ['x:y']\n", "Cross.toml:2:11: `x:y` is no volume"),
+            ("[build.env]\nvolumes = ['x:y']\n", "Cross.toml:2:11: `x:y` is not a valid volume"),
             ("target = 3\n", "Cross.toml:1:10"),
             ("[build\n", "Cross.toml:1:"),
         ] {
@@ -553,7 +556,7 @@ build-args = { VERSION = "2" }
         let named = |path: &str| Environment { cross_config: Some(path.to_owned()), ..Environment::default() };
         assert!(load_cross(&Environment::default(), dir, dir).unwrap().is_none());
         let error = load_cross(&named("ci/Cross.toml"), dir, dir).unwrap_err();
-        assert!(error.to_string().contains("ci/Cross.toml`, which does not exist"), "{error}");
+        assert!(error.to_string().contains("`CROSS_CONFIG` does not exist: `"), "{error}");
         fs_err::write(dir.join("Cross.toml"), "[target.x]\nimage = 'a'\n").unwrap();
         assert_eq!(load_cross(&Environment::default(), dir, "/".into()).unwrap().unwrap().name, "Cross.toml");
         fs_err::write(dir.join("other.toml"), "[target.x]\nrunner = 'native'\n").unwrap();

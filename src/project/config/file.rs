@@ -134,7 +134,7 @@ pub(super) fn read(path: &Utf8Path) -> Result<Option<String>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => {
             let name = path.file_name().unwrap_or(path.as_str());
-            Err(Error::usage(format!("{name} cannot be read")).because(error))
+            Err(Error::usage(format!("could not read {name}")).because(error))
         }
     }
 }
@@ -144,7 +144,10 @@ fn misplaced(table: &Table, name: &str, scope: &str) -> Vec<String> {
     let odd = table.target.iter().filter(|(_, settings)| settings.container.engine.is_some());
     let key = |word: &str| format!("{scope}target.{word}.container.engine");
     odd.map(|(word, _)| {
-        format!("{name}: key `{}` means nothing: one engine serves all targets; put it under [container]", key(word))
+        format!(
+            "{name}: key `{}` is ignored: the engine is the same for all targets; set it under [container]",
+            key(word)
+        )
     })
     .collect()
 }
@@ -202,7 +205,7 @@ fn parse<T: DeserializeOwned>(text: &str, name: &str, scope: &str) -> Result<(T,
     let warnings = own.map(|path| {
         let key = path.rsplit('.').next().unwrap_or(path);
         let near = did_you_mean(key, KEYS.iter().copied());
-        format!("{name}: key `{path}` means nothing{near}")
+        format!("{name}: unknown key `{path}`{near}")
     });
     Ok((value, warnings.collect()))
 }
@@ -245,12 +248,15 @@ mod tests {
             ("[target.'linux/arm64']\nglibc = '2'\n", "Convoy.toml:2:9"),
             ("[target.'linux/arm64']\nroutes = ['zug']\n", "unknown variant `zug`"),
             ("targets = [", "Convoy.toml:1:"),
-            ("[container]\nmemory = 'much'\n", "Convoy.toml:2:10: `much` is no amount of memory"),
+            ("[container]\nmemory = 'much'\n", "Convoy.toml:2:10: `much` is not a valid amount of memory"),
             ("[container]\ncpus = 1\nvolumes = [\n  'x/',\n  'y:z']\n", "Convoy.toml:3:11"),
-            ("[container]\nimage = 'a'\ndockerfile = 'b'\n", "Convoy.toml:1:1: `image` and `dockerfile` both say"),
+            (
+                "[container]\nimage = 'a'\ndockerfile = 'b'\n",
+                "Convoy.toml:1:1: `image` and `dockerfile` cannot be used together",
+            ),
             ("\n[target.x.container]\nbase = 'a'\ndockerfile = 'b'\n", "Convoy.toml:2:1: `dockerfile` and `base`"),
             ("[target.x]\ncontainer = { engine = 'lxc' }\n", "Convoy.toml:2:24: unknown variant `lxc`"),
-            ("[needs.x]\ntools = ['cc', 'cmaek']\n", "`cmaek` is no tool that convoy knows; did you mean `cmake`?"),
+            ("[needs.x]\ntools = ['cc', 'cmaek']\n", "unknown tool `cmaek`; did you mean `cmake`?"),
         ] {
             let error = table(text).unwrap_err();
             assert!(error.to_string().contains(wants), "{text}: {error}");
@@ -269,8 +275,8 @@ mod tests {
         assert_eq!(
             warnings,
             [
-                "Convoy.toml: key `target-dir` means nothing; did you mean `target`?",
-                "Convoy.toml: key `target.x.rustflag` means nothing; did you mean `rustflags`?"
+                "Convoy.toml: unknown key `target-dir`; did you mean `target`?",
+                "Convoy.toml: unknown key `target.x.rustflag`; did you mean `rustflags`?"
             ]
         );
     }
@@ -283,8 +289,8 @@ mod tests {
         assert_eq!(
             misplaced(&table, "Convoy.toml", ""),
             [
-                "Convoy.toml: key `target.x.container.engine` means nothing: one engine serves all targets; put it under \
-              [container]"
+                "Convoy.toml: key `target.x.container.engine` is ignored: the engine is the same for all targets; set it \
+                 under [container]"
             ]
         );
     }
@@ -346,7 +352,7 @@ mod tests {
         let error = load(&pipe).unwrap_err();
         assert_eq!(
             (error.exit(), error.to_string().as_str()),
-            (crate::util::error::Exit::Usage, "Convoy.toml cannot be read")
+            (crate::util::error::Exit::Usage, "could not read Convoy.toml")
         );
         // Cross.toml is read by the same function.
         let device = dir.join("Cross.toml");

@@ -80,7 +80,7 @@ fn known_tools<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result
         "c++" | "g++" => Ok("c++".to_owned()),
         _ => tools::name_of(&word).map(str::to_owned).ok_or_else(|| {
             let near = did_you_mean(&word, tools::tools().keys().map(String::as_str).chain(["cc", "c++"]));
-            serde::de::Error::custom(format!("`{word}` is no tool that convoy knows{near}"))
+            serde::de::Error::custom(format!("unknown tool `{word}`{near}"))
         }),
     };
     Vec::<String>::deserialize(deserializer)?.into_iter().map(name).collect()
@@ -221,7 +221,7 @@ fn floor<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Resu
     if floor < Glibc::OLDEST {
         let oldest = Glibc::OLDEST;
         return Err(serde::de::Error::custom(format!(
-            "glibc {floor} is older than {oldest}, which Rust's own std needs"
+            "glibc {floor} is older than {oldest}, which Rust's standard library requires"
         )));
     }
     Ok(Some(floor))
@@ -362,7 +362,7 @@ fn targets(selection: &Selection, environment: &Environment, files: &[ConfigFile
     );
     if targets.value.is_empty() {
         return Err(Error::usage(format!("`targets` is empty ({})", targets.origin))
-            .hint("name at least one target, or leave the key out for the default matrix"));
+            .hint("specify at least one target, or remove the setting to build the default targets"));
     }
     Ok(targets)
 }
@@ -372,7 +372,9 @@ fn provision_variable(environment: &Environment) -> Result<Option<(&'static str,
         None => Ok(None),
         Some("auto") => Ok(Some(("CONVOY_PROVISION", true))),
         Some("never") => Ok(Some(("CONVOY_PROVISION", false))),
-        Some(other) => Err(Error::usage(format!("CONVOY_PROVISION is `{other}`")).hint("use `auto` or `never`")),
+        Some(other) => {
+            Err(Error::usage(format!("invalid value `{other}` of `CONVOY_PROVISION`")).hint("use `auto` or `never`"))
+        }
     }
 }
 
@@ -407,7 +409,8 @@ fn target_tables(selection: &Selection, files: &[ConfigFile], workspace_root: &U
 
 fn engine_of(text: &str) -> Result<EngineChoice> {
     EngineChoice::from_name(text).ok_or_else(|| {
-        Error::usage(format!("CONVOY_ENGINE is `{text}`")).hint("use `docker`, `podman`, `none` or `auto`")
+        Error::usage(format!("invalid value `{text}` of `CONVOY_ENGINE`"))
+            .hint("use `docker`, `podman`, `none` or `auto`")
     })
 }
 

@@ -46,13 +46,13 @@ impl Provisioning {
     pub fn forbids(&self, source: Source) -> Option<Forbidden> {
         if !self.allowed.value {
             let (reason, hint) = match &self.allowed.origin {
-                Origin::CommandLine => ("`--no-provision` is set".to_owned(), "leave out `--no-provision`".to_owned()),
+                Origin::CommandLine => ("`--no-provision` is set".to_owned(), "remove `--no-provision`".to_owned()),
                 Origin::Environment(name) => (format!("`{name}=never` is set"), format!("unset `{name}`")),
                 Origin::File(file) => (
                     format!("`provision = \"never\"` is set in {file}"),
                     format!("set `provision = \"auto\"` in {file}"),
                 ),
-                Origin::Default => ("nothing may be provisioned".to_owned(), "allow it".to_owned()),
+                Origin::Default => ("provisioning is disabled".to_owned(), "enable it".to_owned()),
             };
             return Some(Forbidden { reason, hint });
         }
@@ -66,7 +66,7 @@ impl Provisioning {
             Origin::Environment(name) => (format!("`{name}` is set"), format!("unset `{name}` for one run")),
             Origin::File(file) => (
                 format!("`offline` is set under [net] in {file}"),
-                format!("set `CARGO_NET_OFFLINE=false`, which beats [net] in {file}, for one run"),
+                format!("set `CARGO_NET_OFFLINE=false`, which overrides [net] in {file}, for one run"),
             ),
             Origin::CommandLine | Origin::Default => {
                 ("`--offline` is set".to_owned(), "run once without `--offline`".to_owned())

@@ -120,7 +120,9 @@ pub(super) fn packages<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec
             && name.chars().all(rest)
     };
     match names.iter().find(|name| !right(name)) {
-        Some(name) => Err(de::Error::custom(format!("`{name}` is no name of a Debian package, such as `libssl-dev`"))),
+        Some(name) => {
+            Err(de::Error::custom(format!("`{name}` is not a valid Debian package name, such as `libssl-dev`")))
+        }
         None => Ok(names),
     }
 }
@@ -135,7 +137,7 @@ fn mirrors<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Stri
     let mirrors = Vec::<String>::deserialize(deserializer)?;
     match mirrors.iter().find(|mirror| !is_address(mirror)) {
         Some(mirror) => Err(de::Error::custom(format!(
-            "`{}` is no address of an archive: http://, https:// or file:/, and what lies above `dists`",
+            "`{}` is not the URL of an archive (http://, https:// or file:/, of the directory that contains `dists`)",
             without_credentials(mirror)
         ))),
         None => Ok(Some(mirrors)),
@@ -148,7 +150,7 @@ fn snapshot<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>
         return Ok(Some(snapshot));
     }
     let snapshot = without_credentials(&snapshot);
-    Err(de::Error::custom(format!("`{snapshot}` is no address of an archive with `{{date}}` in it")))
+    Err(de::Error::custom(format!("`{snapshot}` is not the URL of an archive that contains `{{date}}`")))
 }
 
 /// The word for no archive of security fixes.
@@ -163,7 +165,7 @@ fn security<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Securit
         return Ok(Some(Security::Root(security)));
     }
     let security = without_credentials(&security);
-    Err(de::Error::custom(format!("`{security}` is neither `{NO_SECURITY}` nor the address of an archive")))
+    Err(de::Error::custom(format!("`{security}` is neither `{NO_SECURITY}` nor the URL of an archive")))
 }
 
 #[cfg(test)]

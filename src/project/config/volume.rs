@@ -47,8 +47,8 @@ impl Volume {
         let Some(host) = self.host.clone().or_else(|| named().map(Utf8PathBuf::from)) else { return Ok(None) };
         let inside = plain(self.inside.as_ref().unwrap_or(&host));
         if !host.is_absolute() || !is_place(&inside) {
-            return Err(Error::usage(format!("the volume `{self}` leads to `{host}`, which cannot be mounted"))
-                .hint("give the whole path of a folder, other than `/`"));
+            return Err(Error::usage(format!("the volume `{self}` refers to `{host}`, which cannot be mounted"))
+                .hint("use the absolute path of a directory other than `/`"));
         }
         Ok(Some(Mount { host, inside, read_only: self.read_only, variable: self.variable.clone() }))
     }
@@ -60,8 +60,8 @@ impl FromStr for Volume {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "`{text}` is no volume: write `/host:/inside`, `/host:/inside:ro`, a path that is the same inside, or the \
-                 NAME of an environment variable that holds one"
+                "`{text}` is not a valid volume: expected `/host:/inside`, `/host:/inside:ro`, a path that is the same \
+                 inside, or the NAME of an environment variable that holds one"
             )
         };
         let read = if is_written_as_path(text) { path(text) } else { variable(text) };
@@ -183,7 +183,7 @@ mod tests {
             "/a\n",
         ] {
             let error = wrong.parse::<Volume>().unwrap_err();
-            assert!(error.contains("is no volume: write"), "{error}");
+            assert!(error.contains("is not a valid volume: expected"), "{error}");
         }
         for wrong in ["RELATIVE", "/", "/.."] {
             let volume: Volume = wrong.parse().unwrap();

@@ -347,14 +347,14 @@ impl Graph {
                 if let Some((bin, missing)) = lacking.iter().find(|(bin, _)| &bin.name == name) {
                     let list: Vec<&str> = missing.iter().map(|f| f.as_str()).collect();
                     return Err(Error::usage(format!(
-                        "bin `{}` of package `{}` requires the features {}",
+                        "binary `{}` of package `{}` requires the features {}",
                         bin.name,
                         bin.package,
                         list.join(", ")
                     ))
                     .hint(format!("add `-F {}`", list.join(","))));
                 }
-                let error = Error::usage(format!("no bin `{name}` in the selected packages"));
+                let error = Error::usage(format!("no binary named `{name}` in the selected packages"));
                 return Err(match nearest(name, all.iter().map(|bin| bin.name.as_str())) {
                     Some(near) => error.hint(format!("did you mean `{near}`?")),
                     None => error,
@@ -364,13 +364,13 @@ impl Graph {
         }
         if all.is_empty() {
             let names: Vec<&str> = selected.iter().map(PackageMetadata::name).collect();
-            let error = Error::usage(format!("no bin to build in {}", names.join(", ")));
+            let error = Error::usage(format!("no binaries to build in {}", names.join(", ")));
             return Err(match lacking.first() {
                 Some((bin, missing)) => {
                     let list: Vec<&str> = missing.iter().map(|f| f.as_str()).collect();
-                    error.hint(format!("bin `{}` requires `-F {}`", bin.name, list.join(",")))
+                    error.hint(format!("add `-F {1}`, which binary `{0}` requires", bin.name, list.join(",")))
                 }
-                None => error.hint("cargo convoy builds binaries: add a src/main.rs, or choose a package with `-p`"),
+                None => error.hint("add a `src/main.rs`, or select another package with `-p`"),
             });
         }
         all.sort();
@@ -378,10 +378,10 @@ impl Graph {
         for bin in &all {
             if let Some(other) = by_name.insert(&bin.name, bin) {
                 return Err(Error::usage(format!(
-                    "two bins are called `{}`: one of package `{}` and one of package `{}`",
+                    "binary `{}` is defined twice: in package `{}` and in package `{}`",
                     bin.name, other.package, bin.package
                 ))
-                .hint("choose one package with `-p`, or rename a bin"));
+                .hint("select one package with `-p`, or rename a binary"));
             }
         }
         Ok(all)
@@ -488,9 +488,10 @@ impl Graph {
         host: &str,
     ) -> Result<Slice> {
         let platform = |triple: &str| {
-            Platform::new(triple.to_owned(), TargetFeatures::Unknown)
-                .map(PlatformSpec::from)
-                .map_err(|error| Error::usage(format!("target `{triple}` is not known to this version")).because(error))
+            Platform::new(triple.to_owned(), TargetFeatures::Unknown).map(PlatformSpec::from).map_err(|error| {
+                Error::usage(format!("target `{triple}` is not supported by this version of cargo-convoy"))
+                    .because(error)
+            })
         };
         let [target, host] = [platform(target)?, platform(host)?];
         let mut features = selection.features.clone();

@@ -20,7 +20,7 @@ pub(super) fn packages(json: &str) -> Result<PackageGraph> {
 }
 
 fn broken(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::work("could not read what `cargo metadata` printed").because(error)
+    Error::work("could not parse the output of `cargo metadata`").because(error)
 }
 
 /// An optional dependency that no feature names as `dep:NAME` has an implicit feature of its name in guppy 0.19.1, even

@@ -37,11 +37,11 @@ impl PackageSpec {
             return Self::parse_url(text);
         }
         if text.contains(['*', '?', '[', ']']) {
-            let pattern = glob::Pattern::new(text).map_err(|error| format!("is not a pattern: {error}"))?;
+            let pattern = glob::Pattern::new(text).map_err(|error| format!("is not a valid pattern: {error}"))?;
             return Ok(Self { name: Name::Pattern(pattern), version: None, url: None });
         }
         if text.contains(['/', '\\']) {
-            return Err("is a path: name the package, or the URL of its folder (`file:///…`)".to_owned());
+            return Err("is a path; use the package name, or the URL of its directory (`file:///…`)".to_owned());
         }
         let (name, version) = name_and_version(text)?;
         Ok(Self { name: Name::Exact(name), version, url: None })
@@ -111,7 +111,7 @@ fn name_and_version(text: &str) -> Result<(String, Option<PartialVersion>), Stri
 fn valid(name: String) -> Result<String, String> {
     let plain = |letter: char| letter.is_alphanumeric() || ['-', '_'].contains(&letter);
     if name.is_empty() || !name.chars().all(plain) {
-        return Err(format!("names no package: `{name}` is not a package name"));
+        return Err(format!("is invalid: `{name}` is not a package name"));
     }
     Ok(name)
 }
@@ -127,7 +127,7 @@ impl std::str::FromStr for PartialVersion {
         let numbers: Option<Vec<u64>> = text.split('.').map(number).collect();
         match numbers.filter(|numbers| numbers.len() < 3) {
             Some(numbers) => Ok(Self { numbers, whole: None }),
-            None => Err(format!("has no version: `{text}` is neither a version nor its first numbers")),
+            None => Err(format!("is invalid: `{text}` is not a version")),
         }
     }
 }

@@ -62,7 +62,7 @@ impl FeatureTables {
             packages: Vec<FeatureTable>,
         }
         let metadata: Metadata = serde_json::from_str(json)
-            .map_err(|error| Error::work("could not read what `cargo metadata` printed").because(error))?;
+            .map_err(|error| Error::work("could not parse the output of `cargo metadata`").because(error))?;
         Ok(Self(metadata.packages.into_iter().map(|table| (table.id.clone(), table)).collect()))
     }
 

@@ -79,8 +79,8 @@ impl LockedImage {
                 LockedImage::Composed { packages: old, base_digest: old_base, digest: old_digest, .. },
                 LockedImage::Composed { packages: new, base_digest: new_base, digest: new_digest, .. },
             ) => {
-                let mut changes: Vec<String> = moved("its base", old_base.as_deref(), new_base.as_deref()).collect();
-                changes.extend(moved("the image", old_digest.as_deref(), new_digest.as_deref()));
+                let mut changes: Vec<String> = moved("base image", old_base.as_deref(), new_base.as_deref()).collect();
+                changes.extend(moved("image", old_digest.as_deref(), new_digest.as_deref()));
                 changes.extend(super::changes(&versions(old), &versions(new)));
                 changes
             }
@@ -90,7 +90,7 @@ impl LockedImage {
             (LockedImage::Named { digest: old, .. }, LockedImage::Named { digest: new, .. }) => {
                 vec![format!("{old} → {new}")]
             }
-            _ => vec!["it is another kind of image".to_owned()],
+            _ => vec!["different kind of image".to_owned()],
         }
     }
 }

@@ -21,11 +21,13 @@ pub(super) fn parse(text: &str, name: &str) -> Result<ConvoyLock> {
     let Versioned { version } = toml::from_str(text).map_err(refused)?;
     if !READ.map(i64::from).contains(&version) {
         let newer = version > i64::from(VERSION);
-        let error = Error::usage(format!("{name} has version {version}; this convoy knows version {VERSION}"));
+        let error = Error::usage(format!(
+            "{name} has format version {version}, but this version of cargo-convoy supports {VERSION}"
+        ));
         return Err(if newer {
             error.hint("update cargo-convoy")
         } else {
-            error.hint("remove the file, and let convoy choose packages anew")
+            error.hint("remove the file; the next build writes a new one")
         });
     }
     let file: File = toml::from_str(text).map_err(refused)?;
@@ -49,7 +51,7 @@ pub(super) fn parse(text: &str, name: &str) -> Result<ConvoyLock> {
     }
     lock.sysroots.sort_by(|a, b| a.key.cmp(&b.key));
     if let Some(twice) = lock.sysroots.windows(2).find(|pair| pair[0].key == pair[1].key) {
-        return Err(damaged(format!("{name}: sysroot {} stands in it twice", twice[0].key)));
+        return Err(damaged(format!("{name}: sysroot {} is listed twice", twice[0].key)));
     }
     for raw in file.image {
         let span = raw.span();
@@ -59,7 +61,7 @@ pub(super) fn parse(text: &str, name: &str) -> Result<ConvoyLock> {
     lock.images.sort();
     let keys: BTreeSet<_> = lock.images.iter().map(LockedImage::key).collect();
     if keys.len() != lock.images.len() {
-        return Err(damaged(format!("{name}: one image stands in it twice")));
+        return Err(damaged(format!("{name}: an image is listed twice")));
     }
     Ok(lock)
 }
@@ -68,13 +70,13 @@ fn image(raw: Image) -> Result<LockedImage, String> {
     match raw {
         Image { base: Some(base), base_digest, recipe: Some(recipe), packages: Some(packages), name: None, digest } => {
             if let Some(name) = packages.keys().find(|name| !is_word(name)) {
-                return Err(format!("`{name}` is no name of Debian's"));
+                return Err(format!("`{name}` is not a valid Debian name"));
             }
             if !is_digest(&recipe) {
-                return Err(format!("`{recipe}` is no SHA-256 in 64 lowercase hexadecimal digits"));
+                return Err(format!("`{recipe}` is not a SHA-256 (64 lowercase hexadecimal digits)"));
             }
             if let Some(other) = base_digest.iter().find(|text| !is_id(text) && !is_exact_image(text)) {
-                return Err(format!("`{other}` is neither `NAME@sha256:…` nor an image's id"));
+                return Err(format!("`{other}` is neither `NAME@sha256:…` nor an image id"));
             }
             if let Some(other) = digest.iter().find(|text| !is_exact_image(text)) {
                 return Err(format!("`{other}` is not `NAME@sha256:…`"));
@@ -90,11 +92,11 @@ fn image(raw: Image) -> Result<LockedImage, String> {
             digest: Some(digest),
         } => {
             if !is_id(&digest) {
-                return Err(format!("`{digest}` is no digest of a registry's"));
+                return Err(format!("`{digest}` is not a registry digest (`sha256:…`)"));
             }
             Ok(LockedImage::Named { name, digest })
         }
-        _ => Err("an image has `base`, `recipe` and `packages`, or `name` and `digest`".to_owned()),
+        _ => Err("an image requires `base`, `recipe` and `packages`, or `name` and `digest`".to_owned()),
     }
 }
 
@@ -115,15 +117,18 @@ fn sysroot(raw: Sysroot) -> Result<LockedSysroot, String> {
     let mut names = BTreeSet::new();
     for package in &package {
         if package.architecture != "all" && package.architecture != key.architecture {
-            return Err(format!("package `{}` of sysroot {key} is of {}", package.name, package.architecture));
+            return Err(format!(
+                "package `{}` of sysroot {key} has the architecture {}",
+                package.name, package.architecture
+            ));
         }
         if !names.insert(&package.name) {
-            return Err(format!("package `{}` stands twice in sysroot {key}", package.name));
+            return Err(format!("package `{}` is listed twice in sysroot {key}", package.name));
         }
     }
     if let Some(large) = package.iter().find(|package| package.size > LARGEST_PACKAGE) {
         return Err(format!(
-            "package `{}` of sysroot {key} has {} bytes, more than any package",
+            "package `{}` of sysroot {key} has an implausible size of {} bytes",
             large.name, large.size
         ));
     }
@@ -223,7 +228,7 @@ pub(crate) fn is_digest(text: &str) -> bool {
 
 fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
-    if is_word(&text) { Ok(text) } else { Err(de::Error::custom(format!("`{text}` is no name of Debian's"))) }
+    if is_word(&text) { Ok(text) } else { Err(de::Error::custom(format!("`{text}` is not a valid Debian name"))) }
 }
 
 fn some_word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
@@ -235,7 +240,7 @@ fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Utf8PathBuf, D::Er
     if is_pool_path(&text) {
         Ok(text.into())
     } else {
-        Err(de::Error::custom(format!("`{text}` is no path of a package below an archive's root")))
+        Err(de::Error::custom(format!("`{text}` is not the path of a package in an archive")))
     }
 }
 
@@ -244,6 +249,6 @@ fn digest<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error
     if is_digest(&text) {
         Ok(text)
     } else {
-        Err(de::Error::custom(format!("`{text}` is no SHA-256 in 64 lowercase hexadecimal digits")))
+        Err(de::Error::custom(format!("`{text}` is not a SHA-256 (64 lowercase hexadecimal digits)")))
     }
 }

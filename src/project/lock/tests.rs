@@ -120,7 +120,7 @@ fn a_composed_image_and_its_base_are_locked_by_digest_where_that_is_known() {
     let other = with(Some(exact("debian", 'd')), Some(exact("r.example:5000/team/tools", 'e')));
     let changes = other.changes(&known);
     assert!(
-        changes[0].starts_with("its base debian@sha256:aa") && changes[1].starts_with("the image r.example"),
+        changes[0].starts_with("base image debian@sha256:aa") && changes[1].starts_with("image r.example"),
         "{changes:?}"
     );
 }
@@ -133,7 +133,7 @@ fn what_changed_of_an_image_is_said() {
     packages.insert("nasm".to_owned(), "2.16.01-1".to_owned());
     packages.remove("cmake");
     let newer = LockedImage::Composed { base, base_digest: None, digest: None, recipe, packages };
-    let changes = ["g++ 4:12.2.0-3 → 4:12.2.0-4", "nasm 2.16.01-1 is new", "cmake is gone"];
+    let changes = ["g++ 4:12.2.0-3 → 4:12.2.0-4", "nasm 2.16.01-1 added", "cmake removed"];
     assert_eq!(newer.changes(&composed), changes);
     let other = LockedImage::Named { name: "x".to_owned(), digest: "sha256:e".to_owned() };
     assert!(other.changes(&named)[0].ends_with("d → sha256:e"));
@@ -180,7 +180,7 @@ fn an_entry_that_somebody_else_changed_is_refused_until_it_is_chosen_anew() {
         let mut edited = ConvoyLock::parse(&text.replacen(from, to, 1), FILE_NAME).unwrap();
         let error = edited.require_unedited().unwrap_err();
         assert_eq!(error.exit(), crate::util::error::Exit::Usage);
-        assert!(error.to_string().contains("the checksum of `bookworm/armhf` does not fit"), "{error}");
+        assert!(error.to_string().contains("checksum mismatch for `bookworm/armhf`"), "{error}");
         assert!(error.hint_text().unwrap().contains("cargo convoy supply update"), "{error}");
         assert_eq!(edited.edited().len(), 1);
         // A change of something else does not make it convoy's.
@@ -230,7 +230,7 @@ fn a_pipe_or_a_device_in_its_place_is_refused_at_once() {
         let error = ConvoyLock::read(path).unwrap_err();
         assert_eq!(
             (error.exit(), error.to_string().as_str()),
-            (crate::util::error::Exit::Usage, "Convoy.lock cannot be read")
+            (crate::util::error::Exit::Usage, "could not read Convoy.lock")
         );
     };
     refused(&path);
@@ -243,7 +243,7 @@ fn a_pipe_or_a_device_in_its_place_is_refused_at_once() {
 fn what_is_gone_new_or_newer_is_said() {
     let old = [("a", "1"), ("b", "1"), ("c", "1")].into();
     let new = [("a", "1"), ("b", "2"), ("d", "1")].into();
-    assert_eq!(changes(&old, &new), ["b 1 → 2", "d 1 is new", "c is gone"]);
+    assert_eq!(changes(&old, &new), ["b 1 → 2", "d 1 added", "c removed"]);
 }
 
 #[test]

@@ -114,13 +114,13 @@ pub fn asked(package: &Package, circumstances: Circumstances<'_>, knowledge: Kno
     let mut asks = Asks::default();
     if let Some(user) = knowledge.user.get(&package.name) {
         for tool in &user.tools {
-            asks.add_tool(tool, "said by Convoy.toml", Confidence::Known);
+            asks.add_tool(tool, "set in `Convoy.toml`", Confidence::Known);
         }
         for library in &user.libraries {
-            asks.add(NeedKind::SystemLibrary, library_key(library), "said by Convoy.toml", Confidence::Known);
+            asks.add(NeedKind::SystemLibrary, library_key(library), "set in `Convoy.toml`", Confidence::Known);
         }
     } else if let Some((row, rules)) = Table::embedded().asks(package, circumstances) {
-        let evidence = format!("targets/needs.toml, read from {} {}", row.name, row.read);
+        let evidence = format!("targets/needs.toml, based on {} {}", row.name, row.read);
         for rule in rules {
             known(rule, circumstances, &evidence, &mut asks);
         }
@@ -162,7 +162,9 @@ fn shown(package: &Package, circumstances: Circumstances<'_>, evidence: Option<&
     if package.has_build_script {
         match &evidence.script {
             Script::Read => script(package, circumstances, evidence, asks),
-            Script::Unreadable(why) => manifest(package, &format!(" (its build script was not read: {why})"), asks),
+            Script::Unreadable(why) => {
+                manifest(package, &format!(" (its build script could not be analyzed: {why})"), asks)
+            }
             Script::None => manifest(package, "", asks),
         }
     }
@@ -182,7 +184,7 @@ fn manifest(package: &Package, remark: &str, asks: &mut Asks) {
     let compiles = helpers.iter().any(|helper| compiles(&helper.tools));
     if let Some(helper) = helpers.iter().find(|helper| helper.finds_library).filter(|_| !compiles) {
         let library = package.links.as_deref().unwrap_or(&package.name);
-        let evidence = format!("build-dependency on `{}` and none that compiles C{remark}", helper.name);
+        let evidence = format!("build-dependency on `{}`, and on none that compiles C{remark}", helper.name);
         asks.add(NeedKind::SystemLibrary, library_key(library), &evidence, Confidence::Likely);
     }
 }
@@ -232,7 +234,7 @@ fn script(package: &Package, circumstances: Circumstances<'_>, evidence: &Eviden
             What::Command(program) => {
                 let Some((name, tool)) = tool_of(program) else { continue };
                 let sureness = if tool.often_optional { Confidence::Unknown } else { sureness };
-                asks.add_tool(name, &format!("{}: starts `{program}`", call.place), sureness);
+                asks.add_tool(name, &format!("{}: runs `{program}`", call.place), sureness);
             }
             What::LinkLib { kind, name } if kind == "framework" => {
                 if os == "macos" {
@@ -343,15 +345,13 @@ fn link_key(name: &str) -> &str {
 }
 
 fn host_linker(slice: &Slice) -> Option<Need> {
-    let (package, evidence) = slice
-        .host
-        .iter()
-        .find(|package| package.is_proc_macro)
-        .map(|package| (package, "it is a proc-macro"))
-        .or_else(|| {
-            let script = slice.target.iter().chain(&slice.host).find(|package| package.has_build_script);
-            script.map(|package| (package, "it has a build script"))
-        })?;
+    let (package, evidence) =
+        slice.host.iter().find(|package| package.is_proc_macro).map(|package| (package, "proc-macro")).or_else(
+            || {
+                let script = slice.target.iter().chain(&slice.host).find(|package| package.has_build_script);
+                script.map(|package| (package, "build script"))
+            },
+        )?;
     Some(Need {
         kind: NeedKind::HostLinker,
         name: NeedKind::HostLinker.name().to_owned(),

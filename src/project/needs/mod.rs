@@ -16,24 +16,24 @@ pub use circumstances::{Circumstances, set_of};
 pub use judge::{Asked, Knowledge, asked, judge, unread, variables};
 pub use table::Table;
 
-/// What a dependency asks of the machine for one target.
+/// Something that a dependency needs for a target.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct Need {
-    /// What is needed.
+    /// Kind of the need.
     pub kind: NeedKind,
-    /// Its name: of a tool, a library, a framework; else that of the kind.
+    /// Name of the tool, library or framework; otherwise the name of the kind.
     pub name: String,
-    /// For which side: the target's binary, or build scripts and proc-macros on this machine.
+    /// Whether it is needed for the target, or for build scripts and proc-macros on this machine.
     pub side: Side,
-    /// The package that asks.
+    /// The package that requires it.
     pub package: String,
     /// Its version.
     pub version: String,
-    /// Dependency paths from a selected package to it, the shortest first; not all where there are many.
+    /// Dependency paths from a selected package to the one that requires it, the shortest first; may be incomplete.
     pub paths: Vec<Vec<String>>,
-    /// How we know.
+    /// How this is known.
     pub evidence: String,
-    /// How sure we are.
+    /// Certainty.
     pub confidence: Confidence,
     /// Whether its library is looked for with pkg-config and by no other way.
     #[serde(skip)]
@@ -41,7 +41,7 @@ pub struct Need {
     /// Whether the build script itself loads its library.
     #[serde(skip)]
     pub loaded: bool,
-    /// What meets it; none where nothing does, and for tools.
+    /// What provides it; null if nothing does, and for tools.
     pub supply: Option<Supply>,
 }
 
@@ -61,23 +61,23 @@ impl Need {
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum NeedKind {
-    /// The crate does not compile for such a target at all.
+    /// The crate does not support the target.
     Unsupported,
-    /// A library of the target's own system.
+    /// A system library of the target.
     SystemLibrary,
-    /// A framework of macOS.
+    /// A macOS framework.
     Framework,
-    /// A DLL of Windows to link against.
+    /// A Windows DLL to link against.
     ImportLibrary,
     /// A C++ compiler and its standard library.
     CxxCompiler,
-    /// A C compiler for the side's target.
+    /// A C compiler.
     CCompiler,
-    /// An executable that a build script starts, or a library that it loads (libclang).
+    /// A program that a build script runs, or a library that it loads (libclang).
     Tool,
-    /// Something that a build script fetches over the network by itself.
+    /// Something that a build script downloads itself.
     Download,
-    /// A linker for the host's own build scripts and proc-macros.
+    /// A linker for build scripts and proc-macros, which run on this machine.
     HostLinker,
 }
 
@@ -98,38 +98,38 @@ impl NeedKind {
     }
 }
 
-/// Which side of a cross-compilation a need is on.
+/// The side of a cross compilation.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Side {
-    /// The binary that is built.
+    /// The target.
     Target,
-    /// Build scripts and proc-macros on this machine.
+    /// This machine, for build scripts and proc-macros.
     Host,
 }
 
-/// How sure a need is.
+/// Certainty of a need.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Confidence {
-    /// From configuration, from `targets/needs.toml`, or by cargo's own rule.
+    /// Known from configuration, from `targets/needs.toml`, or from cargo's rules.
     Known,
-    /// The package shows it.
+    /// Likely, from the package's contents.
     Likely,
-    /// It may be asked for: only the running build script knows. Never blocks a target.
+    /// Uncertain, because only the running build script decides; never blocks a target.
     Unknown,
 }
 
-/// What meets a library need for one target.
+/// What provides a library for a target.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct Supply {
-    /// What kind of supply.
+    /// Kind of supply.
     pub kind: SupplyKind,
     /// Its name.
     pub name: String,
-    /// Its version, where known.
+    /// Its version; null if unknown.
     pub version: Option<String>,
-    /// What the binary is bound to by it, where that is known, and the releases of Debian that have it.
+    /// The sonames that the binary will need, if known, and the Debian releases that have them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sonames: Vec<Soname>,
 }
@@ -138,12 +138,12 @@ pub struct Supply {
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SupplyKind {
-    /// This machine's own package, for the target's architecture.
+    /// A package on this machine, for the target's architecture.
     Host,
-    /// The target's own system always has it: macOS's libraries and frameworks, Windows' DLLs.
+    /// Part of the target's system: macOS libraries and frameworks, Windows DLLs.
     System,
-    /// The user's own variables say where it is.
+    /// The user's environment variables (`PKG_CONFIG_*`).
     User,
-    /// The target's own Debian packages, unpacked.
+    /// Unpacked Debian packages of the target.
     Sysroot,
 }

@@ -80,12 +80,13 @@ pub fn provision_libcxx(zig: &Utf8Path, target: &str, dest: &Utf8Path, interrupt
     if dest.is_dir() {
         return Ok(());
     }
-    let failed = |what: String| Error::work(format!("zig did not build libc++ for {target}: {what}"));
-    let parent = dest.parent().ok_or_else(|| failed(format!("{dest} has no parent folder")))?;
+    let failed = |what: String| Error::work(format!("zig could not build libc++ for {target}: {what}"));
+    let parent = dest.parent().ok_or_else(|| failed(format!("{dest} has no parent directory")))?;
     fs::create_dir_all(parent)?;
     let _building = remove_leftovers(parent)?;
     let work = tempfile::Builder::new().prefix(BEGUN).tempdir_in(parent)?;
-    let path = Utf8Path::from_path(work.path()).ok_or_else(|| failed("its folder's name is not UTF-8".to_owned()))?;
+    let path =
+        Utf8Path::from_path(work.path()).ok_or_else(|| failed("the path of its directory is not UTF-8".to_owned()))?;
     let cache = path.join("cache");
     let run = |args: &[&str]| {
         let mut command = Command::new(zig);
@@ -96,7 +97,7 @@ pub fn provision_libcxx(zig: &Utf8Path, target: &str, dest: &Utf8Path, interrupt
             .env("ZIG_GLOBAL_CACHE_DIR", &cache)
             .env("ZIG_LOCAL_CACHE_DIR", &cache);
         let output =
-            interrupt.output(&mut command)?.map_err(|error| failed(format!("{zig} did not start")).because(error))?;
+            interrupt.output(&mut command)?.map_err(|error| failed(format!("could not start {zig}")).because(error))?;
         match output.status.success() {
             true => Ok(()),
             false => Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
@@ -109,7 +110,7 @@ pub fn provision_libcxx(zig: &Utf8Path, target: &str, dest: &Utf8Path, interrupt
         only_archive(&cache, "libc++abi.a").ok_or_else(|| failed("no libc++abi.a in its cache".to_owned()))?;
     let out = tempfile::Builder::new().prefix(BEGUN).tempdir_in(parent)?;
     let both = out.path().join("libc++.a");
-    let both = Utf8Path::from_path(&both).ok_or_else(|| failed("its folder's name is not UTF-8".to_owned()))?;
+    let both = Utf8Path::from_path(&both).ok_or_else(|| failed("the path of its directory is not UTF-8".to_owned()))?;
     // `L` adds the members of an archive, not the archive.
     run(&["ar", "qLcs", both.as_str(), libcxx.as_str(), libcxxabi.as_str()])?;
     fs::copy(&libcxxabi, out.path().join("libc++abi.a"))?;

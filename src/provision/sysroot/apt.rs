@@ -96,8 +96,8 @@ impl<'a> PrivateApt<'a> {
     /// Writes the configuration.
     pub(super) fn prepare(facts: &'a AptFacts, dir: &Utf8Path, setup: &Setup<'_>) -> Result<Self, Stop> {
         if dir.as_str().contains(['"', '\n', '\\']) {
-            let hint = "set CONVOY_CACHE_DIR to a folder whose name has no quotes, backslashes or line breaks";
-            return Err(Stop::work(format!("apt cannot work in `{dir}`"), hint));
+            let hint = "set `CONVOY_CACHE_DIR` to a directory without quotes, backslashes or line breaks in its path";
+            return Err(Stop::work(format!("apt does not support the path of the cache directory: `{dir}`"), hint));
         }
         for folder in ["lists/partial", "cache/archives/partial", "keys"] {
             fs_err::create_dir_all(dir.join(folder))?;
@@ -179,7 +179,7 @@ impl<'a> PrivateApt<'a> {
     fn trust(&self, keyring: &Utf8Path) -> Result<(), Stop> {
         let keys = PlainFile::open(keyring, SMALL)
             .and_then(|file| file.read())
-            .map_err(|error| Error::usage(format!("the keyring {keyring} cannot be read")).because(error))?;
+            .map_err(|error| Error::usage(format!("could not read the keyring {keyring}")).because(error))?;
         let (name, other) = if keys.starts_with(b"-----BEGIN") {
             ("keyring.asc", "keyring.gpg")
         } else {
@@ -243,7 +243,7 @@ impl<'a> PrivateApt<'a> {
         Ok(match said {
             None => Some(IndexFault { reason: self.sent_nothing(root), dead: true, missing: None }),
             Some(said) => told::index_fault(&said.all, archives).or_else(|| {
-                let reason = format!("apt failed without a reason on {root}");
+                let reason = format!("apt failed on {root} and gave no reason");
                 (!said.success).then_some(IndexFault { reason, dead: false, missing: None })
             }),
         })
@@ -259,7 +259,7 @@ impl<'a> PrivateApt<'a> {
         command.args(["show", "--all-versions", "--"]).args(packages);
         // Names that no index has make it fail, after all others are shown.
         let said = self.run(&mut command, &self.lists(), interrupt, &mut |_| {})?;
-        said.map(|said| said.stdout).ok_or_else(|| Error::work("apt-cache did not answer: it was ended").into())
+        said.map(|said| said.stdout).ok_or_else(|| Error::work("apt-cache timed out").into())
     }
 
     /// Makes a folder for files that are to be fetched.
@@ -282,7 +282,7 @@ impl<'a> PrivateApt<'a> {
         let mut command = self.command(&self.facts.apt_get);
         command.args(["install", "--print-uris", "--yes", "--no-install-recommends", "--"]).args(packages);
         let said = self.run(&mut command, &self.lists(), interrupt, &mut |_| {})?;
-        said.ok_or_else(|| Error::work("apt-get did not answer: it was ended").into())
+        said.ok_or_else(|| Error::work("apt-get timed out").into())
     }
 
     /// The names of all packages in the index, with those that others only provide if `provided`; none when apt does
@@ -313,7 +313,7 @@ impl<'a> PrivateApt<'a> {
     /// What is to be said of a server when apt got stuck with it.
     pub(super) fn sent_nothing(&self, root: &str) -> String {
         let seconds = self.limits.stuck().as_secs();
-        format!("the archive {root} sent nothing for {seconds} seconds")
+        format!("the archive {root} did not respond for {seconds} seconds")
     }
 
     fn command(&self, program: &Utf8Path) -> Command {
@@ -530,7 +530,7 @@ mod tests {
         assert!(run("600", 1).is_none());
         let limits = Limits { idle: Duration::from_secs(1), retries: 0, ..Limits::default() };
         let said = apt_in(dir, &facts, limits).sent_nothing("http://x/debian");
-        assert!(said.contains("http://x/debian sent nothing for 31"), "{said}");
+        assert!(said.contains("http://x/debian did not respond for 31"), "{said}");
     }
 
     #[test]
@@ -569,7 +569,7 @@ mod tests {
         let stop = prepare(&facts, dir, "http://x/debian", Some(&missing)).unwrap_err();
         let Stop::Error(error) = stop else { panic!("{stop:?}") };
         assert_eq!(error.exit(), crate::util::error::Exit::Usage);
-        assert!(error.to_string().contains("missing cannot be read"), "{error}");
+        assert!(error.to_string().starts_with("could not read the keyring"), "{error}");
         let quoted = dir.join("a\"b");
         assert!(prepare(&facts, &quoted, "http://x/debian", None).is_err());
     }

@@ -49,14 +49,14 @@ fn check(dir: &Utf8Path) -> Result<Checked, String> {
     let made = files.read_text(MADE_FROM.into(), SMALL).map_err(told)?;
     let made = ConvoyLock::parse(&made.ok_or_else(|| format!("`{MADE_FROM}` is missing"))?, MADE_FROM);
     let made = made.map_err(|error| error.to_string())?;
-    let [locked] = made.sysroots() else { return Err(format!("`{MADE_FROM}` is not about one sysroot")) };
+    let [locked] = made.sysroots() else { return Err(format!("`{MADE_FROM}` does not describe exactly one sysroot")) };
     if home("".into(), &locked.key, &locked.digest()).file_name() != dir.file_name() {
-        return Err(format!("`{MADE_FROM}` names other packages than the directory does"));
+        return Err(format!("`{MADE_FROM}` does not match the name of the directory"));
     }
     let list = files.read_text(LIST.into(), LARGE).map_err(told)?;
-    let list = list.ok_or_else(|| format!("`{LIST}` is missing: it was unpacked by an older convoy"))?;
+    let list = list.ok_or_else(|| format!("`{LIST}` is missing (unpacked by an older version of cargo-convoy)"))?;
     let wanted: BTreeMap<String, Entry> =
-        serde_json::from_str(&list).map_err(|error| format!("`{LIST}` cannot be read: {error}"))?;
+        serde_json::from_str(&list).map_err(|error| format!("could not read `{LIST}`: {error}"))?;
     let mut found = files::entries(dir).map_err(told)?;
     found.retain(|path, _| ![MADE_FROM, USED, LIST].contains(&path.as_str()));
     Ok(Checked::of(&wanted, &found))
@@ -76,7 +76,7 @@ pub fn verify_packages(cache: &CacheDir) -> Result<Option<Checked>> {
         checked.files += 1;
         match PlainFile::open(&file, LARGE).and_then(|file| file.copy_to(io::sink())) {
             Ok(copied) if is_digest(digest) && copied.sha256 == digest => checked.bytes += copied.size,
-            Ok(_) => checked.faults.push(format!("`{digest}.deb` has other contents")),
+            Ok(_) => checked.faults.push(format!("`{digest}.deb` has different contents")),
             Err(error) => checked.faults.push(error.to_string()),
         }
     }

@@ -36,7 +36,7 @@ pub(super) fn read(
     mut control: impl FnMut(&Utf8Path, Member<'_>) -> Result<(), Fault>,
     mut data: impl FnMut(&Utf8Path, Member<'_>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    let no_package = |error: object::read::Error| Fault::broken(format!("is no whole package file: {error}"));
+    let no_package = |error: object::read::Error| Fault::broken(format!("is not a complete package file: {error}"));
     let archive = ArchiveFile::parse(deb).map_err(no_package)?;
     let budget = UnpackBudget::of_packed(deb.len() as u64);
     let mut seen = Vec::new();
@@ -47,19 +47,19 @@ pub(super) fn read(
         match name.split_once('.') {
             _ if name == "debian-binary" && seen.is_empty() => {
                 if !bytes.starts_with(b"2.") {
-                    return Err(Fault::broken("is a package of a format that convoy does not know"));
+                    return Err(Fault::broken("has an unsupported package format"));
                 }
             }
             Some(("control", packed)) if seen == ["debian-binary"] => tree(bytes, packed, &budget, &mut control)?,
             Some(("data", packed)) if seen.len() == 2 => tree(bytes, packed, &budget, &mut data)?,
             // Debian keeps such names for what others may add.
             _ if name.starts_with('_') && seen.len() == 3 => continue,
-            _ => return Err(Fault::broken(format!("is no package file: member `{name}` is out of place"))),
+            _ => return Err(Fault::broken(format!("is not a package file: unexpected member `{name}`"))),
         }
         seen.push(if name.starts_with("debian") { "debian-binary" } else { "tar" });
     }
     if seen.len() < 3 {
-        return Err(Fault::broken("is no whole package file: its end is missing"));
+        return Err(Fault::broken("is not a complete package file: its end is missing"));
     }
     Ok(())
 }
@@ -81,9 +81,13 @@ fn tree(
             let unpacked = unpacked.map_err(|error| Fault::broken(format!("is damaged: {error}")));
             untar(&mut unpacked?, budget, take)?;
         }
-        _ => return Err(Fault::broken(format!("is packed in a way that convoy does not know: {packed}"))),
+        _ => return Err(Fault::broken(format!("uses an unsupported compression: {packed}"))),
     }
-    if rest.is_empty() { Ok(()) } else { Err(Fault::broken("is damaged: something follows its packed tree")) }
+    if rest.is_empty() {
+        Ok(())
+    } else {
+        Err(Fault::broken("is damaged: unexpected data after the compressed archive"))
+    }
 }
 
 fn untar(
@@ -101,7 +105,7 @@ fn members(
     budget: &UnpackBudget,
     take: &mut dyn FnMut(&Utf8Path, Member<'_>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    let damaged = |error: io::Error| Fault::broken(format!("is cut or damaged: {error}"));
+    let damaged = |error: io::Error| Fault::broken(format!("is truncated or damaged: {error}"));
     let mut archive = tar::Archive::new(&mut *unpacked);
     budget.expect_headers();
     for entry in archive.entries().map_err(damaged)? {
@@ -114,7 +118,9 @@ fn members(
             text(target.map(std::borrow::Cow::into_owned).unwrap_or_default())
         };
         if kind.is_gnu_sparse() {
-            return Err(Fault::broken(format!("holds the sparse file `{path}`, and Debian's packages have none")));
+            return Err(Fault::broken(format!(
+                "contains the sparse file `{path}`, which Debian packages do not support"
+            )));
         } else if kind.is_file() || kind.is_contiguous() {
             let header = entry.header();
             let executable = header.mode().map_err(damaged)? & 0o111 != 0;
@@ -140,10 +146,10 @@ fn members(
 
 fn text(path: std::path::PathBuf) -> Result<Utf8PathBuf, Fault> {
     if path.as_os_str().len() > LONGEST_NAME {
-        return Err(Fault::broken(format!("holds a name of more than {LONGEST_NAME} bytes")));
+        return Err(Fault::broken(format!("contains a name longer than {LONGEST_NAME} bytes")));
     }
     Utf8PathBuf::from_path_buf(path)
-        .map_err(|path| Fault::broken(format!("holds `{}`, whose name is not UTF-8", path.display())))
+        .map_err(|path| Fault::broken(format!("contains `{}`, whose name is not UTF-8", path.display())))
 }
 
 #[cfg(test)]
@@ -314,11 +320,11 @@ mod tests {
     #[test]
     fn bombs_are_refused_before_they_fill_memory_or_disk() {
         let (reason, _) = bomb(endless(|_| ()));
-        assert_eq!(reason, "unpacks to more than 64 MiB, which no honest package of its size does");
+        assert_eq!(reason, "unpacks to more than 64 MiB, which is not plausible for a package of its size");
         // A name is read into memory.
         for kind in [tar::EntryType::GNULongName, tar::EntryType::GNULongLink, tar::EntryType::XHeader] {
             let (reason, bytes) = bomb(endless(|header| header.set_entry_type(kind)));
-            assert_eq!((reason.as_str(), bytes), ("holds a name of more than 4096 bytes", 0));
+            assert_eq!((reason.as_str(), bytes), ("contains a name longer than 4096 bytes", 0));
         }
         // One block that says it is 20 GiB.
         let mut sparse = tar::Header::new_gnu();

@@ -12,7 +12,7 @@ pub(super) struct Fault {
 impl Fault {
     /// The package itself is at fault.
     pub(super) fn broken(reason: impl Into<String>) -> Self {
-        let hint = "report it to whoever keeps that archive, or take another mirror with `[supply] mirrors`";
+        let hint = "report it to the maintainer of the archive, or set another mirror with `mirrors` in `[supply]`";
         Self { reason: reason.into(), hint: Some(hint.to_owned()) }
     }
 }
@@ -20,8 +20,8 @@ impl Fault {
 impl Fault {
     /// What the lock says is at fault.
     pub(super) fn locked(reason: impl Into<String>) -> Self {
-        let hint = "look at what changed in Convoy.lock; `cargo convoy supply verify` holds it against the archive's signed \
-                    index, and `cargo convoy supply update` chooses anew";
+        let hint = "check what changed in `Convoy.lock`; run `cargo convoy supply verify` to compare it with the archive's \
+                    signed index, or `cargo convoy supply update` to write it again";
         Self { reason: reason.into(), hint: Some(hint.to_owned()) }
     }
 }
@@ -38,10 +38,10 @@ impl From<io::Error> for Fault {
 pub(super) fn disk_hint(error: &io::Error) -> Option<String> {
     let hint = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "free some disk space, or point CONVOY_CACHE_DIR to another disk"
+            "free some disk space, or set `CONVOY_CACHE_DIR` to a directory on another disk"
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "point CONVOY_CACHE_DIR to a folder that can be written"
+            "set `CONVOY_CACHE_DIR` to a writable directory"
         }
         _ => return None,
     };

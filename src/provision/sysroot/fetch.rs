@@ -78,8 +78,8 @@ impl Sysroots<'_> {
             return Ok(());
         }
         if self.offline {
-            let reason = format!("{} not in the cache, and nothing may be fetched", are(&left, locked));
-            let hint = "run once without --offline, or bring them with `cargo convoy supply unpack FILE`";
+            let reason = format!("{} not in the cache, and the network may not be used", are(&left, locked));
+            let hint = "run once without `--offline`, or import them with `cargo convoy supply unpack FILE`";
             return Err(Stop::work(reason, hint));
         }
         remove_begun(debs.dir())?;
@@ -118,11 +118,11 @@ fn are(left: &[&LockedPackage], locked: &LockedSysroot) -> String {
 }
 
 fn refused(left: &[&LockedPackage], locked: &LockedSysroot, reasons: &Reasons) -> Stop {
-    let why = if reasons.is_empty() { "no mirror is known".to_owned() } else { reasons.join("; ") };
-    let hint = "`cargo convoy supply update` takes what the archive has now; an archive of old packages can be named by \
-                `[supply] snapshot`; `cargo convoy supply unpack FILE` takes them from a file that `cargo convoy supply \
-                pack` wrote on a machine that has them";
-    Stop::work(format!("{} not to be had: {why}", are(left, locked)), hint)
+    let why = if reasons.is_empty() { "no mirror is configured".to_owned() } else { reasons.join("; ") };
+    let hint = "run `cargo convoy supply update` to use the archive's current packages, set `snapshot` in `[supply]` to an \
+                archive of old packages, or import them with `cargo convoy supply unpack FILE` from a machine that has \
+                them (`cargo convoy supply pack FILE`)";
+    Stop::work(format!("{} not available: {why}", are(left, locked)), hint)
 }
 
 /// One attempt to get the missing packages of a sysroot.
@@ -172,7 +172,8 @@ impl Fetching<'_> {
             std::mem::take(left).into_iter().partition(|package| self.denied.contains(&package.sha256));
         if let Some(package) = denied.first() {
             let (name, root) = (&package.name, source.main.plain());
-            reasons.push(format!("the signed index of {root} or of another mirror has another file of `{name}`"));
+            reasons
+                .push(format!("the signed index of {root} or of another mirror lists a different file for `{name}`"));
         }
         for root in source.roots() {
             if asked.is_empty() {
@@ -181,7 +182,9 @@ impl Fetching<'_> {
             match (source::folder(root), &prepared) {
                 (Some(dir), _) => self.copy(Utf8Path::new(&dir), &mut asked, reasons)?,
                 (None, Some((apt, ..))) => self.download(apt, root.plain(), &mut asked, reasons)?,
-                (None, None) => reasons.push(format!("this machine has no apt to fetch from {} with", root.plain())),
+                (None, None) => {
+                    reasons.push(format!("apt, which downloads from {}, is missing on this machine", root.plain()))
+                }
             }
         }
         left.extend(denied);
@@ -245,7 +248,7 @@ impl Fetching<'_> {
             if !taken {
                 faults
                     .entry(package.name.clone())
-                    .or_insert_with(|| format!("{archive} has another file in its place"));
+                    .or_insert_with(|| format!("{archive} has a different file in its place"));
                 left.push(package);
             }
             self.tell(0);
@@ -311,17 +314,17 @@ fn why_not(said: &str, address: &str, root: &str) -> (String, bool) {
     let failed = told::failed_files(said);
     let own = failed.iter().find(|(failed, _)| decoded(&without_credentials(failed)) == decoded(address));
     let Some((_, reason)) = own.or(failed.first()) else {
-        return (format!("the archive {root} gave no such file"), false);
+        return (format!("the archive {root} did not return the file"), false);
     };
     if reason.starts_with("404") || reason.starts_with("File not found") {
-        (format!("the archive {root} has it no longer"), false)
+        (format!("the archive {root} no longer has it"), false)
     } else if reason.contains("Hash Sum mismatch") || reason.contains("unexpected size") {
-        (format!("the archive {root} has another file in its place"), false)
+        (format!("the archive {root} has a different file in its place"), false)
     } else if let Some(reason) = told::unreachable(reason) {
         (format!("the archive {root} {reason}"), true)
     } else {
         let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
-        (format!("the archive {root} did not give it: {reason}"), false)
+        (format!("download from the archive {root} failed: {reason}"), false)
     }
 }
 
@@ -331,6 +334,6 @@ pub(super) fn whole(debs: &Debs, package: &LockedPackage) -> Result<Vec<u8>, Sto
     if is_it(&debs.path(&package.sha256), package, &mut bytes).unwrap_or(false) {
         return Ok(bytes);
     }
-    let reason = format!("package `{}` in the cache was changed by something else", package.name);
-    Err(Stop::work(reason, "start again: it is fetched anew"))
+    let reason = format!("package `{}` in the cache was modified by something else", package.name);
+    Err(Stop::work(reason, "run the command again, which downloads it again"))
 }

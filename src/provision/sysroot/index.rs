@@ -103,12 +103,12 @@ impl<'s> Sysroots<'s> {
         let security = told::security_suite(&key.suite);
         let fixes = releases.iter().find(|release| release.names.contains(&security));
         if roots.len() > 1 && fixes.is_none() {
-            return fault(format!("the archive {} gives another suite in place of `{security}`", roots[1]));
+            return fault(format!("the archive {} returns another suite instead of `{security}`", roots[1]));
         }
         let own = releases.iter().find(|release| release.names.contains(&key.suite));
         let own = own.or_else(|| releases.iter().find(|release| !release.names.contains(&security)));
         let Some(release) = own.cloned() else {
-            return fault(format!("the index of `{}` at {root} names no date", key.suite));
+            return fault(format!("the index of `{}` at {root} has no date", key.suite));
         };
         if let Some(lack) = release.lacks(key) {
             return fault(format!("the archive {root} {lack}"));
@@ -176,7 +176,7 @@ impl Release {
     fn lacks(&self, key: &SysrootKey) -> Option<String> {
         let SysrootKey { suite, architecture, .. } = key;
         if !self.names.contains(suite) {
-            Some(format!("gives `{}` in place of `{suite}`", self.names.join(" or ")))
+            Some(format!("returns `{}` instead of `{suite}`", self.names.join(" or ")))
         } else if !self.architectures.contains(architecture) {
             Some(format!("has no packages for {architecture} in `{suite}`"))
         } else if !self.components.iter().any(|component| component == "main") {

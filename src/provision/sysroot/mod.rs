@@ -131,7 +131,7 @@ impl From<Error> for Stop {
 impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Self {
         let hint = fault::disk_hint(&error);
-        Self::Refused(Refused { reason: format!("the cache could not be used: {error}"), hint, work: true })
+        Self::Refused(Refused { reason: format!("could not use the cache: {error}"), hint, work: true })
     }
 }
 
@@ -336,7 +336,8 @@ impl Sysroots<'_> {
         }
         files::sync_file_system(&room)?;
         fs_err::rename(&tree, &target)?;
-        let damaged = || Stop::work(format!("the cache lost sysroot {} at once", locked.key), "start again");
+        let damaged =
+            || Stop::work(format!("sysroot {} disappeared from the cache", locked.key), "run the command again");
         in_cache(self.cache, locked).ok_or_else(damaged)
     }
 
@@ -364,8 +365,8 @@ impl Sysroots<'_> {
 /// A room of the cache. Only the disk can refuse it, and then other targets still finish.
 fn room(cache: &CacheDir, name: &str) -> std::result::Result<Utf8PathBuf, Stop> {
     cache.room(name).map_err(|error| {
-        let hint = "free some disk space, or point CONVOY_CACHE_DIR to a folder that can be written";
-        Stop::work(format!("the cache could not be used: {error}"), hint)
+        let hint = "free some disk space, or set `CONVOY_CACHE_DIR` to a writable directory";
+        Stop::work(format!("could not use the cache: {error}"), hint)
     })
 }
 

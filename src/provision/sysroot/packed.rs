@@ -54,7 +54,7 @@ impl Sysroots<'_> {
         }
         let debs = Debs::of(self.cache);
         let unwritable = |error: std::io::Error| {
-            Error::work(format!("{file} could not be written")).because(error).hint("choose another place for it")
+            Error::work(format!("could not write {file}")).because(error).hint("choose another path for the file")
         };
         let dir = file.parent().filter(|dir| !dir.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
         // Written beside and renamed, so that nobody takes half of it for the whole.
@@ -92,7 +92,7 @@ fn append<W: Write>(builder: &mut tar::Builder<W>, name: &str, bytes: &[u8]) -> 
 /// Takes the packages of a packed file into the cache. A file that is damaged, or is something else, changes nothing.
 pub fn unpack(file: &Utf8Path, cache: &CacheDir, interrupt: &Interrupt) -> Result<Packed> {
     let opened = PlainFile::open(file, LARGEST)
-        .map_err(|error| Error::usage(format!("{file} cannot be read")).because(error))?;
+        .map_err(|error| Error::usage(format!("could not read {file}")).because(error))?;
     // It is not compressed, so there is never more in it than it has bytes.
     let budget = UnpackBudget::of_packed(opened.size());
     let reader = budget.reader(std::io::BufReader::new(opened.into_file()));
@@ -105,13 +105,13 @@ pub fn unpack(file: &Utf8Path, cache: &CacheDir, interrupt: &Interrupt) -> Resul
 }
 
 fn foreign(file: &Utf8Path) -> Error {
-    Error::usage(format!("{file} is no file of `cargo convoy supply pack`"))
-        .hint("name the file that `cargo convoy supply pack FILE` wrote")
+    Error::usage(format!("{file} was not written by `cargo convoy supply pack`"))
+        .hint("specify a file that was written by `cargo convoy supply pack FILE`")
 }
 
 fn damaged(file: &Utf8Path, what: &str) -> Error {
-    Error::work(format!("{file} is damaged: {what}; nothing of it was taken"))
-        .hint("copy it again from the machine that packed it")
+    Error::work(format!("{file} is damaged: {what}; nothing was imported"))
+        .hint("copy it again from the machine that wrote it")
 }
 
 fn take(
@@ -162,7 +162,7 @@ fn take(
     }
     let missing = known.values().find(|package| !found.contains(package.sha256.as_str()));
     if let Some(package) = missing {
-        let what = format!("package `{}` {} is missing in it", package.name, package.version);
+        let what = format!("package `{}` {} is missing", package.name, package.version);
         return Err(damaged(file, &what));
     }
     for digest in found {
@@ -185,10 +185,10 @@ fn named<'k, R: Read>(
     let name = path.to_str().filter(|name| name.len() <= LONGEST_NAME);
     let digest = name.and_then(|name| name.strip_prefix(FOLDER)?.strip_prefix('/')?.strip_suffix(".deb"));
     let Some(package) = digest.and_then(|digest| known.get(digest)) else {
-        return Err(format!("its lock does not name `{}`", name.unwrap_or("…")));
+        return Err(format!("its `Convoy.lock` does not list `{}`", name.unwrap_or("…")));
     };
     if !is_plain(entry) {
-        return Err(format!("`{}` in it is no plain file", path.display()));
+        return Err(format!("`{}` is not a regular file", path.display()));
     }
     Ok(package)
 }

@@ -21,24 +21,30 @@ impl Sysroots<'_> {
         let key = &plan.key;
         let odd = plan.packages.iter().find(|name| !is_word(name));
         if let Some(name) = odd {
-            return Err(Stop::choice(format!("`{name}` is no name of a Debian package"), "see `[supply] packages`"));
+            return Err(Stop::choice(
+                format!("`{name}` is not a valid Debian package name"),
+                "correct `packages` in `[supply]`",
+            ));
         }
         if !is_word(&key.suite) || !is_word(&key.architecture) {
-            return Err(Stop::choice(format!("`{key}` names no suite and architecture of Debian's"), "see `[supply]`"));
+            return Err(Stop::choice(
+                format!("`{key}` is not a valid Debian suite and architecture"),
+                "correct `[supply]`",
+            ));
         }
         if self.offline {
-            let reason = format!("the packages of sysroot {key} are not chosen yet, and nothing may be fetched");
-            return Err(Stop::choice(reason, "run once without --offline: Convoy.lock then keeps the choice"));
+            let reason = format!("the packages of sysroot {key} are not locked yet, and the network may not be used");
+            return Err(Stop::choice(reason, "run once without `--offline`, which writes them to `Convoy.lock`"));
         }
         let Some(apt) = self.apt else {
-            let reason = format!("this machine has no apt, which chooses the packages of sysroot {key}");
-            let hint = "build once on a Debian or Ubuntu machine and commit Convoy.lock; `cargo convoy supply pack` there \
-                        and `cargo convoy supply unpack` here bring the packages";
+            let reason = format!("apt, which resolves the packages of sysroot {key}, is missing on this machine");
+            let hint = "build once on a Debian or Ubuntu machine and commit `Convoy.lock`; then run `cargo convoy supply pack` \
+                        there and `cargo convoy supply unpack` here";
             return Err(Stop::choice(reason, hint));
         };
         let mirrors = self.mirrors(&plan.archive);
         if mirrors.is_empty() {
-            let reason = format!("this machine ({}) has no Debian archive among its apt sources", apt.distribution);
+            let reason = format!("apt on this machine ({}) has no Debian archive configured", apt.distribution);
             return Err(Stop::choice(reason, no_mirror(apt)));
         }
         if self.keyring(&plan.archive, apt).is_none() {
@@ -51,7 +57,7 @@ impl Sysroots<'_> {
                 Err(reason) => reasons.push(reason),
             }
         }
-        let hint = "check `[supply] mirrors` and `keyring`, and whether this machine reaches the archive";
+        let hint = "check the network connection, and `mirrors` and `keyring` in `[supply]`";
         Err(Stop::choice(reasons.join("; "), hint))
     }
 
@@ -60,7 +66,7 @@ impl Sysroots<'_> {
         let SysrootPlan { key, packages, archive } = plan;
         for root in source.roots().map(|root| root.plain()) {
             if !root.contains(':') || root.contains(|c: char| c.is_control() || "[]\"".contains(c)) {
-                return Ok(Err(format!("`{root}` is no address of an archive")));
+                return Ok(Err(format!("`{root}` is not the URL of an archive")));
             }
         }
         let Some(keyring) = self.keyring(archive, apt) else { return Err(no_keyring(key)) };
@@ -73,9 +79,9 @@ impl Sysroots<'_> {
         }
         let root = source.main.plain();
         if index.release.origin == DEBIAN && key.of.as_deref().is_some_and(is_armv6) {
-            let reason = format!("the archive {root} is Debian's, whose armhf is ARMv7: an ARMv6 machine stops at it");
-            let hint =
-                "name an archive for ARMv6, such as Raspbian's, by `mirrors` and `keyring` in `[target.X.supply]`";
+            let reason =
+                format!("the archive {root} is Debian's, whose armhf packages are built for ARMv7 and crash on ARMv6");
+            let hint = "set `mirrors` and `keyring` in `[target.X.supply]` to an archive for ARMv6, such as Raspbian";
             return Err(Stop::choice(reason, hint));
         }
         let said = index.apt.print_uris(packages, self.interrupt)?;
@@ -83,7 +89,8 @@ impl Sysroots<'_> {
             return Err(self.unresolved(&index.apt, key, root, told::unresolved(&said.all))?);
         }
         let roots: Vec<&str> = index.roots.iter().map(String::as_str).collect();
-        let chosen = chosen(&said, &roots).map_err(|reason| Stop::choice(reason, "this is a fault of convoy"))?;
+        let chosen = chosen(&said, &roots)
+            .map_err(|reason| Stop::choice(reason, "this is a bug in cargo-convoy; please report it"))?;
         let patterns = self.taken_for_patterns(&index.apt, packages, &chosen)?;
         if !patterns.is_empty() {
             return Err(self.unresolved(&index.apt, key, root, Unresolved::Unknown(patterns))?);
@@ -127,26 +134,27 @@ impl Sysroots<'_> {
                 let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
                 let reason = format!("the archive {root} has no package {} in `{}`", names.join(", "), key.suite);
                 let hint = match near {
-                    Some(near) => format!("did you mean `{near}`? Debian's releases do not all call it the same"),
-                    None => format!("it may be called otherwise in `{}`: see `[supply] packages`", key.suite),
+                    Some(near) => format!("did you mean `{near}`? Package names differ between Debian releases"),
+                    None => format!("it may have another name in `{}`; correct `packages` in `[supply]`", key.suite),
                 };
                 Stop::choice(reason, hint)
             }
             Unresolved::Conflict(lines) => {
-                let reason = format!("the packages of sysroot {key} do not go together: {}", lines.join("; "));
-                Stop::choice(reason, "leave one of them out, or build what needs them as two projects")
+                let reason = format!("the packages of sysroot {key} conflict: {}", lines.join("; "));
+                Stop::choice(reason, "remove one of them, or build the crates that need them in separate projects")
             }
-            Unresolved::Other(words) => {
-                Stop::choice(format!("apt could not choose the packages of sysroot {key}: {words}"), "see `[supply]`")
-            }
+            Unresolved::Other(words) => Stop::choice(
+                format!("apt could not resolve the packages of sysroot {key}: {words}"),
+                "check `[supply]`",
+            ),
         })
     }
 }
 
 /// Nobody else's keys count as Debian's: apt trusts those of every archive that this machine uses.
 pub(super) fn no_keyring(key: &SysrootKey) -> Stop {
-    let reason = format!("no keyring says which keys may sign the archive of sysroot {key}");
-    Stop::choice(reason, "install debian-archive-keyring, or name a `keyring` under [supply] in Convoy.toml")
+    let reason = format!("no keyring is configured to verify the archive of sysroot {key}");
+    Stop::choice(reason, "install debian-archive-keyring, or set `keyring` under [supply] in `Convoy.toml`")
 }
 
 /// Those of the chosen packages that what was asked for depends on. apt may keep one that it took on the way to its
@@ -169,9 +177,9 @@ fn needed(
 fn no_mirror(apt: &AptFacts) -> String {
     let keyring = match &apt.keyring {
         Some(_) => "",
-        None => ", with its keyring as `keyring = \"…\"` (package debian-archive-keyring)",
+        None => " and `keyring = \"…\"` (from the package debian-archive-keyring)",
     };
-    format!("name one in Convoy.toml: `[supply]` with `mirrors = [\"http://…/debian\"]`{keyring}")
+    format!("set `mirrors = [\"http://…/debian\"]`{keyring} under [supply] in `Convoy.toml`")
 }
 
 fn is_armv6(triple: &str) -> bool {
@@ -184,7 +192,7 @@ fn chosen(said: &Said, roots: &[&str]) -> Result<Vec<LockedPackage>, String> {
         packages.extend(told::package(line, roots)?);
     }
     if packages.is_empty() {
-        return Err("apt chose no package".to_owned());
+        return Err("apt selected no packages".to_owned());
     }
     packages.sort();
     Ok(packages)

@@ -68,8 +68,8 @@ impl Source {
             let Some(Login { user, password }) = root.login() else { continue };
             let odd = |word: &String| word.contains(|c: char| c.is_whitespace() || c.is_control());
             if user.is_empty() || odd(user) || odd(password) {
-                let reason = format!("apt takes no name or password with spaces in it, as for {}", root.plain());
-                return Err(Stop::choice(reason, "see `[supply] mirrors`"));
+                let reason = format!("apt does not support spaces in the user name or password of {}", root.plain());
+                return Err(Stop::choice(reason, "correct `mirrors` in `[supply]`"));
             }
             text.push_str(&format!("machine {} login {user}", root.plain()));
             if !password.is_empty() {

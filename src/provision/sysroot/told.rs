@@ -63,37 +63,37 @@ fn reason(told: &str, root: &str, suite: &str) -> Option<String> {
         let key = told.split("NO_PUBKEY ").nth(1).or_else(|| told.split("Missing key ").nth(1));
         let key = key.and_then(|rest| rest.split(|c: char| !c.is_ascii_hexdigit()).next()).unwrap_or_default();
         let key = if key.is_empty() { String::new() } else { format!(" ({key})") };
-        return Some(format!("{index} is signed with a key{key} that the keyring does not hold"));
+        return Some(format!("{index} is signed with a key{key} that is not in the keyring"));
     }
     if says(&["EXPKEYSIG", "REVKEYSIG"]) {
         return Some(format!("{index} is signed with a key that has expired or was revoked"));
     }
     if says(&["BADSIG", "signatures were invalid", "Bad signature"]) {
-        return Some(format!("{index} carries a signature that is not valid"));
+        return Some(format!("{index} has an invalid signature"));
     }
     if says(&["Clearsigned file isn't valid", "NOSPLIT", "NODATA"]) {
-        return Some(format!("{index} is no signed index: does this network ask for a login, or a proxy?"));
+        return Some(format!("{index} is not a signed index; check whether this network requires a login or a proxy"));
     }
     if says(&["401  Unauthorized", "403  Forbidden"]) {
-        return Some(format!("the archive {root} wants a name and a password, or other ones, in its address"));
+        return Some(format!("the archive {root} requires a valid user name and password in its URL"));
     }
     if says(&["is not signed", "is no longer signed"]) {
         return Some(format!("{index} is not signed"));
     }
     if says(&["is expired"]) {
-        return Some(format!("{index} has expired: this mirror is no longer kept up to date"));
+        return Some(format!("{index} has expired; the mirror is no longer updated"));
     }
     if says(&["is not valid yet"]) {
-        return Some(format!("{index} is not valid yet: is this machine's clock right?"));
+        return Some(format!("{index} is not valid yet; check this machine's clock"));
     }
     if says(&["Hash Sum mismatch", "unexpected size"]) {
         return Some(format!(
-            "a file of {index} has a wrong hash or size: it is damaged, or the mirror is being updated"
+            "a file of {index} has a wrong hash or size; it is damaged, or the mirror is being updated"
         ));
     }
     if let Some((_, got)) = told.split_once(&format!("(expected {suite} but got ")) {
         let got = got.split(')').next().unwrap_or_default();
-        return Some(format!("the archive {root} gives `{got}` in place of `{suite}`"));
+        return Some(format!("the archive {root} returns `{got}` instead of `{suite}`"));
     }
     if let Some(reason) = unreachable(told) {
         return Some(format!("the archive {root} {reason}"));
@@ -109,7 +109,7 @@ fn reason(told: &str, root: &str, suite: &str) -> Option<String> {
 pub(super) fn unreachable(told: &str) -> Option<&'static str> {
     let says = |words: &[&str]| words.iter().any(|word| told.contains(word));
     if says(&["Could not resolve", "failure resolving", "Something wicked happened resolving"]) {
-        Some("is unknown: its host has no address")
+        Some("cannot be reached: could not resolve its host name")
     } else if says(&["timed out", "Connection failed"]) {
         Some("did not answer in time")
     } else if says(&["Connection refused", "Could not connect", "Cannot initiate the connection", "Unable to connect"])
@@ -118,7 +118,7 @@ pub(super) fn unreachable(told: &str) -> Option<&'static str> {
     } else if says(&["Certificate verification failed", "certificate"]) {
         Some("has a certificate that this machine does not trust")
     } else if says(&["Network is unreachable", "No route to host", "Connection reset", "Remote end closed"]) {
-        Some("cannot be reached: the connection broke")
+        Some("cannot be reached: the connection failed")
     } else {
         None
     }
@@ -162,7 +162,7 @@ pub(super) fn package(line: &str, roots: &[&str]) -> Result<Option<LockedPackage
     let Some((address, rest)) = line.strip_prefix('\'').and_then(|line| line.split_once('\'')) else {
         return Ok(None);
     };
-    let wrong = || format!("apt names a package in a form that convoy does not know: {line}");
+    let wrong = || format!("could not parse a package line printed by apt: {line}");
     let mut words = rest.split_whitespace();
     let (Some(file), Some(size), Some(hash)) = (words.next(), words.next(), words.next()) else {
         return Err(wrong());
@@ -175,7 +175,7 @@ pub(super) fn package(line: &str, roots: &[&str]) -> Result<Option<LockedPackage
     };
     let path = roots.iter().find_map(|root| below(address, root)).ok_or_else(wrong)?;
     let sha256 = hash.strip_prefix("SHA256:").filter(|hash| is_digest(hash));
-    let sha256 = sha256.ok_or_else(|| format!("the archive gives no SHA-256 for `{name}`"))?;
+    let sha256 = sha256.ok_or_else(|| format!("the archive has no SHA-256 for `{name}`"))?;
     let known = is_word(name) && is_word(architecture) && is_pool_path(&path);
     Ok(Some(LockedPackage {
         name: name.to_owned(),

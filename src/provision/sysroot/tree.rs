@@ -114,10 +114,10 @@ pub(super) fn unpack<'a>(
 fn fit(locked: &LockedSysroot, described: &[Described]) -> std::result::Result<(), Fault> {
     let stanza::Misfits { missing, unneeded } = stanza::misfits(&locked.requested, described);
     if let Some(missing) = missing.first() {
-        return Err(Fault::locked(format!("no package of Convoy.lock is `{missing}`, which it says was asked for")));
+        return Err(Fault::locked(format!("`Convoy.lock` lists `{missing}` as requested, but has no such package")));
     }
     if let Some(unneeded) = unneeded.first() {
-        let reason = format!("Convoy.lock names package `{unneeded}`, which nothing that was asked for depends on");
+        let reason = format!("`Convoy.lock` lists package `{unneeded}`, which no requested package depends on");
         return Err(Fault::locked(reason));
     }
     Ok(())
@@ -132,7 +132,7 @@ fn same(locked: &LockedPackage, described: &Described) -> std::result::Result<()
         ("Architecture", architecture, &described.architecture),
     ] {
         if wanted != found {
-            let reason = format!("is not what Convoy.lock says: the file with its SHA-256 has `{field}: {found}`");
+            let reason = format!("does not match `Convoy.lock`: the file with its SHA-256 has `{field}: {found}`");
             return Err(Fault::locked(reason));
         }
     }
@@ -159,7 +159,7 @@ impl Tree<'_> {
         let Package { locked, deb } = package;
         let bytes = PlainFile::open(deb, locked.size)?.read()?;
         if bytes.len() as u64 != locked.size || files::sha256(&bytes) != locked.sha256 {
-            return Err(Fault::locked("was changed in the cache while it was to be unpacked"));
+            return Err(Fault::locked("was modified in the cache before it was unpacked"));
         }
         let kept = self.control.join(&locked.name);
         let mut described = None;
@@ -192,7 +192,7 @@ impl Tree<'_> {
         member: Member<'_>,
         late: &mut Late,
     ) -> std::result::Result<(), Fault> {
-        let outside = |Outside| Fault::broken(format!("holds `{path}`, which leads out of the sysroot"));
+        let outside = |Outside| Fault::broken(format!("contains `{path}`, which leads out of the sysroot"));
         let place = place::place(path).map_err(outside)?;
         match member {
             Member::File(mut file) if place::is_wanted(&place) => {
@@ -208,7 +208,7 @@ impl Tree<'_> {
             Member::Link(target) => {
                 let way = place::link(path, &target);
                 let outside = |Outside| {
-                    Fault::broken(format!("holds `{path}`, a link to `{target}`, which leads out of the sysroot"))
+                    Fault::broken(format!("contains `{path}`, a link to `{target}`, which leads out of the sysroot"))
                 };
                 let way = way.map_err(outside)?;
                 // Of the links that merge folders into /usr, the sysroot gets its own.
@@ -284,7 +284,7 @@ impl Tree<'_> {
     ) -> std::result::Result<(), Fault> {
         let own = self.owners.lock().unwrap_or_else(PoisonError::into_inner).get(target) == Some(&index);
         if !own {
-            let reason = format!("holds `{path}`, another name of `{target}`, which it does not hold before it");
+            let reason = format!("contains `{path}`, a hard link to `{target}`, which does not precede it");
             return Err(Fault::broken(reason));
         }
         // A file of its own: two names of one file would change together.
@@ -300,7 +300,7 @@ impl Tree<'_> {
         let owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
         for (place, (index, target)) in links {
             if let Some(above) = place.ancestors().skip(1).find(|above| links.contains_key(*above)) {
-                let reason = format!("holds `{place}`, to be written through the link `{above}`");
+                let reason = format!("contains `{place}`, which would be written through the link `{above}`");
                 return Err((*index, Fault::broken(reason)));
             }
             let path = self.root.join(place);
@@ -310,7 +310,7 @@ impl Tree<'_> {
                 Err(error) => return Err((*index, error.into())),
             };
             if there.is_some_and(|there| there.is_dir()) {
-                let reason = format!("holds the link `{place}`, and files are to be written through it");
+                let reason = format!("contains the link `{place}`, through which files would be written");
                 return Err((*index, Fault::broken(reason)));
             }
             let linked = match owners.get(place) {
@@ -352,14 +352,17 @@ impl Tree<'_> {
 }
 
 fn cut(error: std::io::Error) -> Fault {
-    Fault::broken(format!("is cut or damaged: {error}"))
+    Fault::broken(format!("is truncated or damaged: {error}"))
 }
 
 /// A member's contents, where they are small enough for memory.
 fn whole(place: &Utf8Path, file: &mut File<'_>) -> std::result::Result<Vec<u8>, Fault> {
     if file.size > IN_MEMORY {
-        let reason =
-            format!("holds `{place}` of {} MiB, and such a file has {} at most", file.size >> 20, IN_MEMORY >> 20);
+        let reason = format!(
+            "contains `{place}` of {} MiB; the limit for such a file is {} MiB",
+            file.size >> 20,
+            IN_MEMORY >> 20
+        );
         return Err(Fault::broken(reason));
     }
     let mut contents = Vec::new();
@@ -399,5 +402,8 @@ fn link(target: &Utf8Path, path: &Utf8Path) -> std::io::Result<()> {
 
 #[cfg(not(unix))]
 fn link(_: &Utf8Path, _: &Utf8Path) -> std::io::Result<()> {
-    Err(std::io::Error::new(ErrorKind::Unsupported, "sysroots hold symbolic links, which this system has not"))
+    Err(std::io::Error::new(
+        ErrorKind::Unsupported,
+        "sysroots contain symbolic links, which this system does not support",
+    ))
 }

@@ -31,16 +31,19 @@ impl Sysroots<'_> {
     pub(super) fn hold(&self, locked: &LockedSysroot, archive: &Archive) -> Result<Verified, Stop> {
         let key = &locked.key;
         if self.offline {
-            return Err(Stop::work("an index cannot be fetched, as nothing may be", "run it without --offline"));
+            return Err(Stop::work(
+                "cannot download the index, because the network may not be used",
+                "run it without `--offline`",
+            ));
         }
         let Some(apt) = self.apt else {
-            let reason = "this machine has no apt, which checks the signature of an archive";
-            return Err(Stop::work(reason, "run it on a Debian or Ubuntu machine, in CI for example"));
+            let reason = "apt, which verifies the signature of the archive, is missing on this machine";
+            return Err(Stop::work(reason, "run it on a Debian or Ubuntu machine, for example in CI"));
         };
         let Some(keyring) = self.keyring(archive, apt) else { return Err(no_keyring(key)) };
         let mut verified = Verified::default();
         let mut left: Vec<(&LockedPackage, String)> =
-            locked.packages.iter().map(|package| (package, "no signed index could be had".to_owned())).collect();
+            locked.packages.iter().map(|package| (package, "no signed index is available".to_owned())).collect();
         let mut sources = Source::mirrors(&self.mirrors(archive), archive);
         sources.extend(Source::snapshot(archive, locked.date));
         for source in sources {
@@ -70,14 +73,14 @@ impl Sysroots<'_> {
     }
 }
 
-const OTHERWISE: &str = "the index has another file of this version";
+const OTHERWISE: &str = "the index lists a different file for this version";
 
 fn reason(said: &Listing) -> Option<String> {
     match said {
         Listing::Signed => None,
         Listing::Otherwise => Some(OTHERWISE.to_owned()),
-        Listing::Absent(versions) if versions.is_empty() => Some("the index has no such package".to_owned()),
-        Listing::Absent(versions) => Some(format!("the index has {} instead", versions.join(", "))),
+        Listing::Absent(versions) if versions.is_empty() => Some("the index does not list this package".to_owned()),
+        Listing::Absent(versions) => Some(format!("the index lists {} instead", versions.join(", "))),
     }
 }
 

@@ -59,7 +59,7 @@ impl Volumes<'_> {
         if self.interrupt.came().is_some() {
             self.remove_container(&own);
         }
-        let failed = || Error::work("what was built could not be fetched from the engine");
+        let failed = || Error::work("could not copy the build output from the container engine");
         let talk = talk?.map_err(|error| failed().because(error))?;
         let unpacked = match (talk.output, talk.status.success()) {
             (Ok(unpacked), true) => unpacked,
@@ -94,10 +94,10 @@ pub(super) fn unpack(input: impl Read, lane: &Utf8Path) -> io::Result<BTreeSet<U
         let dir = place.parent().unwrap_or(lane);
         fs_err::create_dir_all(dir)?;
         if kind.is_hard_link() {
-            let first = entry.link_name()?.ok_or_else(|| io::Error::other("a link to nothing"))?;
+            let first = entry.link_name()?.ok_or_else(|| io::Error::other("hard link without a target"))?;
             let first = within(&first)?;
             if !unpacked.contains(&first) {
-                return Err(io::Error::other(format!("a link to {first}, which was not sent")));
+                return Err(io::Error::other(format!("hard link to {first}, which was not sent")));
             }
             remove_if_there(&place)?;
             fs_err::hard_link(lane.join(&first), &place)?;
@@ -115,7 +115,7 @@ pub(super) fn unpack(input: impl Read, lane: &Utf8Path) -> io::Result<BTreeSet<U
             }
             file.persist(&place).map_err(|error| error.error)?;
         } else {
-            return Err(io::Error::other(format!("{path} is no file")));
+            return Err(io::Error::other(format!("{path} is not a file")));
         }
         unpacked.insert(path);
     }
@@ -126,7 +126,7 @@ pub(super) fn unpack(input: impl Read, lane: &Utf8Path) -> io::Result<BTreeSet<U
 
 /// A path that stays where it starts.
 fn within(path: &std::path::Path) -> io::Result<Utf8PathBuf> {
-    let wrong = || io::Error::other(format!("a path that leads elsewhere: {}", path.display()));
+    let wrong = || io::Error::other(format!("path outside of the volume: {}", path.display()));
     let path = Utf8Path::from_path(path).ok_or_else(wrong)?;
     let mut own = Utf8PathBuf::new();
     for part in path.components() {

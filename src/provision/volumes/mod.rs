@@ -166,8 +166,8 @@ impl Volumes<'_> {
                 return Ok(mounts);
             }
         }
-        Err(Error::work("the engine's volumes do not keep what they are filled with")
-            .hint("is somebody else removing volumes? start the build again"))
+        Err(Error::work("volumes of the container engine were removed while they were in use")
+            .hint("check that nothing else removes volumes, and run the build again"))
     }
 
     /// What volumes of this project are named by.
@@ -198,7 +198,7 @@ impl Volumes<'_> {
     fn make(&self, streams: &[Stream], mounts: &[VolumeMount]) -> Result<Instances> {
         let state = self.states();
         let wanted = mounts.iter().zip(streams).map(|(mount, stream)| (mount.name.as_str(), stream.kind, &stream.what));
-        let what = "what volumes hold".to_owned();
+        let what = "state of the volumes".to_owned();
         let wanted: Vec<_> = wanted.chain([(state.as_str(), VolumeKind::State, &what)]).collect();
         let present = |volumes: Vec<PresentVolume>| -> BTreeMap<String, String> {
             volumes.into_iter().map(|volume| (volume.name, volume.instance)).collect()
@@ -455,7 +455,7 @@ impl Volumes<'_> {
                 match own {
                     Some(own) => Err(not_filled(&own.to_string())),
                     None if full => {
-                        Err(not_filled(NO_SPACE).hint("free some disk space where the engine keeps its volumes"))
+                        Err(not_filled(NO_SPACE).hint("free some disk space where the engine stores its volumes"))
                     }
                     None if is_taken(&talk.stderr) => Ok(Filled::Taken(last_line(&talk.stderr))),
                     None => Err(not_filled(&last_line(&talk.stderr))),
@@ -510,7 +510,7 @@ enum Filled {
 }
 
 fn not_filled(told: &str) -> Error {
-    Error::work(format!("the engine's volumes could not be filled: {told}"))
+    Error::work(format!("could not copy files to the container engine: {told}"))
 }
 
 /// What is to be done to volumes.
@@ -542,7 +542,9 @@ impl Orders {
 
     fn add(&mut self, word: &str, place: &str, value: &str) -> Result<()> {
         if [place, value].iter().any(|text| text.contains('\n')) {
-            return Err(Error::work(format!("a name with a line break cannot be sent to the engine: {place:?}")));
+            return Err(Error::work(format!(
+                "cannot send a file whose name contains a line break to the container engine: {place:?}"
+            )));
         }
         // Writing to a String does not fail.
         let _ = write!(self.lines, "{word}\n{place}\n{value}\n");

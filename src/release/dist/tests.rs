@@ -119,7 +119,7 @@ fn nothing_is_written_through_a_link() {
     fs_err::write(other.join("app"), "foreign").unwrap();
     std::os::unix::fs::symlink(&other, dist.join("x86")).unwrap();
     let error = folder.place(&[("app", "1")], false).unwrap_err();
-    assert!(error.to_string().contains("x86` is in the way"), "{error}");
+    assert!(error.to_string().contains("x86`: it is a symbolic link"), "{error}");
     assert_eq!(fs_err::read_to_string(other.join("app")).unwrap(), "foreign");
 }
 
@@ -189,7 +189,7 @@ fn what_was_not_verified_is_not_published() {
     let place = Place { source, sha256: crate::util::files::sha256("2"), path: "x86/app".into(), up_to_date: false };
     let manifest = Manifest { artifacts: vec![row("app", "2")], ..empty(None) };
     let error = super::place(&folder.dist(), &[place], manifest, &owner(&folder.root, &["app"]), false).unwrap_err();
-    assert!(error.to_string().ends_with("was changed after it was verified"), "{error}");
+    assert!(error.to_string().ends_with("was modified after it was verified"), "{error}");
     assert_eq!(fs_err::read_to_string(folder.dist().join("x86/app")).unwrap(), "1");
     let left: Vec<_> = fs_err::read_dir(folder.dist()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 3, "{left:?}");

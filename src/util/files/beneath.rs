@@ -78,7 +78,7 @@ impl UntrustedDir {
         let path = self.path.join(relative);
         let plain = relative.components().all(|part| matches!(part, Utf8Component::Normal(_)));
         if !plain || relative.as_str().is_empty() {
-            return Err(io::Error::other(format!("`{path}` is not a path beneath `{}`", self.path)));
+            return Err(io::Error::other(format!("`{path}` is not a path inside `{}`", self.path)));
         }
         PlainFile::of(self.open_beneath(relative, &path)?, path, limit)
     }
@@ -88,7 +88,7 @@ impl UntrustedDir {
     /// # Errors
     /// As [`UntrustedDir::file`]; and the path does not begin so.
     pub fn file_at(&self, path: &Utf8Path, limit: u64) -> io::Result<PlainFile> {
-        let outside = || io::Error::other(format!("`{path}` is not beneath `{}`", self.path));
+        let outside = || io::Error::other(format!("`{path}` is not inside `{}`", self.path));
         self.file(path.strip_prefix(&self.path).map_err(|_| outside())?, limit)
     }
 
@@ -125,7 +125,7 @@ impl UntrustedDir {
     #[cfg(not(unix))]
     fn open_beneath(&self, _: &Utf8Path, path: &Utf8Path) -> io::Result<File> {
         if path.symlink_metadata()?.is_symlink() || !path.canonicalize_utf8()?.starts_with(&self.path) {
-            return Err(io::Error::other(format!("`{path}` is a link")));
+            return Err(io::Error::other(format!("`{path}` is a symbolic link")));
         }
         File::open(path)
     }
@@ -257,7 +257,7 @@ fn named(path: &Utf8Path, errno: rustix::io::Errno) -> io::Error {
     let error = io::Error::from(errno);
     match errno {
         // What Linux and the BSDs say of a link where none may be.
-        Errno::LOOP | Errno::MLINK => io::Error::other(format!("`{path}` is a symbolic link, or beneath one")),
+        Errno::LOOP | Errno::MLINK => io::Error::other(format!("`{path}` is a symbolic link, or inside one")),
         // A pipe, socket or device that nobody answers for.
         Errno::NXIO => io::Error::other(format!("`{path}` is not a regular file")),
         _ => io::Error::new(error.kind(), format!("cannot open `{path}`: {error}")),

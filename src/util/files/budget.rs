@@ -27,7 +27,7 @@ pub struct Budget {
 
 /// More was wanted than a file of this size may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("its names are far longer than the file itself")]
+#[error("the names in it are far longer than the file itself")]
 pub struct Exhausted;
 
 impl Budget {

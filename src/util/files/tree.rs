@@ -73,7 +73,7 @@ fn digests(dir: &Utf8Path, paths: &[Utf8PathBuf]) -> io::Result<Vec<(String, Ent
         }
         Ok(())
     };
-    let died = |_| Err(io::Error::other("reading ended abnormally"));
+    let died = |_| Err(io::Error::other("a reader thread panicked"));
     std::thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
         let own: io::Result<()> = work();
@@ -92,7 +92,7 @@ pub fn differences(wanted: &BTreeMap<String, Entry>, found: &BTreeMap<String, En
             (Entry::File { size, .. }, Some(Entry::File { size: found, .. })) if size != found => {
                 format!("has {found} bytes instead of {size}")
             }
-            (Entry::File { .. }, Some(Entry::File { .. })) => "has other contents".to_owned(),
+            (Entry::File { .. }, Some(Entry::File { .. })) => "has different contents".to_owned(),
             (Entry::Link { .. }, Some(Entry::Link { link })) => format!("is a link to `{link}`"),
             (Entry::File { .. }, Some(Entry::Link { .. })) => "is a link instead of a file".to_owned(),
             (Entry::Link { .. }, Some(Entry::File { .. })) => "is a file instead of a link".to_owned(),
@@ -100,7 +100,7 @@ pub fn differences(wanted: &BTreeMap<String, Entry>, found: &BTreeMap<String, En
         faults.push((path, format!("`{path}` {fault}")));
     }
     let unknown = found.keys().filter(|path| !wanted.contains_key(*path));
-    faults.extend(unknown.map(|path| (path, format!("`{path}` does not belong there"))));
+    faults.extend(unknown.map(|path| (path, format!("`{path}` is not part of it"))));
     faults.sort();
     faults.into_iter().map(|(_, fault)| fault).collect()
 }
@@ -138,12 +138,12 @@ mod tests {
             differences(&wanted, &entries(dir).unwrap()),
             [
                 "`a/b/link` is a link to `/etc/passwd`",
-                "`a/other` has other contents",
+                "`a/other` has different contents",
                 "`file-now` is a file instead of a link",
                 "`gone` is missing",
                 "`link-now` is a link instead of a file",
                 "`longer` has 2 bytes instead of 1",
-                "`new` does not belong there",
+                "`new` is not part of it",
             ]
         );
     }

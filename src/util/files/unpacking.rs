@@ -56,9 +56,12 @@ impl UnpackBudget {
         let what = self.exceeded.get()?;
         Some(match what {
             TOO_MUCH => {
-                format!("unpacks to more than {} MiB, which no honest package of its size does", self.limit >> 20)
+                format!(
+                    "unpacks to more than {} MiB, which is not plausible for a package of its size",
+                    self.limit >> 20
+                )
             }
-            what => format!("{what} of more than {LONGEST_NAME} bytes"),
+            what => format!("{what} longer than {LONGEST_NAME} bytes"),
         })
     }
 
@@ -68,8 +71,8 @@ impl UnpackBudget {
     }
 }
 
-const TOO_MUCH: &str = "unpacks to too much";
-const LONG_NAME: &str = "holds a name";
+const TOO_MUCH: &str = "unpacks to too much data";
+const LONG_NAME: &str = "contains a name";
 
 /// A reader that a budget limits.
 #[derive(Debug)]
@@ -124,6 +127,6 @@ mod tests {
         io::copy(&mut (&mut reader).take(1 << 20), &mut io::sink()).unwrap();
         budget.expect_headers();
         io::copy(&mut reader, &mut io::sink()).unwrap_err();
-        assert_eq!(budget.exceeded().unwrap(), "holds a name of more than 4096 bytes");
+        assert_eq!(budget.exceeded().unwrap(), "contains a name longer than 4096 bytes");
     }
 }

@@ -13,8 +13,8 @@ pub(super) fn judge(inspection: &Inspection, elf: &Elf, level: &ArmLevel, expect
         Err(cpu) => findings.push(Finding::warning(
             "arm-cpu-unknown",
             format!(
-                "the CPU `{cpu}` is not in convoy's list, so what this binary may use is not known; check its level \
-                     ({}) yourself",
+                "the CPU `{cpu}` is not in convoy's list, so the allowed ARM level is unknown; check the level of this \
+                     binary ({}) yourself",
                 inspection.cpu.as_deref().unwrap_or("not stated")
             ),
         )),
@@ -54,22 +54,22 @@ fn unchecked(inspection: &Inspection, elf: &Elf, link: Option<&LinkRecord>) -> O
     if let Some(link) = link.filter(|link| !link.arm.is_empty() || !link.unread.is_empty()) {
         return (!link.unread.is_empty()).then(|| {
             format!(
-                "{} went into this binary and could not be read (LLVM bitcode or damage), so their ARM level is not \
-                 known; build them without `linker-plugin-lto`",
+                "{} were linked into this binary but could not be read (LLVM bitcode or damaged), so their ARM level is \
+                 unknown; build them without `linker-plugin-lto`",
                 name_some(&link.unread)
             )
         });
     }
-    let remedy = "build it with `cargo convoy build`, which looks at every object";
+    let remedy = "build it with `cargo convoy build`, which checks every object";
     match (&inspection.linker, &elf.arm) {
         (Some(linker), _) => Some(format!(
             "linked by {linker}, which keeps the ARM attributes of its first object only: the level of the other \
-             objects cannot be told from the file alone; {remedy}"
+             objects cannot be determined from the file; {remedy}"
         )),
-        (None, None) => Some(format!("the file says nothing of its ARM level; {remedy}")),
+        (None, None) => Some(format!("the file does not state its ARM level; {remedy}")),
         (None, Some(_)) if !elf.comment => Some(format!(
-            "the file does not say which linker made it, and lld keeps the ARM attributes of its first object only: the \
-             level of the other objects cannot be told; {remedy}"
+            "the file does not state which linker made it, and lld keeps the ARM attributes of its first object only: \
+             the level of the other objects cannot be determined; {remedy}"
         )),
         // GNU ld and gold merge the attributes of all objects.
         (None, Some(_)) => None,
@@ -82,17 +82,17 @@ fn too_high(excess: &Excess, whose: &str, limit: &Limit, triple: &str) -> Findin
         return Finding::warning(
             "arm-neon",
             format!(
-                "{whose} uses {what}, which not every CPU of `{triple}` has: right only if the code asks the CPU first, \
-                 as ring and OpenSSL do; if it does not, switch it off in the crate's features or CFLAGS"
+                "{whose} uses {what}, which not every CPU of `{triple}` has: this is safe only if the code checks the CPU \
+                 first, as ring and OpenSSL do; if it does not, disable it by the crate's features or CFLAGS"
             ),
         );
     }
     Finding::violation(
         "arm-level-too-high",
         format!(
-            "{whose} uses {what}, but `{triple}` promises no more than {}: there it stops with \"illegal \
-             instruction\"; compile for the right CPU (route `zig`; Debian's and Ubuntu's armhf compilers and \
-             libraries are ARMv7)",
+            "{whose} uses {what}, but `{triple}` only guarantees {}, where it fails with \"illegal instruction\"; \
+             compile for the right CPU (route `zig`; the armhf compilers and libraries of Debian and Ubuntu are \
+             built for ARMv7)",
             limit.text()
         ),
     )
@@ -116,7 +116,10 @@ fn float_abi(elf: &Elf, wanted: FloatAbi, link: Option<&LinkRecord>, triple: &st
         Some(_) => {}
         None => findings.push(Finding::warning(
             "float-abi-unknown",
-            format!("the file does not say how floating point arguments are passed; `{triple}` needs {}", name(wanted)),
+            format!(
+                "the file does not state how floating point arguments are passed; `{triple}` requires {}",
+                name(wanted)
+            ),
         )),
     }
     findings
@@ -130,8 +133,8 @@ fn wrong_float(whose: &str, wanted: FloatAbi, triple: &str) -> Finding {
     Finding::violation(
         "wrong-float-abi",
         format!(
-            "{whose} passes floating point arguments by the {} ABI, but `{triple}` has the {} ABI: calls across would \
-             read wrong numbers; use a compiler of that target and no `-mfloat-abi` of your own",
+            "{whose} passes floating point arguments by the {} ABI, but `{triple}` uses the {} ABI: calls between them \
+             read wrong numbers; use a compiler for the target, and remove `-mfloat-abi` from its flags",
             name(found),
             name(wanted)
         ),

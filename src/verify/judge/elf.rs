@@ -47,7 +47,7 @@ pub(super) fn judge(inspection: &Inspection, elf: &Elf, expectation: &Expectatio
 fn linkage(inspection: &Inspection, expectation: &Expectation) -> Option<Finding> {
     let target = expectation.target.as_ref()?;
     Some(match (inspection.linkage, target.expect.r#static) {
-        (Linkage::Static, _) => Finding::ok("linkage", "static: needs no library of the system"),
+        (Linkage::Static, _) => Finding::ok("linkage", "static: needs no system libraries"),
         (Linkage::Dynamic, false) => Finding::ok("linkage", "dynamic"),
         (Linkage::Dynamic, true) => {
             let needs = if inspection.needed.is_empty() {
@@ -58,8 +58,8 @@ fn linkage(inspection: &Inspection, expectation: &Expectation) -> Option<Finding
             Finding::violation(
                 "dynamic-not-static",
                 format!(
-                    "`{}` promises a static binary, but this one needs {needs}: it would not start where these are \
-                     missing; link the library statically and do not set `target-feature=-crt-static`",
+                    "binaries for `{}` must be static, but this one needs {needs} and does not start where these are \
+                     missing; link the library statically, and do not set `target-feature=-crt-static`",
                     expectation.triple
                 ),
             )
@@ -77,8 +77,8 @@ fn interpreter(inspection: &Inspection, elf: &Elf, expectation: &Expectation) ->
         found => Finding::violation(
             "wrong-interpreter",
             format!(
-                "asks for the loader `{}`, but systems of `{}` have `{wanted}`: it would stop with \"no such file or \
-                 directory\"; check the linker arguments and, on NixOS or Guix, link with the `zig` route",
+                "uses the loader `{}`, but `{}` systems have `{wanted}`: it fails with \"no such file or directory\"; \
+                 check the linker arguments and, on NixOS or Guix, use `--route zig`",
                 brief(found.unwrap_or("(none)")),
                 expectation.triple
             ),
@@ -94,8 +94,8 @@ fn glibc(inspection: &Inspection, elf: &Elf, expectation: &Expectation) -> Vec<F
     if elf.versions.iter().any(|need| need.version == "GLIBC_PRIVATE") {
         findings.push(Finding::warning(
             "glibc-private",
-            "binds to symbols that glibc keeps for itself (GLIBC_PRIVATE): it starts with the glibc it was linked \
-             against and perhaps no other; find the crate that links glibc's internals",
+            "uses private symbols of glibc (GLIBC_PRIVATE): it may start only with the glibc that it was linked against; \
+             find the crate that links glibc's internals",
         ));
     }
     let unknown: Vec<&str> = elf
@@ -108,25 +108,25 @@ fn glibc(inspection: &Inspection, elf: &Elf, expectation: &Expectation) -> Vec<F
     if !unknown.is_empty() {
         findings.push(unchecked(
             expectation,
-            format!("asks glibc for {}, and convoy does not know which release first had it", name_some(&unknown)),
+            format!("needs {} of glibc, and the release that introduced it is unknown", name_some(&unknown)),
         ));
     }
     match (elf.glibc, floor) {
         (Some(seen), Some(floor)) if seen > floor => findings.push(too_new(elf, seen, floor, expectation)),
         (Some(seen), Some(floor)) => {
-            findings.push(Finding::ok("glibc", format!("starts on glibc {seen} and later (floor {floor})")));
+            findings.push(Finding::ok("glibc", format!("starts on glibc {seen} and later (required: {floor})")));
         }
         (Some(seen), None) => findings.push(Finding::ok("glibc", format!("starts on glibc {seen} and later"))),
         (None, _) if needs_glibc && unknown.is_empty() => findings.push(unchecked(
             expectation,
-            "needs glibc, but the version cannot be read from this file; verify it before it is packed or edited"
+            "needs glibc, but the version cannot be read from this file; verify it before it is packed or modified"
                 .to_owned(),
         )),
         // A packer leaves a static program that unpacks what it was made from.
         (None, Some(_)) if !elf.section_headers && inspection.linkage == Linkage::Static => findings.push(unchecked(
             expectation,
-            "the file was packed or its section headers were removed, so whether it needs glibc cannot be read; verify \
-             it before that"
+            "it cannot be determined whether the file needs glibc, because it was packed or its section headers were \
+             removed; verify it before that"
                 .to_owned(),
         )),
         (None, _) => {}
@@ -139,7 +139,7 @@ fn unchecked(expectation: &Expectation, message: String) -> Finding {
     match expectation.floor {
         Some(floor) => Finding::violation(
             "glibc-unknown",
-            format!("{message}: whether it starts on glibc {floor}, as was asked, is not known"),
+            format!("{message}; it may not start on glibc {floor}, the minimum glibc version"),
         ),
         None => Finding::warning("glibc-unknown", message),
     }
@@ -165,15 +165,16 @@ fn too_new(elf: &Elf, seen: Glibc, floor: Glibc, expectation: &Expectation) -> F
         Finding::violation(
             "glibc-too-new",
             format!(
-                "{what}, but must start on {floor}: there the loader stops with \"version `GLIBC_{seen}' not found\"; \
-                 link against an older glibc (route `zig`, or a sysroot of that release), or raise the floor"
+                "{what}, but must start on {floor}, where the loader fails with \"version `GLIBC_{seen}' not found\"; \
+                 link against an older glibc (route `zig`, or a sysroot of that release), or raise the minimum glibc \
+                 version"
             ),
         )
     } else {
         Finding::warning(
             "glibc-above-default",
             format!(
-                "{what}, and systems with glibc {floor} are still in wide use: ask for `{}.{floor}` to build for them",
+                "{what}, but systems with glibc {floor} are still in wide use; use `-t {}.{floor}` to build for them",
                 expectation.triple
             ),
         )
@@ -188,13 +189,13 @@ fn libraries(inspection: &Inspection, expectation: &Expectation) -> Option<Findi
         // The manifest names the packages, and the plan said so before.
         Some(sysroot) => Finding::ok(
             "needs-libraries",
-            format!("needs {} at start, as the packages of {} have them", name_some(&foreign), sysroot.key),
+            format!("needs {} at start, which the packages of {} provide", name_some(&foreign), sysroot.key),
         ),
         None => Finding::warning(
             "needs-libraries",
             format!(
-                "needs {} at start: the machine it runs on must have these, in these versions; name them in your \
-                 installation notes, or link them statically",
+                "needs {} at start: they must be installed, in these versions, on every machine that it runs on; list \
+                 them in your installation notes, or link them statically",
                 name_some(&foreign)
             ),
         ),
@@ -210,13 +211,13 @@ fn page_alignment(elf: &Elf, expectation: &Expectation) -> Option<Finding> {
         Some(alignment) => Finding::violation(
             "page-alignment-too-small",
             format!(
-                "its segments are aligned to {alignment} bytes, but kernels of `{}` with pages of {} KiB exist and do \
-                 not load it; link with `-z max-page-size={}`",
+                "its segments are aligned to {alignment} bytes, but `{}` systems may use pages of {} KiB and then cannot \
+                 load it; link with `-z max-page-size={}`",
                 expectation.triple,
                 minimum / 1024,
                 expectation.target.as_ref().and_then(|target| target.max_page_size).unwrap_or(minimum),
             ),
         ),
-        None => Finding::violation("page-alignment-too-small", "it has no segment to load: nothing would run"),
+        None => Finding::violation("page-alignment-too-small", "it has no loadable segment, so it cannot run"),
     })
 }

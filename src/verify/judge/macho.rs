@@ -21,7 +21,7 @@ fn platform(macho: &MachO, expectation: &Expectation) -> Option<Finding> {
         Some(other) => Some(Finding::violation(
             "wrong-platform",
             format!(
-                "made for Apple's platform number {other}, not for macOS, which refuses it; check `-target` and \
+                "built for Apple's platform number {other}, not for macOS, which does not run it; check `-target` and \
                  `-platform_version` in the linker arguments"
             ),
         )),
@@ -36,14 +36,14 @@ fn min_os(macho: &MachO, expectation: &Expectation) -> Option<Finding> {
         Some(seen) if release(seen) > release(wanted) => Finding::violation(
             "min-os-too-new",
             format!(
-                "asks for macOS {seen}, but must start on {wanted}: the loader of an older system refuses it; set \
+                "requires macOS {seen}, but must run on {wanted}: older systems refuse to load it; set \
                  `MACOSX_DEPLOYMENT_TARGET={wanted}`"
             ),
         ),
-        Some(seen) => Finding::ok("min-os", format!("marked for macOS {seen} and later (promised {wanted})")),
+        Some(seen) => Finding::ok("min-os", format!("marked for macOS {seen} and later (required: {wanted})")),
         None => Finding::warning(
             "min-os-unknown",
-            format!("does not say which macOS it needs, so whether it starts on {wanted} is not known"),
+            format!("does not state which macOS it requires, so it may not run on {wanted}"),
         ),
     })
 }
@@ -72,8 +72,8 @@ fn dylibs(inspection: &Inspection) -> Vec<Finding> {
             Finding::violation(
                 "dylib-not-shipped",
                 format!(
-                    "needs `{}`, which macOS does not bring: the program would not start on a machine without it; \
-                     link that library statically (many -sys crates have a `static`, `vendored` or `bundled` feature)",
+                    "needs `{}`, which is not part of macOS: the program does not start on a machine without it; \
+                     link the library statically (many -sys crates have a `static`, `vendored` or `bundled` feature)",
                     brief(path)
                 ),
             )
@@ -83,19 +83,21 @@ fn dylibs(inspection: &Inspection) -> Vec<Finding> {
 
 fn signature(inspection: &Inspection, macho: &MachO) -> Finding {
     match &macho.signature {
-        Signature::AdHoc => Finding::ok("code-signature", "signed ad hoc: starts, but a download of it is quarantined"),
+        Signature::AdHoc => {
+            Finding::ok("code-signature", "signed ad hoc: runs, but macOS quarantines it when it is downloaded")
+        }
         Signature::Signed => Finding::ok("code-signature", "signed with a certificate"),
         Signature::Missing if inspection.arch == "aarch64" => Finding::violation(
             "code-signature-missing",
             "no code signature: Apple silicon kills the program at start; link with lld or zig, which sign ad hoc, and \
-             strip by the linker (`strip = true` in the profile), not afterwards",
+             strip with the linker (`strip = true` in the profile), not afterwards",
         ),
-        Signature::Missing => Finding::ok("code-signature", "none, and Intel Macs ask for none"),
+        Signature::Missing => Finding::ok("code-signature", "none (not required on Intel Macs)"),
         Signature::Broken(reason) => Finding::violation(
             "code-signature-broken",
             format!(
-                "the code signature does not fit the contents ({reason}): macOS kills the program at start; the file \
-                 was changed after linking, so strip by the linker (`strip = true` in the profile), not afterwards"
+                "the code signature does not match the contents ({reason}): macOS kills the program at start; the file \
+                 was modified after linking, so strip with the linker (`strip = true` in the profile), not afterwards"
             ),
         ),
     }
@@ -123,13 +125,13 @@ fn symbols(inspection: &Inspection, macho: &MachO, expectation: &Expectation) ->
             continue;
         }
         let wanted_by = expectation.link.as_ref().and_then(|link| link.wanted_by.get(name));
-        let whose = wanted_by.map_or_else(String::new, |objects| format!(", wanted by {},", name_some(objects)));
+        let whose = wanted_by.map_or_else(String::new, |objects| format!(", used by {},", name_some(objects)));
         findings.push(Finding::violation(
             "darwin-symbol-unaccounted",
             format!(
-                "the symbol `{}`{whose} is in no library of macOS that this binary links: the program would stop at \
-                 start with \"symbol not found\"; a C library was not linked, so give its crate a `vendored`, \
-                 `bundled` or `static` feature or build it for this target",
+                "the symbol `{}`{whose} is not in any macOS library that this binary links: the program fails at \
+                 start with \"symbol not found\"; a C library was not linked, so enable a `vendored`, `bundled` or \
+                 `static` feature of its crate, or build the library for this target",
                 brief(name)
             ),
         ));
@@ -137,14 +139,14 @@ fn symbols(inspection: &Inspection, macho: &MachO, expectation: &Expectation) ->
     if let Some(more) = unaccounted.checked_sub(MOST_FINDINGS).filter(|more| *more > 0) {
         findings.push(Finding::violation(
             "darwin-symbol-unaccounted",
-            format!("{more} more symbols are in no library of macOS that this binary links"),
+            format!("{more} more symbols are not in any macOS library that this binary links"),
         ));
     }
     if !absent_is_fine.is_empty() {
         findings.push(Finding::warning(
             "darwin-symbol-weak",
             format!(
-                "weak symbols of no known library, absent unless the system has them: {}",
+                "weak symbols that are not in any known library, and are unavailable unless the system has them: {}",
                 name_some(&absent_is_fine)
             ),
         ));
@@ -154,9 +156,9 @@ fn symbols(inspection: &Inspection, macho: &MachO, expectation: &Expectation) ->
         findings.push(Finding::warning(
             "darwin-symbols-lone-file",
             format!(
-                "{} symbols are looked up at start, and were compared with convoy's lists alone: what the crates \
-                 declare in `#[link(kind = \"framework\")]` blocks, and which object wants a symbol, only `cargo convoy \
-                 build` knows",
+                "{} symbols are looked up at start, and were only compared with convoy's lists: which frameworks the \
+                 crates declare in `#[link(kind = \"framework\")]` blocks, and which object uses a symbol, is only known \
+                 during `cargo convoy build`",
                 macho.dynamic_lookup.len()
             ),
         ));

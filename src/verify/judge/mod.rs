@@ -34,20 +34,20 @@ fn identity(inspection: &Inspection, expectation: &Expectation) -> Vec<Finding> 
         None => {
             let implied = Implied::of(triple);
             let unknown = match (implied.format, implied.arch) {
-                (Some(_), Some(_)) => "only file format and instruction set follow from its name",
-                (Some(_), None) => "only the file format follows from its name",
-                (None, Some(_)) => "only the instruction set follows from its name",
-                (None, None) => "nothing follows from its name",
+                (Some(_), Some(_)) => "only the file format and the instruction set are known from its name",
+                (Some(_), None) => "only the file format is known from its name",
+                (None, Some(_)) => "only the instruction set is known from its name",
+                (None, None) => "nothing is known from its name",
             };
             let (unknown, level) = match crate::model::catalog::ArmLevel::of_triple(triple) {
-                Some(_) => ("only file format, instruction set and ARM level follow from its name", ""),
+                Some(_) => ("only the file format, the instruction set and the ARM level are known from its name", ""),
                 None => (unknown, " CPU level,"),
             };
             findings.push(Finding::warning(
                 "target-not-in-catalog",
                 format!(
-                    "`{triple}` is not in convoy's catalog: {unknown}; linkage, interpreter,{level} glibc floor and page \
-                     size that it ought to have are not checked"
+                    "`{triple}` is not a supported target: {unknown}; linkage, interpreter,{level} minimum glibc version \
+                     and page size are not checked"
                 ),
             ));
             (implied.format, implied.arch, None)
@@ -89,7 +89,7 @@ fn program(inspection: &Inspection) -> Finding {
         Kind::Pie => Finding::ok("program", "a position-independent program"),
         Kind::SharedLibrary => Finding::violation(
             "not-a-program",
-            "a shared library, which nothing can start; name a bin of the package, not its library",
+            "a shared library, which cannot be run; build a binary of the package, not its library",
         ),
     }
 }

@@ -9,7 +9,7 @@ pub(super) fn judge(inspection: &Inspection, pe: &Pe) -> Vec<Finding> {
         other => Finding::violation(
             "wrong-subsystem",
             format!(
-                "the subsystem is number {other}, neither console nor windows: Windows does not start it as a program; \
+                "the subsystem is number {other}, neither console nor windows: Windows does not run it as a program; \
                  remove `-Wl,--subsystem` or `/SUBSYSTEM` from the linker arguments"
             ),
         ),
@@ -19,7 +19,7 @@ pub(super) fn judge(inspection: &Inspection, pe: &Pe) -> Vec<Finding> {
         findings.push(Finding::violation(
             "dll-not-shipped",
             format!(
-                "needs `{}`, which Windows does not bring: the program would not start on a machine without it; {}",
+                "needs `{}`, which is not part of Windows: the program does not start on a machine without it; {}",
                 brief(name),
                 dlls::remedy(name)
             ),

@@ -17,7 +17,7 @@ pub(super) fn judge(inspection: &Inspection, elf: &Elf, expectation: &Expectatio
         Some(libraries) => findings.extend(resolve(inspection, elf, sysroot, libraries)),
         None => findings.push(Finding::warning(
             "sysroot-not-read",
-            format!("the libraries of the sysroot {} were not looked at", sysroot.key),
+            format!("the libraries of the sysroot {} were not checked", sysroot.key),
         )),
     }
     findings.extend(gone(inspection, sysroot, &expectation.triple));
@@ -44,13 +44,13 @@ fn resolve(inspection: &Inspection, elf: &Elf, sysroot: &LinkedAgainst, librarie
             "library-not-in-sysroot",
             match libraries.damage(library) {
                 Some(why) => format!(
-                    "needs {name}, and the sysroot {key} has it damaged ({why}): remove the sysroot with `cargo \
-                     convoy cache clean` and build again"
+                    "needs {name}, which is damaged in the sysroot {key} ({why}): remove the sysroot with `cargo \
+                     convoy cache clean --force` and build again"
                 ),
                 None => format!(
-                    "needs {name}, which the sysroot {key} does not have: the linker found it elsewhere, and a \
-                     machine with these packages would not start the binary; name the Debian package that has it in \
-                     `supply.packages`, or find the `-L` or the `…_LIB_DIR` variable that leads elsewhere"
+                    "needs {name}, which is not in the sysroot {key}: the linker found it elsewhere, and the binary \
+                     does not start on a machine with these packages; add the Debian package that provides it to \
+                     `supply.packages`, or remove the `-L` or the `…_LIB_DIR` variable that points elsewhere"
                 ),
             },
         ));
@@ -58,7 +58,7 @@ fn resolve(inspection: &Inspection, elf: &Elf, sysroot: &LinkedAgainst, librarie
     if !unchecked.is_empty() {
         findings.push(Finding::warning(
             "glibc-not-in-sysroot",
-            format!("the sysroot {key} has no glibc, so what is used of {} was not checked", name_some(&unchecked)),
+            format!("the sysroot {key} has no glibc, so the symbols of {} were not checked", name_some(&unchecked)),
         ));
     }
 
@@ -71,9 +71,9 @@ fn resolve(inspection: &Inspection, elf: &Elf, sysroot: &LinkedAgainst, librarie
         findings.push(Finding::violation(
             "symbol-not-in-sysroot",
             format!(
-                "uses {what}: the linker took another library of that name, and a machine with these packages would \
-                 stop with \"symbol lookup error\" or \"version not found\"; find the `-L` or the `…_LIB_DIR` variable \
-                 that leads elsewhere, or build for a release that has it"
+                "uses {what}: the linker used another library of that name, and on a machine with these packages the \
+                 binary fails with \"symbol lookup error\" or \"version not found\"; remove the `-L` or the `…_LIB_DIR` \
+                 variable that points elsewhere, or build for a release that has it"
             ),
         ));
     }
@@ -159,8 +159,8 @@ fn gone(inspection: &Inspection, sysroot: &LinkedAgainst, triple: &str) -> Vec<F
             findings.push(Finding::warning(
                 "soname-time64",
                 format!(
-                    "on {architecture} {} has {} with a 64-bit `time_t`, and this binary has a 32-bit one: it starts \
-                     there, but calls that pass a time go wrong; let the crate build the library in, with a feature such \
+                    "on {architecture}, {} has {} with a 64-bit `time_t`, but this binary uses a 32-bit one: it starts \
+                     there, but calls that pass a time misbehave; link the library statically, with a feature such \
                      as `vendored`, `bundled` or `static`",
                     suite.release,
                     name_some(&grown),
@@ -177,7 +177,7 @@ fn gone(inspection: &Inspection, sysroot: &LinkedAgainst, triple: &str) -> Vec<F
         let floor = match chosen.filter(|chosen| chosen == first) {
             Some(chosen) => {
                 format!(
-                    "ask for `{triple}.{}` to be bound to the libraries of {} instead, or ",
+                    "use `-t {triple}.{}` to link against the libraries of {} instead, or ",
                     chosen.glibc, chosen.release
                 )
             }
@@ -186,8 +186,8 @@ fn gone(inspection: &Inspection, sysroot: &LinkedAgainst, triple: &str) -> Vec<F
         findings.push(Finding::warning(
             "soname-gone",
             format!(
-                "needs {soname}, shipped by {} but no longer by {}: there it does not start; {floor}let the crate build the \
-                 library in, with a feature such as `vendored`, `bundled` or `static`",
+                "needs {soname}, which is in {} but no longer in {}, where the binary does not start; {floor}link the \
+                 library statically, with a feature such as `vendored`, `bundled` or `static`",
                 releases(&having),
                 releases(&lacking),
             ),

@@ -9,17 +9,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::catalog::FloatAbi;
 
-/// The build attributes of one 32-bit ARM object (`.ARM.attributes`), as numbers of the ARM ABI's addenda. An absent
-/// tag claims nothing.
+/// The build attributes of a 32-bit ARM object (`.ARM.attributes`), as numbers defined by the ARM ABI. An absent tag
+/// means that nothing is stated.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
 pub struct ArmAttributes {
     /// `Tag_CPU_arch`: 6 is v6, 7 is v6KZ, 9 is v6K, 10 is v7.
     pub cpu_arch: Option<u8>,
     /// `Tag_FP_arch`: 2 is VFPv2, 3 is VFPv3, 4 is VFPv3-D16.
     pub fp_arch: Option<u8>,
-    /// `Tag_Advanced_SIMD_arch`: not 0 is NEON.
+    /// `Tag_Advanced_SIMD_arch`: not 0 if the code uses NEON.
     pub simd_arch: Option<u8>,
-    /// `Tag_ABI_FP_number_model`: not 0 is code that computes with floating point numbers.
+    /// `Tag_ABI_FP_number_model`: not 0 if the code computes with floating point numbers.
     pub fp_number_model: Option<u8>,
     /// `Tag_ABI_VFP_args`: 1 is the hard float ABI.
     pub vfp_args: Option<u8>,

@@ -94,12 +94,12 @@ impl<'f> Tree<'f> {
 
     fn text(&mut self, path: &Utf8Path) -> Result<String, String> {
         if self.read.len() > MOST_FILES {
-            return Err("with it the build script has too many files".to_owned());
+            return Err("the build script has too many files".to_owned());
         }
         let text = self.files.read_text(path)?;
         self.bytes = self.bytes.saturating_add(text.len());
         if self.bytes as u64 > LARGEST {
-            return Err("with it the build script is larger than 5 MB".to_owned());
+            return Err("the build script is larger than 5 MB".to_owned());
         }
         Ok(text)
     }
