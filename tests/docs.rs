@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_convoy::cli::{Cli, Command};
-use cargo_convoy::model::catalog::{Catalog, DEFAULT_MATRIX};
+use cargo_convoy::model::catalog::{Catalog, DEFAULT_MATRIX, Target};
 use cargo_convoy::model::request::SchemaKind;
 use cargo_convoy::plan::{RouteKind, matrix};
 use cargo_convoy::release::ArtifactRow;
@@ -475,26 +475,36 @@ fn flags_in_sentences_are_known() {
     assert!(checked > 60, "{checked}");
 }
 
+/// A target's row in the table of the README.
+fn row(target: &Target) -> String {
+    let mut routes: Vec<&str> = vec![];
+    routes.extend((target.triple == "x86_64-unknown-linux-gnu").then_some("host"));
+    routes.extend(target.lld.is_some().then_some("lld"));
+    routes.extend(target.gcc.is_some().then_some("gcc"));
+    routes.extend(target.zig.is_some().then_some("zig"));
+    let platform = target.platform.as_ref().map_or_else(String::new, |platform| format!(" `{platform}`"));
+    format!("| `{}` |{platform} | {} |\n", target.triple, routes.join(", "))
+}
+
 #[test]
 fn targets_and_devices_are_those_of_the_catalog() {
     let readme = document("README.md");
     let guide = document("docs/guide.md");
     let catalog = Catalog::embedded();
-    let rows = readme.tables("triple | platform");
-    let told: Vec<(String, Option<String>)> = rows
-        .iter()
-        .map(|row| (quoted(&row[0])[0].to_owned(), quoted(&row[1]).first().map(|platform| (*platform).to_owned())))
-        .collect();
-    let known: Vec<_> = catalog.targets.iter().map(|t| (t.triple.clone(), t.platform.clone())).collect();
-    assert_eq!(told, known);
-    for (row, target) in rows.iter().zip(&catalog.targets) {
-        let mut routes: Vec<&str> = vec![];
-        routes.extend((target.triple == "x86_64-unknown-linux-gnu").then_some("host"));
-        routes.extend(target.lld.is_some().then_some("lld"));
-        routes.extend(target.gcc.is_some().then_some("gcc"));
-        routes.extend(target.zig.is_some().then_some("zig"));
-        assert_eq!(row[2], routes.join(", "), "{}", target.triple);
+    let head = "| triple | platform | routes |\n";
+    let start = readme.text.find(head).unwrap();
+    let end = start + readme.text[start..].find("\n\n").unwrap() + 1;
+    let table = format!("{head}| --- | --- | --- |\n{}", catalog.targets.iter().map(row).collect::<String>());
+    if readme.text[start..end] != table && std::env::var_os("CONVOY_UPDATE_DOCS").is_some() {
+        let text = format!("{}{table}{}", &readme.text[..start], &readme.text[end..]);
+        fs_err::write(Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"), text).unwrap();
+        return;
     }
+    assert_eq!(
+        readme.text[start..end],
+        table,
+        "write it by `CONVOY_UPDATE_DOCS=1 cargo test --test docs targets_and_devices`"
+    );
     let devices = readme.text.lines().find(|line| line.starts_with("Devices: ")).unwrap();
     let known: Vec<&str> = catalog.devices.iter().map(|device| device.name.as_str()).collect();
     assert_eq!(quoted(devices), known);
