@@ -99,7 +99,7 @@ pub(super) struct Fault {
 
 impl Fault {
     /// One sentence, and what to do about it.
-    pub fn said(&self) -> (String, String) {
+    pub(crate) fn said(&self) -> (String, String) {
         let words = self.engine.as_ref().map(|words| format!(": {words}")).unwrap_or_default();
         if !self.started {
             return (

@@ -48,7 +48,7 @@ pub(super) struct Container<'a> {
 
 impl<'a> Container<'a> {
     /// For a lane; none for one that runs on this machine itself.
-    pub fn of(job: &'a Job<'a>, lane: &Lane, cells: &[&'a CellPlan]) -> Result<Option<Self>> {
+    pub(crate) fn of(job: &'a Job<'a>, lane: &Lane, cells: &[&'a CellPlan]) -> Result<Option<Self>> {
         let Some(image) = cells.iter().find_map(|cell| cell.image.as_ref()) else { return Ok(None) };
         let Engine::Found(engine) = &job.host.engine else {
             return Err(Error::work("internal error: the plan uses a container, but there is no container engine"));
@@ -62,7 +62,7 @@ impl<'a> Container<'a> {
 
     /// What starts cargo inside: the engine's command line, and the script for the container's shell. That one has variables
     /// with values that may be secrets, and so is no file that would stay.
-    pub fn start(
+    pub(crate) fn start(
         &self,
         lane: &Lane,
         cells: &[&CellPlan],
@@ -144,19 +144,19 @@ impl<'a> Container<'a> {
     }
 
     /// This program, as scripts inside start it.
-    pub fn program(&self) -> Utf8PathBuf {
+    pub(crate) fn program(&self) -> Utf8PathBuf {
         if self.engine.mounts() { self.job.exe.clone() } else { streaming::program() }
     }
 
     /// Brings what was built to this machine, where it is not here already.
-    pub fn fetch_built(&self, dir: &Utf8Path, outcome: &Outcome) -> Result<()> {
+    pub(crate) fn fetch_built(&self, dir: &Utf8Path, outcome: &Outcome) -> Result<()> {
         let Some(streaming) = self.streaming() else { return Ok(()) };
         let built: Vec<Utf8PathBuf> = outcome.executables.iter().map(|(_, _, file)| file.clone()).collect();
         streaming.fetch(dir, &built)
     }
 
     /// How its cargo takes its tokens: a pipe that is mounted is the same inside.
-    pub fn share(&self, seat: &Seat) -> Share {
+    pub(crate) fn share(&self, seat: &Seat) -> Share {
         if self.engine.mounts() && cfg!(target_os = "linux") { seat.in_script() } else { seat.apart() }
     }
 
@@ -345,7 +345,7 @@ impl<'a> Container<'a> {
     }
 
     /// Fetches all crates, so that nothing is to be downloaded inside and no credential enters.
-    pub fn fetch(&self, lane: &Lane, cells: &[&CellPlan]) -> Result<std::result::Result<(), String>> {
+    pub(crate) fn fetch(&self, lane: &Lane, cells: &[&CellPlan]) -> Result<std::result::Result<(), String>> {
         let job = self.job;
         let mut fetch = cargo_command();
         fetch.current_dir(&job.cwd).args(["fetch", "--quiet"]);
@@ -382,12 +382,12 @@ impl<'a> Container<'a> {
     }
 
     /// Makes sure that the container is gone. An engine removes one that ended; one whose client was ended goes on.
-    pub fn remove(&self) {
+    pub(crate) fn remove(&self) {
         remove(self.engine, &self.name);
     }
 
     /// Why cargo did not come to its end inside, if so; `told` is what was said on standard error.
-    pub fn fault(&self, dir: &Utf8Path, told: &str) -> Option<Fault> {
+    pub(crate) fn fault(&self, dir: &Utf8Path, told: &str) -> Option<Fault> {
         let ended = text_of_lane(dir, ENDED).ok().flatten();
         match &ended {
             Some(status) if !status.is_empty() => None,

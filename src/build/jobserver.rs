@@ -95,7 +95,7 @@ impl Seat {
     }
 
     /// For a cargo that convoy itself starts: it inherits the descriptors.
-    pub fn on_host(&self) -> Share {
+    pub(crate) fn on_host(&self) -> Share {
         match &self.tokens {
             Tokens::Own(_) => self.apart(),
             Tokens::Common { pool, jobs, .. } => Share { env: variables(&pool.numbers(), *jobs), ..Share::default() },
@@ -103,7 +103,7 @@ impl Seat {
     }
 
     /// For a cargo that a script starts on this machine's own kernel, in a container or not.
-    pub fn in_script(&self) -> Share {
+    pub(crate) fn in_script(&self) -> Share {
         let Tokens::Common { pool, jobs, .. } = &self.tokens else { return self.apart() };
         let Some(fifo) = pool.fifo() else { return self.apart() };
         Share {
@@ -115,7 +115,7 @@ impl Seat {
     }
 
     /// For a cargo that no pipe of this machine reaches: it gets its part of the jobs for itself.
-    pub fn apart(&self) -> Share {
+    pub(crate) fn apart(&self) -> Share {
         let jobs = match &self.tokens {
             Tokens::Own(jobs) => jobs.clone(),
             Tokens::Common { jobs, lanes, .. } => Some((jobs / lanes).max(1).to_string()),
@@ -125,13 +125,13 @@ impl Seat {
     }
 
     /// Counts what one cargo of the lane used.
-    pub fn count(&self, outcome: &Outcome) {
+    pub(crate) fn count(&self, outcome: &Outcome) {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         used.cpu = used.cpu.zip(outcome.cpu).map(|(before, now)| before + now);
     }
 
     /// CPU time of the lane's processes; none where the system does not tell.
-    pub fn cpu(&self) -> Option<Duration> {
+    pub(crate) fn cpu(&self) -> Option<Duration> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner).cpu
     }
 }

@@ -209,7 +209,7 @@ fn not_fetched(complaint: &str) -> Failure {
 }
 
 /// The word for a container that did not come to its end.
-pub const ENGINE_FAILED: &str = "engine-failed";
+pub(crate) const ENGINE_FAILED: &str = "engine-failed";
 
 /// What cargo says of a build script that failed.
 const BUILD_SCRIPT: &str = "failed to run custom build command for";
@@ -228,7 +228,7 @@ fn setup_failed(error: &Error) -> Failure {
 
 /// Diagnostics that were already shown, and under which cell's name.
 #[derive(Debug, Default)]
-pub struct Told(Mutex<BTreeMap<String, String>>);
+pub(crate) struct Told(Mutex<BTreeMap<String, String>>);
 
 fn finish(job: &Job<'_>, cell: &CellPlan, result: CellResult, took: Duration, told: &Told) -> CellOutcome {
     let id = &cell.cell.id;
@@ -245,7 +245,7 @@ fn finish(job: &Job<'_>, cell: &CellPlan, result: CellResult, took: Duration, to
 }
 
 /// Says why a cell failed, with what cargo printed.
-pub fn tell_failure(reporter: &Reporter, id: &str, failure: &Failure, took: Duration, told: &Told) {
+pub(crate) fn tell_failure(reporter: &Reporter, id: &str, failure: &Failure, took: Duration, told: &Told) {
     let report = reporter.error(Phase::Build, failure.message.clone()).target(id).code(failure.code).took(took);
     let diagnostics = failure.diagnostics.trim_end();
     // Held until it is said: another lane's "above" must be above.

@@ -17,13 +17,13 @@ use crate::util::files;
 const SCHEMA: u32 = 1;
 
 /// The file, below convoy's own folder of a project.
-pub fn file(convoy_dir: &Utf8Path) -> Utf8PathBuf {
+pub(crate) fn file(convoy_dir: &Utf8Path) -> Utf8PathBuf {
     convoy_dir.join("learned.json")
 }
 
 /// All facts of a project.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
-pub struct Memory {
+pub(crate) struct Memory {
     schema: u32,
     failed: Vec<Fact>,
 }
@@ -50,7 +50,7 @@ struct Fact {
 
 /// What is built for a cell and from what, as far as a failure depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subject {
+pub(crate) struct Subject {
     packages: String,
     lock: String,
     settings: String,
@@ -59,7 +59,11 @@ pub struct Subject {
 
 impl Subject {
     /// Of the active packages, the digest of `Cargo.lock`, and what configuration says for the cell.
-    pub fn new<'a>(packages: impl IntoIterator<Item = &'a Package>, lock: &str, settings: &TargetSettings) -> Self {
+    pub(crate) fn new<'a>(
+        packages: impl IntoIterator<Item = &'a Package>,
+        lock: &str,
+        settings: &TargetSettings,
+    ) -> Self {
         // Their versions are in the lock.
         let named = |package: &'a Package| (&package.name, &package.features);
         let packages: BTreeSet<_> = packages.into_iter().map(named).collect();
@@ -91,25 +95,31 @@ impl Subject {
 
 impl Memory {
     /// What is remembered; nothing where that cannot be read.
-    pub fn read(file: &Utf8Path) -> Self {
+    pub(crate) fn read(file: &Utf8Path) -> Self {
         let read = fs_err::read(file).ok().and_then(|text| serde_json::from_slice::<Self>(&text).ok());
         read.filter(|memory| memory.schema == SCHEMA).unwrap_or_default()
     }
 
     /// Whether nothing is remembered.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.failed.is_empty()
     }
 
     /// The routes that failed for a cell, each with the cause.
-    pub fn failed(&self, cell: &Cell, subject: &Subject, host: &HostFacts) -> BTreeMap<RouteKind, String> {
+    pub(crate) fn failed(&self, cell: &Cell, subject: &Subject, host: &HostFacts) -> BTreeMap<RouteKind, String> {
         let facts = self.failed.iter().filter(|fact| fact.is_of(cell, subject));
         let valid = facts.filter(|fact| fact.basis == subject.basis(cell, fact.route, host));
         valid.map(|fact| (fact.route, fact.cause.clone())).collect()
     }
 
     /// Replaces what is known of a cell.
-    pub fn learn(&mut self, cell: &Cell, subject: &Subject, failed: &BTreeMap<RouteKind, String>, host: &HostFacts) {
+    pub(crate) fn learn(
+        &mut self,
+        cell: &Cell,
+        subject: &Subject,
+        failed: &BTreeMap<RouteKind, String>,
+        host: &HostFacts,
+    ) {
         self.failed.retain(|fact| !fact.is_of(cell, subject));
         self.failed.extend(failed.iter().map(|(route, cause)| Fact {
             target: cell.target.clone(),
@@ -123,7 +133,7 @@ impl Memory {
     }
 
     /// Writes it down, for others to find it whole.
-    pub fn write(&self, file: &Utf8Path) -> crate::util::error::Result<()> {
+    pub(crate) fn write(&self, file: &Utf8Path) -> crate::util::error::Result<()> {
         let text = serde_json::to_vec_pretty(self).map_err(std::io::Error::from)?;
         files::replace(file, text)
     }

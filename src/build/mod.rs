@@ -6,7 +6,7 @@ mod hidden;
 mod jobserver;
 mod lane;
 mod lane_files;
-pub mod learned;
+pub(crate) mod learned;
 mod setup;
 pub mod shim;
 pub mod smoke;
@@ -23,7 +23,8 @@ use crate::plan::diagnose::Cause;
 use crate::project::graph::Bin;
 use crate::release::Artifact;
 use crate::report::Reporter;
-pub use lane::{ENGINE_FAILED, Told, run_lanes, tell_failure};
+pub use lane::run_lanes;
+pub(crate) use lane::{ENGINE_FAILED, Told, tell_failure};
 
 /// All that running needs to know.
 #[derive(Clone, Debug)]

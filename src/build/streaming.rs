@@ -76,7 +76,7 @@ impl Streaming<'_> {
     }
 
     /// Makes volumes of a table of mounts, and fills them with what is on this machine now.
-    pub fn bring(
+    pub(crate) fn bring(
         &self,
         table: &[Mount],
         places: &Places,
@@ -270,7 +270,7 @@ impl Streaming<'_> {
     }
 
     /// Fetches what a lane built, to the same places on this machine.
-    pub fn fetch(&self, dir: &Utf8Path, built: &[Utf8PathBuf]) -> Result<()> {
+    pub(crate) fn fetch(&self, dir: &Utf8Path, built: &[Utf8PathBuf]) -> Result<()> {
         let lane = Stream {
             kind: VolumeKind::Lane,
             what: String::new(),

@@ -97,7 +97,7 @@ pub enum Command {
 }
 
 #[derive(Args, Debug)]
-pub struct SelectionArgs {
+pub(crate) struct SelectionArgs {
     /// Target to build for (repeatable, or comma-separated): a triple, a triple with a minimum glibc
     /// version (aarch64-unknown-linux-gnu.2.28), a platform (linux/arm/v7), a device (pi-4), or a
     /// group (linux, darwin, windows, pi, all)
@@ -480,7 +480,7 @@ fn clap_cargo_styles() -> clap::builder::Styles {
 }
 
 /// The arguments without the `convoy` that cargo puts first when it starts a subcommand.
-pub fn without_cargo_prefix(
+pub(crate) fn without_cargo_prefix(
     args: impl IntoIterator<Item = std::ffi::OsString>,
 ) -> impl Iterator<Item = std::ffi::OsString> {
     let mut args = args.into_iter().peekable();

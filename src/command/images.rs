@@ -31,7 +31,7 @@ pub(super) struct ImageBringer<'a> {
 
 impl ImageBringer<'_> {
     /// Marks the run as one that has containers, and removes those of runs that were killed; gives what names this machine.
-    pub fn ready(&self, host: &HostFacts) -> Result<String> {
+    pub(crate) fn ready(&self, host: &HostFacts) -> Result<String> {
         if let Some(mark) = self.mark.get() {
             return Ok(mark.machine.clone());
         }
@@ -48,7 +48,7 @@ impl ImageBringer<'_> {
     }
 
     /// Removes the containers of runs that were killed, also where this run has none: they still write into projects.
-    pub fn clear(&self, may: EngineChoice) -> Result<()> {
+    pub(crate) fn clear(&self, may: EngineChoice) -> Result<()> {
         if may == EngineChoice::None || self.mark.get().is_some() {
             return Ok(());
         }
@@ -82,7 +82,7 @@ impl ImageBringer<'_> {
     }
 
     /// Brings an image of the plan. A refusal is noted among the host's facts, for the next plan.
-    pub fn bring(&self, name: &str, prepared: &mut Prepared) -> Result<()> {
+    pub(crate) fn bring(&self, name: &str, prepared: &mut Prepared) -> Result<()> {
         let Some(plan) = planned(&prepared.project.plan, name) else { return Ok(()) };
         let Engine::Found(engine) = prepared.project.host.engine.clone() else { return Ok(()) };
         self.may_bring(&plan, prepared)?;
@@ -142,7 +142,7 @@ impl ImageBringer<'_> {
 
     /// Finds out whether containers see this machine's files, ahead of the first one that is to build. An image that was
     /// there already was not tried when it was brought.
-    pub fn try_files(&self, project: &mut Project) -> Result<()> {
+    pub(crate) fn try_files(&self, project: &mut Project) -> Result<()> {
         let Some(image) = project.plan.lanes.iter().find_map(|lane| lane.image.clone()) else { return Ok(()) };
         self.ready(&project.host)?;
         let dir = project.convoy_dir();
@@ -177,7 +177,7 @@ impl ImageBringer<'_> {
     }
 
     /// On a machine without apt, that of an image brings the packages of a sysroot.
-    pub fn lend_apt(&self, sysroot: &str, prepared: &mut Prepared) -> Result<()> {
+    pub(crate) fn lend_apt(&self, sysroot: &str, prepared: &mut Prepared) -> Result<()> {
         let host = &mut prepared.project.host;
         if host.apt.is_some() {
             return Ok(());

@@ -63,13 +63,13 @@ pub(super) struct Project {
 
 impl Project {
     /// The folders of local packages.
-    pub fn local_packages(&self) -> Vec<Utf8PathBuf> {
+    pub(crate) fn local_packages(&self) -> Vec<Utf8PathBuf> {
         let manifests = self.read.iter().filter(|file| file.file_name() == Some("Cargo.toml"));
         manifests.filter_map(|file| file.parent()).map(Utf8Path::to_owned).collect()
     }
 
     /// The workspace, the folders of local packages outside of it, and the manifests that these inherit from.
-    pub fn sources(&self) -> Vec<Utf8PathBuf> {
+    pub(crate) fn sources(&self) -> Vec<Utf8PathBuf> {
         let mut sources = vec![self.workspace_root.clone()];
         for dir in self.local_packages() {
             if dir.starts_with(&self.workspace_root) {
@@ -83,7 +83,7 @@ impl Project {
     }
 
     /// The folder below cargo's target folder that is convoy's own.
-    pub fn convoy_dir(&self) -> Utf8PathBuf {
+    pub(crate) fn convoy_dir(&self) -> Utf8PathBuf {
         self.target_dir.join("convoy")
     }
 }
@@ -368,14 +368,14 @@ pub(super) fn drop_aside(value: impl Send + 'static) {
 
 impl Prepared {
     /// The packages whose files may change, with what they show of themselves.
-    pub fn local_evidence(&self) -> Vec<(Source, Evidence)> {
+    pub(crate) fn local_evidence(&self) -> Vec<(Source, Evidence)> {
         let local = self.sources.iter().filter(|source| source.checksum.is_none());
         local.filter_map(|source| Some((source.clone(), self.evidence.get(&source.id)?.clone()))).collect()
     }
 
     /// Plans from what is known now; again after something was brought or refused. The container engine is asked when a
     /// cell has no other way.
-    pub fn decide(&mut self) {
+    pub(crate) fn decide(&mut self) {
         self.plan_now();
         let wants = |cell: &plan::CellPlan| {
             let routes = cell.cell.settings.routes.as_deref();
@@ -395,7 +395,7 @@ impl Prepared {
     }
 
     /// Asks what containers can be had, and what they could take libraries from.
-    pub fn ask_engine(&mut self) {
+    pub(crate) fn ask_engine(&mut self) {
         if self.project.host.engine != Engine::Unasked {
             return;
         }
@@ -422,14 +422,14 @@ impl Prepared {
     }
 
     /// The sysroots that cells of the project may take libraries from, here or on a machine that has other libraries.
-    pub fn sysroot_keys(&self) -> BTreeSet<SysrootKey> {
+    pub(crate) fn sysroot_keys(&self) -> BTreeSet<SysrootKey> {
         let planned = self.project.plan.sysroots.iter().map(|plan| plan.key.clone());
         planned.chain(self.cells.iter().filter_map(|cell| self.sysroot_key(cell))).collect()
     }
 
     /// Whether every cell that may take libraries from a sysroot takes them from there in this plan, so that the plan
     /// says all that is asked of it.
-    pub fn says_all_of(&self, key: &SysrootKey) -> bool {
+    pub(crate) fn says_all_of(&self, key: &SysrootKey) -> bool {
         let libraries = |cell: &plan::CellPlan| {
             let own = |need: &Need| need.kind == NeedKind::SystemLibrary && need.side == Side::Target;
             cell.status == plan::Status::Blocked || cell.needs.iter().any(own)

@@ -20,7 +20,7 @@ pub struct CacheDir {
 }
 
 /// The rooms of the cache. Nothing else in it is ever removed.
-pub const ROOMS: [&str; 12] =
+pub(crate) const ROOMS: [&str; 12] =
     ["apt", "darwin", "debs", "engines", "evidence", "libcxx", "mingw", "plans", "probes", "runs", "sysroots", "zig"];
 
 const TAG_NAME: &str = "CACHEDIR.TAG";

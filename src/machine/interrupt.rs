@@ -227,7 +227,7 @@ impl Interrupt {
 }
 
 /// Whether a file could not be locked because its file system, or the server of it, has no locks.
-pub fn has_no_locks(error: &io::Error) -> bool {
+pub(crate) fn has_no_locks(error: &io::Error) -> bool {
     #[cfg(unix)]
     {
         use rustix::io::Errno;

@@ -12,7 +12,7 @@ use crate::model::catalog::{Catalog, Target};
 use crate::model::needs;
 
 /// Finds those of the wanted libraries (keys of `targets/needs.toml`, or names in pkg-config) that are here, by triple.
-pub fn find_libraries(
+pub(crate) fn find_libraries(
     wanted: &BTreeMap<String, BTreeSet<String>>,
     host: &str,
     cache: &CacheDir,

@@ -22,12 +22,14 @@ use crate::machine::engine::{Engine, ImageFacts};
 use crate::model::catalog::Glibc;
 use crate::model::sysroot::Sysroot;
 pub use apt::apt;
-pub use cache::{CacheDir, ROOMS};
-pub use libraries::find_libraries;
-pub use probe::{foreign_gcc, probe, remembered_targets, rustc_targets};
-pub use tools::{cargo_command, on_path, rust_command};
-pub use user::{
-    UserFlags, build_environment, build_jobs, cargo_config, has_build_dir, process_environment, user_flags, user_tools,
+pub use cache::CacheDir;
+pub(crate) use cache::ROOMS;
+pub(crate) use libraries::find_libraries;
+pub(crate) use probe::{foreign_gcc, probe, remembered_targets, rustc_targets};
+pub(crate) use tools::{cargo_command, on_path, rust_command};
+pub use user::UserFlags;
+pub(crate) use user::{
+    build_environment, build_jobs, cargo_config, has_build_dir, process_environment, user_flags, user_tools,
 };
 
 /// What this machine offers.

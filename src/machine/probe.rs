@@ -19,7 +19,7 @@ use crate::util::error::{Error, Result};
 use crate::util::stamp::Stamp;
 
 /// Looks at this machine, as seen from a project's folder (a `rust-toolchain.toml` there chooses the toolchain).
-pub fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Result<HostFacts> {
+pub(crate) fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Result<HostFacts> {
     let memory = Memory::open(cache);
     let (rust, zig, gcc) = std::thread::scope(|scope| {
         let rust = scope.spawn(|| rust(dir, &memory));
@@ -179,7 +179,7 @@ fn libclang() -> Option<Utf8PathBuf> {
 }
 
 /// A cross gcc for a triple outside the catalog, by the name that distributions give it.
-pub fn foreign_gcc(triple: &str, cache: &CacheDir) -> Option<GccFacts> {
+pub(crate) fn foreign_gcc(triple: &str, cache: &CacheDir) -> Option<GccFacts> {
     let parts: Vec<&str> = triple.split('-').collect();
     let prefix = match parts.as_slice() {
         [arch, _, "windows", "gnu"] => format!("{arch}-w64-mingw32"),
@@ -196,13 +196,13 @@ pub fn foreign_gcc(triple: &str, cache: &CacheDir) -> Option<GccFacts> {
 }
 
 /// Every triple that rustc knows.
-pub fn rustc_targets(dir: &Utf8Path) -> Result<Vec<String>> {
+pub(crate) fn rustc_targets(dir: &Utf8Path) -> Result<Vec<String>> {
     let text = output(rust_command("rustc").current_dir(dir).args(["--print", "target-list"]))?;
     Ok(text.lines().map(str::to_owned).collect())
 }
 
 /// The same, remembered for each rustc.
-pub fn remembered_targets(dir: &Utf8Path, rustc: &Rustc, cache: &CacheDir) -> Result<Vec<String>> {
+pub(crate) fn remembered_targets(dir: &Utf8Path, rustc: &Rustc, cache: &CacheDir) -> Result<Vec<String>> {
     let key = format!("targets-{}", crate::util::files::sha256(format!("{}\0{}", rustc.version, rustc.sysroot)));
     if let Some(known) = cache.recall::<Vec<String>>("probes", &key).filter(|known| !known.is_empty()) {
         return Ok(known);

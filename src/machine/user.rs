@@ -16,7 +16,7 @@ fn variable(name: &str) -> Option<(String, String)> {
 }
 
 /// cargo's configuration as it holds in a folder.
-pub fn cargo_config(dir: &Utf8Path, host: &str) -> Result<cargo_config2::Config> {
+pub(crate) fn cargo_config(dir: &Utf8Path, host: &str) -> Result<cargo_config2::Config> {
     let options = ResolveOptions::default().host_triple(host);
     cargo_config2::Config::load_with_options(dir, options).map_err(unreadable)
 }
@@ -36,7 +36,7 @@ const MARK: &str = "--convoy-mark";
 
 /// The variables that build scripts see of the user: this process's, and those of cargo's `[env]`, which replace them only
 /// with `force`. What is no text is left out.
-pub fn build_environment(config: &cargo_config2::Config) -> BTreeMap<String, String> {
+pub(crate) fn build_environment(config: &cargo_config2::Config) -> BTreeMap<String, String> {
     let mut all = process_environment();
     for (name, configured) in &config.env {
         if let Some(value) = configured.value.to_str().filter(|_| configured.force || !all.contains_key(name)) {
@@ -47,7 +47,7 @@ pub fn build_environment(config: &cargo_config2::Config) -> BTreeMap<String, Str
 }
 
 /// The variables of this process. What is no text is left out.
-pub fn process_environment() -> BTreeMap<String, String> {
+pub(crate) fn process_environment() -> BTreeMap<String, String> {
     let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
     std::env::vars_os().filter_map(text).collect()
 }
@@ -66,7 +66,7 @@ fn compiler_variables(triple: &str, host: &str) -> Vec<String> {
 }
 
 /// The linkers and C compilers that the user set, for each triple that has one.
-pub fn user_tools(config: &cargo_config2::Config, triples: &[&str], host: &str) -> BTreeMap<String, UserTools> {
+pub(crate) fn user_tools(config: &cargo_config2::Config, triples: &[&str], host: &str) -> BTreeMap<String, UserTools> {
     let mut all = BTreeMap::new();
     for triple in triples {
         let from_variable = |names: &[String]| {
@@ -92,13 +92,13 @@ pub fn user_tools(config: &cargo_config2::Config, triples: &[&str], host: &str) 
 
 /// The number of jobs that cargo's configuration names for builds in a folder; none also where it cannot be read, which
 /// cargo will say.
-pub fn build_jobs(dir: &Utf8Path, host: &str) -> Option<i32> {
+pub(crate) fn build_jobs(dir: &Utf8Path, host: &str) -> Option<i32> {
     cargo_config(dir, host).ok()?.build.jobs
 }
 
 /// Whether cargo's configuration for builds in a folder names a build folder; not where it cannot be read, which cargo
 /// will say.
-pub fn has_build_dir(dir: &Utf8Path, host: &str) -> bool {
+pub(crate) fn has_build_dir(dir: &Utf8Path, host: &str) -> bool {
     cargo_config(dir, host).is_ok_and(|config| config.build.build_dir.is_some())
 }
 
@@ -114,7 +114,12 @@ pub struct UserFlags {
 }
 
 /// Reads the user's rustc flags for these triples.
-pub fn user_flags(config: &cargo_config2::Config, dir: &Utf8Path, triples: &[&str], host: &str) -> Result<UserFlags> {
+pub(crate) fn user_flags(
+    config: &cargo_config2::Config,
+    dir: &Utf8Path,
+    triples: &[&str],
+    host: &str,
+) -> Result<UserFlags> {
     let split = |text: String| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let encoded = std::env::var("CARGO_ENCODED_RUSTFLAGS").ok();
     let everywhere = match encoded {

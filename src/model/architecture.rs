@@ -99,7 +99,7 @@ impl Architecture {
 }
 
 /// The name of the instruction set that a file says it is for.
-pub fn name_of(arch: object::Architecture, little_endian: bool) -> String {
+pub(crate) fn name_of(arch: object::Architecture, little_endian: bool) -> String {
     use object::Architecture as Seen;
     let name = match (arch, little_endian) {
         (Seen::Aarch64, true) => "aarch64",

@@ -10,14 +10,14 @@ const LIBRARIES: &str = include_str!("../../targets/darwin/libraries.toml");
 const FRAMEWORKS: &str = include_str!("../../targets/darwin/frameworks.toml");
 
 /// The embedded data; broken data is a defect that a unit test finds.
-pub static DATA: LazyLock<Data> = LazyLock::new(|| match Data::read(LIBSYSTEM, LIBRARIES, FRAMEWORKS) {
+pub(crate) static DATA: LazyLock<Data> = LazyLock::new(|| match Data::read(LIBSYSTEM, LIBRARIES, FRAMEWORKS) {
     Ok(data) => data,
     Err(error) => unreachable!("embedded darwin data: {error}"),
 });
 
 /// What is known of macOS's libraries and frameworks.
 #[derive(Debug)]
-pub struct Data {
+pub(crate) struct Data {
     /// libSystem's link names and install name.
     pub system: System,
     /// libSystem's exports.
@@ -33,7 +33,7 @@ pub struct Data {
 /// libSystem.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct System {
+pub(crate) struct System {
     pub names: Vec<String>,
     pub install_name: String,
 }
@@ -41,7 +41,7 @@ pub struct System {
 /// A library of `/usr/lib`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Library {
+pub(crate) struct Library {
     pub names: Vec<String>,
     pub install_name: String,
     #[serde(default)]
@@ -52,7 +52,7 @@ pub struct Library {
 
 /// A framework.
 #[derive(Debug)]
-pub struct Framework {
+pub(crate) struct Framework {
     /// Where the program looks for it on the user's machine.
     pub install_name: String,
     /// Which symbols are its own.
@@ -62,7 +62,7 @@ pub struct Framework {
 /// Which symbols are a framework's own; the data file says what each kind of prefix means.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Family {
+pub(crate) struct Family {
     #[serde(default)]
     pub names: Vec<String>,
     #[serde(default)]
@@ -78,7 +78,7 @@ pub struct Family {
 /// An exported symbol.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(from = "String")]
-pub struct Export {
+pub(crate) struct Export {
     pub name: String,
     /// The one architecture that has it, in Apple's spelling; none where all have it.
     pub only: Option<String>,
@@ -133,12 +133,12 @@ impl Data {
 }
 
 /// Whether macOS has a framework of this name.
-pub fn ships_framework(name: &str) -> bool {
+pub(crate) fn ships_framework(name: &str) -> bool {
     DATA.frameworks.contains_key(name)
 }
 
 /// Whether macOS has a library of this link name that a stub is written for.
-pub fn ships_library(name: &str) -> bool {
+pub(crate) fn ships_library(name: &str) -> bool {
     let data = &*DATA;
     let names = data.libraries.iter().flat_map(|library| &library.names);
     names.chain(&data.system.names).any(|known| known == name)

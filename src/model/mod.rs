@@ -2,8 +2,8 @@
 
 pub mod architecture;
 pub mod catalog;
-pub mod darwin;
-pub mod needs;
+pub(crate) mod darwin;
+pub(crate) mod needs;
 pub mod recipe;
 pub mod request;
 pub mod sysroot;

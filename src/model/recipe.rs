@@ -129,7 +129,7 @@ impl Recipe {
 }
 
 /// The step of a Dockerfile that runs lines; none where there are none.
-pub fn run_lines(lines: &[String]) -> String {
+pub(crate) fn run_lines(lines: &[String]) -> String {
     if lines.is_empty() {
         return String::new();
     }

@@ -1,10 +1,10 @@
 //! Deciding: needs × host facts × settings → [`Plan`]. Pure: no process, no file, no clock, no environment.
 
 pub mod container;
-pub mod diagnose;
+pub(crate) mod diagnose;
 pub mod matrix;
 mod provision;
-pub mod remedy;
+pub(crate) mod remedy;
 pub mod route;
 mod supply;
 mod sysroot;
@@ -22,10 +22,12 @@ use crate::model::sysroot::{SysrootKey, SysrootPlan};
 use crate::plan::container::ImagePlan;
 use crate::project::config::{ContainerSettings, Settings, TargetSettings};
 use crate::project::needs::{Need, NeedKind};
-pub use provision::{Provision, ProvisionKind};
-pub use route::{Linker, Offer, Refusal, RouteKind, Setup, ZigTool};
-pub use supply::met;
-pub use sysroot::{DEBIAN_ARCHIVE, key_of as sysroot_key};
+pub(crate) use provision::Provision;
+pub use provision::ProvisionKind;
+pub(crate) use route::Refusal;
+pub use route::{Linker, RouteKind, Setup, ZigTool};
+pub(crate) use supply::met;
+pub(crate) use sysroot::{DEBIAN_ARCHIVE, key_of as sysroot_key};
 
 /// One thing to build: the selected bins for a target, a floor and a CPU.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
@@ -187,7 +189,7 @@ pub struct CellInput {
 }
 
 /// Whether the order of routes leaves no choice.
-pub fn is_forced(routes: Option<&[RouteKind]>) -> bool {
+pub(crate) fn is_forced(routes: Option<&[RouteKind]>) -> bool {
     routes.is_some_and(|routes| routes.len() == 1)
 }
 

@@ -237,7 +237,7 @@ pub(super) fn on_some_route(need: &Need, routes: &[RouteKind], situation: &Situa
 }
 
 /// What meets a need of a planned cell, in words; none where nothing does.
-pub fn met(need: &Need, planned: &CellPlan, host: &HostFacts, provisioning: &Provisioning) -> Option<String> {
+pub(crate) fn met(need: &Need, planned: &CellPlan, host: &HostFacts, provisioning: &Provisioning) -> Option<String> {
     let Some(image) = &planned.image else { return met_here(need, planned, planned.route, host, provisioning) };
     if planned.inner_route.is_none() {
         return Some(format!("the image {} (not inspected yet)", image.reference));

@@ -13,7 +13,7 @@ use crate::project::needs::{Need, NeedKind, Side, Table};
 
 /// A sysroot that serves a cell.
 #[derive(Clone, Debug)]
-pub struct SysrootOffer {
+pub(crate) struct SysrootOffer {
     /// What it is made of.
     pub plan: SysrootPlan,
     /// Its release.
@@ -24,13 +24,13 @@ pub struct SysrootOffer {
 
 impl SysrootOffer {
     /// The glibc that the binary will start on: the floor that was asked for, else that of the libraries.
-    pub fn floor(&self, situation: &Situation<'_>) -> Glibc {
+    pub(crate) fn floor(&self, situation: &Situation<'_>) -> Glibc {
         let asked = situation.cell.floor.filter(|_| !situation.cell.floor_by_default);
         asked.unwrap_or(self.suite.glibc)
     }
 
     /// For the sentence that says why a route was taken.
-    pub fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         format!("; libraries from a sysroot of {} ({})", self.suite.release, self.plan.key)
     }
 }
@@ -79,7 +79,7 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<SysrootOffer, Refusal> 
 
 /// The sysroot that a cell takes libraries from where it takes them from one, whatever it needs and whatever else this
 /// machine has; none where there can be none for it.
-pub fn key_of(cell: &Cell, host: &HostFacts, catalog: &Catalog) -> Option<SysrootKey> {
+pub(crate) fn key_of(cell: &Cell, host: &HostFacts, catalog: &Catalog) -> Option<SysrootKey> {
     key(cell, catalog.target(&cell.target), &cell.settings, host).ok().map(|(key, _)| key)
 }
 
@@ -220,7 +220,7 @@ fn bring(situation: &Situation<'_>, archive: &Archive, name: &str) -> Result<Pro
 const NO_MIRROR: &str = "run `cargo convoy doctor` for the lines to add to `Convoy.toml`";
 
 /// The lines of `Convoy.toml` for a machine whose apt knows other archives than Debian's: Ubuntu, the usual CI runner.
-pub const DEBIAN_ARCHIVE: [&str; 3] = [
+pub(crate) const DEBIAN_ARCHIVE: [&str; 3] = [
     "[supply]",
     "mirrors = [\"http://mirror.example/debian\"]  # a Debian mirror: the directory that contains `dists`",
     "keyring = \"/usr/share/keyrings/debian-archive-keyring.gpg\"",

@@ -14,14 +14,14 @@ use serde::Serialize;
 use crate::model::sysroot::SysrootKey;
 use crate::util::error::{Error, Result};
 use crate::util::files::{self, LARGE, PlainFile, SMALL};
-pub use image::LockedImage;
+pub(crate) use image::LockedImage;
 pub(crate) use read::{is_digest, is_pool_path, is_word};
 
 /// The file's name.
-pub const FILE_NAME: &str = "Convoy.lock";
+pub(crate) const FILE_NAME: &str = "Convoy.lock";
 
 /// The version that is written. Since this one each sysroot carries a checksum of its entry; version 1 had no images.
-pub const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 3;
 
 /// The versions that are read.
 const READ: [u32; 3] = [1, 2, VERSION];
@@ -299,7 +299,7 @@ impl LockedSysroot {
 }
 
 /// What changed about packages, each in a word or two: by their names, with their versions.
-pub fn changes<'a>(old: &BTreeMap<&'a str, &'a str>, new: &BTreeMap<&'a str, &'a str>) -> Vec<String> {
+pub(crate) fn changes<'a>(old: &BTreeMap<&'a str, &'a str>, new: &BTreeMap<&'a str, &'a str>) -> Vec<String> {
     let changed = new.iter().filter_map(|(name, version)| match old.get(name) {
         Some(known) if known == version => None,
         Some(known) => Some(format!("{name} {known} → {version}")),

@@ -2,7 +2,7 @@
 //! its lock.
 
 pub mod config;
-pub mod evidence;
+pub(crate) mod evidence;
 pub mod graph;
 pub mod lock;
 pub mod needs;

@@ -19,7 +19,7 @@ enum Locked {
 
 /// What is taken of `registry` and of `git` in cargo's folder for these locks. `used` are folders of packages, by which
 /// one knows what cargo calls a registry today.
-pub fn crates(
+pub(crate) fn crates(
     cargo_home: &Utf8Path,
     locks: &[Utf8PathBuf],
     used: &BTreeSet<Utf8PathBuf>,

@@ -32,7 +32,7 @@ pub(super) fn says(engine: &EngineFacts, interrupt: &Interrupt, args: &[&str]) -
 }
 
 /// The caller's user and group.
-pub fn caller() -> Option<(u32, u32)> {
+pub(crate) fn caller() -> Option<(u32, u32)> {
     #[cfg(unix)]
     return Some((rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw()));
     #[cfg(not(unix))]

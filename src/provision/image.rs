@@ -22,7 +22,7 @@ const WAYS: [&str; 4] = ["DOCKER_HOST", "DOCKER_CONTEXT", "CONTAINER_HOST", "CON
 
 /// Who brings images.
 #[derive(Debug)]
-pub struct Images<'a> {
+pub(crate) struct Images<'a> {
     /// The engine.
     pub engine: &'a EngineFacts,
     /// The tool's cache.
@@ -35,7 +35,7 @@ pub struct Images<'a> {
 
 /// What goes on, and may take a while; or why it takes another way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step<'a> {
+pub(crate) enum Step<'a> {
     /// An image is pulled.
     Pulling(&'a str),
     /// An image is built.
@@ -48,7 +48,7 @@ pub enum Step<'a> {
 
 /// How an image came to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Came {
+pub(crate) enum Came {
     /// It was there.
     Before,
     /// It was pulled or built just now.
@@ -57,7 +57,7 @@ pub enum Came {
 
 /// Where an image may come from, besides being built.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Origin<'a> {
+pub(crate) struct Origin<'a> {
     /// Where a team keeps composed images.
     pub registry: Option<&'a str>,
     /// The digest that a named image must have, or `name@sha256:…` of a composed one in the registry.
@@ -66,7 +66,7 @@ pub struct Origin<'a> {
 
 impl Images<'_> {
     /// Makes sure that an image is there, and gives its id: why it cannot be had, if so.
-    pub fn bring(
+    pub(crate) fn bring(
         &self,
         plan: &ImagePlan,
         origin: Origin<'_>,
@@ -99,7 +99,7 @@ impl Images<'_> {
     /// The id of a planned image, where the engine has it. One that convoy makes must be known to this cache: whoever may use
     /// the engine can give its name to another image. It is made anew then, which is quick where the engine still has its
     /// layers.
-    pub fn present(&self, plan: &ImagePlan) -> Result<Option<String>> {
+    pub(crate) fn present(&self, plan: &ImagePlan) -> Result<Option<String>> {
         let Some(seen) = self.inspect(self.engine.image(&plan.reference))? else { return Ok(None) };
         let ours = || {
             made_image(self.cache, &seen.id)
@@ -109,7 +109,7 @@ impl Images<'_> {
     }
 
     /// Makes an image anew, from what archives and registries have now, and gives its id.
-    pub fn renew(&self, plan: &ImagePlan, step: &dyn Fn(Step<'_>)) -> Result<Result<String, Refused>> {
+    pub(crate) fn renew(&self, plan: &ImagePlan, step: &dyn Fn(Step<'_>)) -> Result<Result<String, Refused>> {
         let old = self.inspect(&plan.reference)?;
         let made = self.make(plan, true, step)?;
         if let (Ok(new), Some(old)) = (&made, old)
@@ -209,7 +209,7 @@ impl Images<'_> {
     /// Takes a composed image from where a team keeps them, under convoy's own name, and gives its id; none where that did
     /// not work. What a tag means there is decided by everybody who may push: a digest that Convoy.lock has beats it, and
     /// either way the labels must hold the very recipe.
-    pub fn pull_composed(
+    pub(crate) fn pull_composed(
         &self,
         recipe: &Recipe,
         reference: &str,
@@ -319,12 +319,12 @@ impl Images<'_> {
     }
 
     /// Whether the engine has an image.
-    pub fn has(&self, reference: &str) -> Result<bool> {
+    pub(crate) fn has(&self, reference: &str) -> Result<bool> {
         Ok(self.run(self.command().args(["image", "inspect", reference]))?.status.success())
     }
 
     /// What the engine tells of an image; none where it has none of this name.
-    pub fn inspect(&self, reference: &str) -> Result<Option<SeenImage>> {
+    pub(crate) fn inspect(&self, reference: &str) -> Result<Option<SeenImage>> {
         let done = self.run(self.command().args(["image", "inspect", reference]))?;
         if !done.status.success() {
             return Ok(None);
@@ -339,7 +339,7 @@ impl Images<'_> {
     }
 
     /// Publishes a composed image where a team keeps them: gives its name there, and `name@sha256:…` where the engine tells it.
-    pub fn push(&self, reference: &str, registry: &str) -> Result<(String, Option<String>)> {
+    pub(crate) fn push(&self, reference: &str, registry: &str) -> Result<(String, Option<String>)> {
         let remote = in_registry(registry, reference);
         let id = self.id(self.engine.image(reference))?;
         self.says(&["tag", &id, &remote])?;
@@ -354,7 +354,7 @@ impl Images<'_> {
 
     /// The versions of these Debian packages in an image, by their names; one that it does not have under its own name is
     /// left out. All are asked for once and remembered under the image's id.
-    pub fn versions(&self, image: &SeenImage, packages: &BTreeSet<String>) -> Result<BTreeMap<String, String>> {
+    pub(crate) fn versions(&self, image: &SeenImage, packages: &BTreeSet<String>) -> Result<BTreeMap<String, String>> {
         let key = format!("packages-{}", &files::sha256(&image.id)[..32]);
         let all = match self.cache.recall::<BTreeMap<String, String>>("engines", &key) {
             Some(all) => all,
@@ -380,7 +380,7 @@ impl Images<'_> {
     }
 
     /// What an image of the user's own holds; remembered under the image's id.
-    pub fn look_into(&self, reference: &str) -> Result<ImageFacts> {
+    pub(crate) fn look_into(&self, reference: &str) -> Result<ImageFacts> {
         let id = self.id(self.engine.image(reference))?;
         let script = probe_script();
         let key = format!("image-{}", &files::sha256(format!("{id} {script}"))[..32]);
@@ -403,7 +403,7 @@ impl Images<'_> {
     /// Whether folders that are mounted are this machine's own. It is tried with files that only this run knows: an engine
     /// in another mount namespace mounts an empty folder without a word, and one in a machine of its own may see a part of
     /// this one's folders. Besides the cache it is tried in `dirs`. Remembered until this machine starts anew.
-    pub fn shares_files(&self, reference: &str, dirs: &[&Utf8Path]) -> Result<bool> {
+    pub(crate) fn shares_files(&self, reference: &str, dirs: &[&Utf8Path]) -> Result<bool> {
         let room = self.cache.room("engines")?;
         let here = Here::now();
         let way = WAYS.map(|name| std::env::var(name).unwrap_or_default());
@@ -464,7 +464,7 @@ impl Images<'_> {
     }
 
     /// The words that start a program of an image with its network, and a folder of this machine to write to.
-    pub fn through(&self, reference: &str, dir: &Utf8Path) -> Vec<String> {
+    pub(crate) fn through(&self, reference: &str, dir: &Utf8Path) -> Vec<String> {
         let confinement = Confinement { network: true, ..Confinement::default() };
         let words = self.start(reference, &[Mount::write(dir)], &confinement).args("/usr/bin/env");
         std::iter::once(self.engine.program.to_string()).chain(words).collect()
@@ -523,7 +523,7 @@ fn open_to_all(dir: &Utf8Path) -> Result<()> {
 }
 
 /// Removes an image's name, and the image where that was its last one: why that did not work, if so.
-pub fn remove(engine: &EngineFacts, name: &str, interrupt: &Interrupt) -> Result<Result<(), String>> {
+pub(crate) fn remove(engine: &EngineFacts, name: &str, interrupt: &Interrupt) -> Result<Result<(), String>> {
     let done = engine::run(engine, interrupt, Command::new(&engine.program).args(["rmi", name]))?;
     Ok(if done.status.success() { Ok(()) } else { Err(last_line(&said(&done))) })
 }

@@ -33,7 +33,7 @@ enum Kind {
 
 /// What is at the paths of a volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listing {
+pub(crate) struct Listing {
     items: BTreeMap<String, Item>,
     /// How many files have names that cannot be told in a line of text, and are left out.
     pub odd: usize,
@@ -41,11 +41,11 @@ pub struct Listing {
 
 /// What a listing was when it was sent, by path.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-pub struct Sent(BTreeMap<String, String>);
+pub(crate) struct Sent(BTreeMap<String, String>);
 
 /// What differs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
+pub(crate) struct Changes {
     /// What is no longer there, without what is in a folder that is gone.
     pub gone: Vec<String>,
     /// What is new or another.
@@ -54,7 +54,7 @@ pub struct Changes {
 
 impl Listing {
     /// Looks at the files of a tree.
-    pub fn of(tree: &Tree) -> Result<Self> {
+    pub(crate) fn of(tree: &Tree) -> Result<Self> {
         let mut listing = Self::default();
         for part in &tree.parts {
             let from = part.from.as_std_path();
@@ -145,12 +145,12 @@ impl Listing {
     }
 
     /// The bytes of all files.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.items.values().map(Item::bytes).sum()
     }
 
     /// What tells it from others by names and sizes, and by the times of files where these say more.
-    pub fn digest(&self, times: bool) -> String {
+    pub(crate) fn digest(&self, times: bool) -> String {
         let mut text = String::new();
         for (path, item) in &self.items {
             text.push_str(&format!("{path}\0{}\0", if times { item.seen_by_its_time() } else { item.seen_anywhere() }));
@@ -159,12 +159,12 @@ impl Listing {
     }
 
     /// As it is remembered once it is sent.
-    pub fn sent(&self) -> Sent {
+    pub(crate) fn sent(&self) -> Sent {
         Sent(self.items.iter().map(|(path, item)| (path.clone(), item.seen())).collect())
     }
 
     /// What differs from what was sent before.
-    pub fn changes(&self, before: &Sent) -> Changes {
+    pub(crate) fn changes(&self, before: &Sent) -> Changes {
         let mut changes = Changes::default();
         let is_folder = |seen: &str| seen.starts_with('d');
         for (path, seen) in &before.0 {
@@ -183,13 +183,13 @@ impl Listing {
     }
 
     /// The bytes of these files.
-    pub fn bytes_of(&self, paths: &[String]) -> u64 {
+    pub(crate) fn bytes_of(&self, paths: &[String]) -> u64 {
         paths.iter().filter_map(|path| self.items.get(path)).map(Item::bytes).sum()
     }
 
     /// Writes these paths into an archive, each below `prefix`. Files belong to `owner` there; what is for everybody may
     /// be read by everybody.
-    pub fn write(
+    pub(crate) fn write(
         &self,
         paths: &[String],
         prefix: &str,
@@ -238,7 +238,7 @@ impl Listing {
     }
 
     /// All its paths.
-    pub fn paths(&self) -> Vec<String> {
+    pub(crate) fn paths(&self) -> Vec<String> {
         self.items.keys().cloned().collect()
     }
 }
@@ -314,7 +314,7 @@ fn is_cache(dir: &Path) -> bool {
 }
 
 /// Whether what is in a folder is more than this many bytes, without looking further than that.
-pub fn is_larger(dir: &Utf8Path, limit: u64) -> bool {
+pub(crate) fn is_larger(dir: &Utf8Path, limit: u64) -> bool {
     let mut open: Vec<Utf8PathBuf> = vec![dir.to_owned()];
     let mut bytes = 0;
     while let Some(dir) = open.pop() {

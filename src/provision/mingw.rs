@@ -19,7 +19,7 @@ use crate::util::files;
 const TABLE: &str = include_str!("../../targets/zig-mingw.tsv");
 
 /// The name of the variable by which a wrapper script tells where the runtime is.
-pub const VARIABLE: &str = "ZIG_MINGW_RUNTIME";
+pub(crate) const VARIABLE: &str = "ZIG_MINGW_RUNTIME";
 
 /// The directory of the cache that holds it.
 const ROOM: &str = "mingw";
@@ -144,7 +144,7 @@ static EMBEDDED: LazyLock<Table> = LazyLock::new(|| {
 
 /// What came of asking for symbols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Added {
+pub(crate) enum Added {
     /// Sources that define some of them were compiled: the link may succeed now.
     Some,
     /// None of them is MinGW's.
@@ -155,7 +155,7 @@ pub enum Added {
 
 /// The part of MinGW's runtime that is compiled, in the cache.
 #[derive(Clone, Debug)]
-pub struct Runtime {
+pub(crate) struct Runtime {
     dir: Utf8PathBuf,
     zig: Utf8PathBuf,
 }
@@ -165,7 +165,7 @@ impl Runtime {
     ///
     /// # Errors
     /// The cache cannot be written.
-    pub fn of(cache: &CacheDir, facts: &ZigFacts, target: &str) -> Result<Option<Self>> {
+    pub(crate) fn of(cache: &CacheDir, facts: &ZigFacts, target: &str) -> Result<Option<Self>> {
         if target != TARGET || facts.version != zig::version() || !library(&facts.path).is_dir() {
             return Ok(None);
         }
@@ -174,17 +174,17 @@ impl Runtime {
     }
 
     /// The one that a wrapper script names.
-    pub fn at(dir: &Utf8Path, zig: &Utf8Path) -> Self {
+    pub(crate) fn at(dir: &Utf8Path, zig: &Utf8Path) -> Self {
         Self { dir: dir.to_owned(), zig: zig.to_owned() }
     }
 
     /// Its directory.
-    pub fn dir(&self) -> &Utf8Path {
+    pub(crate) fn dir(&self) -> &Utf8Path {
         &self.dir
     }
 
     /// The file that tells zig of it, as `zig libc` has it.
-    pub fn libc_file(&self) -> Utf8PathBuf {
+    pub(crate) fn libc_file(&self) -> Utf8PathBuf {
         self.dir.join("libc.txt")
     }
 
@@ -193,12 +193,12 @@ impl Runtime {
     }
 
     /// Whether what most programs need is there.
-    pub fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.archive().is_file() && self.libc_file().is_file()
     }
 
     /// The words that a link needs besides.
-    pub fn link_words() -> impl Iterator<Item = String> {
+    pub(crate) fn link_words() -> impl Iterator<Item = String> {
         LIBRARIES.iter().map(|library| format!("-l{library}"))
     }
 
@@ -206,7 +206,7 @@ impl Runtime {
     ///
     /// # Errors
     /// zig could not compile it, the disk is full, or a signal came.
-    pub fn prepare(&self, interrupt: &Interrupt) -> Result<()> {
+    pub(crate) fn prepare(&self, interrupt: &Interrupt) -> Result<()> {
         if self.is_ready() {
             return Ok(());
         }
@@ -234,7 +234,7 @@ impl Runtime {
     ///
     /// # Errors
     /// As [`Runtime::prepare`].
-    pub fn add(&self, symbols: &BTreeSet<String>, interrupt: &Interrupt) -> Result<Added> {
+    pub(crate) fn add(&self, symbols: &BTreeSet<String>, interrupt: &Interrupt) -> Result<Added> {
         let _lock = self.lock(interrupt)?;
         let wanted: BTreeSet<usize> =
             symbols.iter().filter_map(|symbol| EMBEDDED.defined_by.get(symbol.as_str()).copied()).collect();
@@ -335,7 +335,7 @@ fn is_identifier(symbol: &str) -> bool {
 }
 
 /// The symbols that a linker misses, by what it prints; empty where it failed for another reason as well.
-pub fn missing_symbols(stderr: &str) -> BTreeSet<String> {
+pub(crate) fn missing_symbols(stderr: &str) -> BTreeSet<String> {
     const UNDEFINED: &str = "lld-link: error: undefined symbol: ";
     let mut missing = BTreeSet::new();
     for line in stderr.lines() {

@@ -1,14 +1,14 @@
 //! Brings what a plan names: rustup's std for a target, std's source, zig, sysroots. Each is announced in one line,
 //! written beside and renamed.
 
-pub mod crates;
+pub(crate) mod crates;
 pub mod darwin;
-pub mod engine;
-pub mod image;
-pub mod listing;
-pub mod mingw;
-pub mod runs;
-pub mod std;
+pub(crate) mod engine;
+pub(crate) mod image;
+pub(crate) mod listing;
+pub(crate) mod mingw;
+pub(crate) mod runs;
+pub(crate) mod std;
 pub mod sysroot;
 pub mod volumes;
-pub mod zig;
+pub(crate) mod zig;

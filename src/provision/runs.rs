@@ -20,7 +20,7 @@ const ROOM: &str = "runs";
 
 /// A run that starts containers. Its mark is locked for as long as this lives.
 #[derive(Debug)]
-pub struct RunMark {
+pub(crate) struct RunMark {
     /// This machine and cache.
     pub machine: String,
     /// The run.
@@ -31,7 +31,7 @@ pub struct RunMark {
 
 impl RunMark {
     /// Marks a run, whose containers are this engine's.
-    pub fn set(cache: &CacheDir, run: &str, engine: Option<EngineKind>) -> Result<Self> {
+    pub(crate) fn set(cache: &CacheDir, run: &str, engine: Option<EngineKind>) -> Result<Self> {
         let room = cache.room(ROOM)?;
         let machine = machine(cache)?;
         let file = room.join(run);
@@ -98,13 +98,13 @@ fn inode(_: &std::fs::Metadata) -> u64 {
 }
 
 /// The engines that runs had which left their marks, as they were killed.
-pub fn left_behind(cache: &CacheDir) -> Result<BTreeSet<EngineKind>> {
+pub(crate) fn left_behind(cache: &CacheDir) -> Result<BTreeSet<EngineKind>> {
     let room = cache.room(ROOM)?;
     Ok(marks(&room)?.iter().filter(|mark| is_left(mark)).filter_map(|mark| engine_of(mark)).collect())
 }
 
 /// Removes the containers of runs of this machine that were killed; gives how many.
-pub fn reap(engine: &EngineFacts, cache: &CacheDir, interrupt: &Interrupt) -> Result<usize> {
+pub(crate) fn reap(engine: &EngineFacts, cache: &CacheDir, interrupt: &Interrupt) -> Result<usize> {
     let room = cache.room(ROOM)?;
     let own = machine(cache)?;
     let format = format!("{{{{.ID}}}}\t{{{{.Label \"{LABEL_MACHINE}\"}}}}\t{{{{.Label \"{LABEL_RUN}\"}}}}");

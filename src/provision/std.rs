@@ -6,7 +6,7 @@ use crate::util::error::{Error, Result};
 
 /// What came of asking rustup.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Added {
+pub(crate) enum Added {
     /// It is installed now.
     Yes,
     /// rustup could not; its reason, in one line.
@@ -14,12 +14,12 @@ pub enum Added {
 }
 
 /// `rustup target add` for the active toolchain.
-pub fn add_target(toolchain: &str, triple: &str, interrupt: &Interrupt) -> Result<Added> {
+pub(crate) fn add_target(toolchain: &str, triple: &str, interrupt: &Interrupt) -> Result<Added> {
     rustup(interrupt, &["target", "add", "--toolchain", toolchain, triple])
 }
 
 /// `rustup component add` for the active toolchain.
-pub fn add_component(toolchain: &str, component: &str, interrupt: &Interrupt) -> Result<Added> {
+pub(crate) fn add_component(toolchain: &str, component: &str, interrupt: &Interrupt) -> Result<Added> {
     rustup(interrupt, &["component", "add", "--toolchain", toolchain, component])
 }
 

@@ -14,7 +14,7 @@ const BEGUN: &str = ".bringing-";
 
 /// A zig that is in the cache now.
 #[derive(Debug)]
-pub struct Brought {
+pub(crate) struct Brought {
     /// The zig.
     pub facts: ZigFacts,
     /// What was wrong with the one that was there before; none where there was none.
@@ -22,7 +22,7 @@ pub struct Brought {
 }
 
 /// Brings zig into the tool's cache. Two runs at once are safe: the second waits and finds it there.
-pub fn bring(cache: &CacheDir, interrupt: &Interrupt) -> Result<Brought> {
+pub(crate) fn bring(cache: &CacheDir, interrupt: &Interrupt) -> Result<Brought> {
     let room = cache.room(ROOM)?;
     let lock = fs_err::File::create(room.join(".lock"))?;
     interrupt.lock(&lock, || {})?;

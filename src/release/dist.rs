@@ -28,7 +28,7 @@ pub struct Place {
 
 /// What is in `dist/` now.
 #[derive(Clone, Debug)]
-pub struct Placed {
+pub(crate) struct Placed {
     /// The manifest as written, kept rows included.
     pub manifest: Manifest,
     /// Files of an earlier run that were removed.
@@ -37,7 +37,7 @@ pub struct Placed {
 
 /// The project whose binaries go into `dist/`.
 #[derive(Clone, Debug)]
-pub struct Owner<'a> {
+pub(crate) struct Owner<'a> {
     /// Its workspace.
     pub workspace_root: &'a Utf8Path,
     /// The names of its packages.
@@ -94,7 +94,7 @@ fn staged(dir: &Utf8Path) -> Option<Vec<Utf8PathBuf>> {
 }
 
 /// What is in the way of this run's files, and is not convoy's: a directory of this name may be somebody else's.
-pub fn foreign(dist: &Utf8Path) -> Option<Utf8PathBuf> {
+pub(crate) fn foreign(dist: &Utf8Path) -> Option<Utf8PathBuf> {
     // A manifest of convoy's that was cut off still begins as one.
     let ours = |text: &str| text.trim().is_empty() || text.contains("\"cargo-convoy\"");
     match read_dist(dist, MANIFEST) {
@@ -121,7 +121,7 @@ fn read_dist(dist: &Utf8Path, name: &str) -> io::Result<Option<String>> {
 ///
 /// # Errors
 /// There are such binaries.
-pub fn refuse_others(dist: &Utf8Path, owner: &Owner<'_>, keep: bool, paths: &BTreeSet<String>) -> Result<()> {
+pub(crate) fn refuse_others(dist: &Utf8Path, owner: &Owner<'_>, keep: bool, paths: &BTreeSet<String>) -> Result<()> {
     let Some(previous) = read_manifest(dist).filter(|previous| !is_of(previous, dist, owner)) else { return Ok(()) };
     let others = previous.artifacts.iter().filter(|row| !owner.packages.contains(&row.package));
     let Some(other) = others.into_iter().find(|row| !keep || paths.contains(&row.path)) else { return Ok(()) };
@@ -161,7 +161,7 @@ fn enter(dist: &Utf8Path) -> io::Result<Option<std::fs::File>> {
 /// # Errors
 /// `dist/` cannot be written to, its directories are symbolic links, it holds another project's binaries, or a file is no
 /// longer the one that was verified. Then the files of the previous run are untouched.
-pub fn place(
+pub(crate) fn place(
     dist: &Utf8Path,
     places: &[Place],
     mut manifest: Manifest,

@@ -6,6 +6,8 @@ mod dist;
 mod manifest;
 
 pub use artifact::Artifact;
-pub use checker::{Checked, Checker};
-pub use dist::{Owner, Place, Placed, foreign, place, refuse_others};
-pub use manifest::{ArtifactRow, FailedRow, FailedStatus, GlibcRow, Manifest, SysrootRow, Tool, Toolchain};
+pub(crate) use checker::Checked;
+pub use checker::Checker;
+pub(crate) use dist::{Owner, Place, foreign, place, refuse_others};
+pub use manifest::{ArtifactRow, Manifest};
+pub(crate) use manifest::{FailedRow, FailedStatus, GlibcRow, SysrootRow, Tool, Toolchain};

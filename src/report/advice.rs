@@ -10,7 +10,7 @@ use crate::project::needs::{Confidence, NeedKind, Side};
 use crate::report::{DoctorReport, WhyNeed, WhyReport};
 
 /// Why something is needed, by which ways, and the ways out.
-pub fn why(report: &WhyReport, style: Style) -> String {
+pub(crate) fn why(report: &WhyReport, style: Style) -> String {
     if report.needs.is_empty() {
         let path = report.path.join(" → ");
         return format!(
@@ -103,7 +103,7 @@ fn remedies(list: &[Remedy]) -> String {
 const LONG: usize = 40;
 
 /// What this machine offers, what each target lacks, and what mends it.
-pub fn doctor(report: &DoctorReport, style: Style) -> String {
+pub(crate) fn doctor(report: &DoctorReport, style: Style) -> String {
     let mut rows = vec![["", "found", "needed by"].map(str::to_owned).to_vec()];
     let mut long = String::new();
     for offer in &report.offers {

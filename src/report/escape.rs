@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 /// Escapes a text of one line: nothing in it can end the line, paint, move the cursor, or change the reading order.
-pub fn line(text: &str) -> Cow<'_, str> {
+pub(crate) fn line(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unsafe) {
         return text.into();
     }
@@ -21,7 +21,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
 
 /// What a terminal is given: lines, tabs and (with `color`) colours stay, every other control character is escaped, and no
 /// line is a command to a CI service.
-pub fn terminal(text: &str, color: bool) -> String {
+pub(crate) fn terminal(text: &str, color: bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(char) = rest.chars().next() {
@@ -46,7 +46,7 @@ pub fn terminal(text: &str, color: bool) -> String {
 }
 
 /// What a log is given: [`terminal`] without colours.
-pub fn log(text: &str) -> String {
+pub(crate) fn log(text: &str) -> String {
     terminal(text, false)
 }
 

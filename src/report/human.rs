@@ -36,7 +36,7 @@ pub(super) fn bold(color: AnsiColor) -> Ansi {
 
 /// Renders events for a person.
 #[derive(Debug)]
-pub struct Human {
+pub(crate) struct Human {
     style: Style,
     bars: MultiProgress,
     by_target: BTreeMap<String, ProgressBar>,
@@ -155,7 +155,7 @@ impl Human {
 }
 
 /// Seconds as people read them.
-pub fn seconds_text(seconds: f64) -> String {
+pub(crate) fn seconds_text(seconds: f64) -> String {
     if seconds < 60.0 {
         format!("{seconds:.1}s")
     } else {

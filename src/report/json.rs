@@ -13,7 +13,7 @@ use crate::verify::{Finding, Inspection};
 
 /// Output of `cargo convoy targets --json`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct TargetsReport {
+pub(crate) struct TargetsReport {
     /// Version of this format.
     pub schema: u32,
     /// Always `targets`.
@@ -24,7 +24,7 @@ pub struct TargetsReport {
 
 /// A supported target.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct TargetRow {
+pub(crate) struct TargetRow {
     /// rustc's target triple.
     pub triple: String,
     /// The platform, as `os/arch[/variant]`; null if it has none.
@@ -41,7 +41,7 @@ pub struct TargetRow {
 
 /// Output of `cargo convoy verify --json`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct VerifyReport {
+pub(crate) struct VerifyReport {
     /// Version of this format.
     pub schema: u32,
     /// Always `verify`.
@@ -69,7 +69,7 @@ pub struct VerifiedFile {
 
 /// Output of `cargo convoy cache list --json`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct CacheReport {
+pub(crate) struct CacheReport {
     /// Version of this format.
     pub schema: u32,
     /// Always `cache`.
@@ -82,7 +82,7 @@ pub struct CacheReport {
 
 /// A cache entry.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct CacheEntry {
+pub(crate) struct CacheEntry {
     /// The section of the cache: `zig`, `probes`, …
     pub room: String,
     /// Its name; empty if the section is a single entry.
@@ -93,7 +93,7 @@ pub struct CacheEntry {
 
 /// Output of `cargo convoy cache verify --json`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct CacheVerifyReport {
+pub(crate) struct CacheVerifyReport {
     /// Version of this format.
     pub schema: u32,
     /// Always `cache-verify`.
@@ -106,7 +106,7 @@ pub struct CacheVerifyReport {
 
 /// A cache entry that was checked.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct VerifiedEntry {
+pub(crate) struct VerifiedEntry {
     /// The section of the cache: `zig`, `debs` (package files) or `sysroots`.
     pub room: String,
     /// Its name; empty if the section is a single entry.
@@ -123,7 +123,7 @@ pub struct VerifiedEntry {
 
 /// Output of `cargo convoy supply list --json`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct SupplyReport {
+pub(crate) struct SupplyReport {
     /// Version of this format.
     pub schema: u32,
     /// Always `supply`.
@@ -136,7 +136,7 @@ pub struct SupplyReport {
 
 /// Output of `cargo convoy supply verify --json`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct SupplyVerifyReport {
+pub(crate) struct SupplyVerifyReport {
     /// Version of this format.
     pub schema: u32,
     /// Always `supply-verify`.
@@ -149,7 +149,7 @@ pub struct SupplyVerifyReport {
 
 /// A sysroot in Convoy.lock, compared with the archives.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct VerifiedSysroot {
+pub(crate) struct VerifiedSysroot {
     /// Which.
     #[serde(flatten)]
     pub key: SysrootKey,
@@ -167,7 +167,7 @@ pub struct VerifiedSysroot {
 
 /// A package in Convoy.lock that is not in any signed index.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct UnsignedPackage {
+pub(crate) struct UnsignedPackage {
     /// Its name.
     pub name: String,
     /// The locked version.
@@ -180,7 +180,7 @@ pub struct UnsignedPackage {
 
 /// Output of `cargo convoy images list --json`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct ImagesReport {
+pub(crate) struct ImagesReport {
     /// Version of this format.
     pub schema: u32,
     /// Always `images`.
@@ -193,7 +193,7 @@ pub struct ImagesReport {
 
 /// An image made by convoy.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct ListedImage {
+pub(crate) struct ListedImage {
     /// Its name, or the engine's id if a newer image has taken the name.
     pub reference: String,
     /// All of its names, including those given by others.
@@ -215,7 +215,7 @@ pub struct ListedImage {
 
 /// A sysroot on this machine.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct ListedSysroot {
+pub(crate) struct ListedSysroot {
     /// Which.
     #[serde(flatten)]
     pub key: SysrootKey,
@@ -234,7 +234,7 @@ pub struct ListedSysroot {
 
 /// Output of `cargo convoy why --json`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct WhyReport {
+pub(crate) struct WhyReport {
     /// Version of this format.
     pub schema: u32,
     /// Always `why`.
@@ -249,7 +249,7 @@ pub struct WhyReport {
 
 /// A need, why it exists, and how to fix it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct WhyNeed {
+pub(crate) struct WhyNeed {
     /// Kind of the need.
     pub kind: NeedKind,
     /// Its name.
@@ -274,7 +274,7 @@ pub struct WhyNeed {
 
 /// A package on a dependency path.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
-pub struct WhyStep {
+pub(crate) struct WhyStep {
     /// The package.
     pub package: String,
     /// Its version.
@@ -285,7 +285,7 @@ pub struct WhyStep {
 
 /// A need of one target.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct WhyCell {
+pub(crate) struct WhyCell {
     /// The target's id, as in `dist/<id>/`.
     pub id: String,
     /// What meets the need; null if nothing does and the target is blocked.
@@ -294,7 +294,7 @@ pub struct WhyCell {
 
 /// Output of `cargo convoy doctor --json`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct DoctorReport {
+pub(crate) struct DoctorReport {
     /// Version of this format.
     pub schema: u32,
     /// Always `doctor`.
@@ -313,7 +313,7 @@ pub struct DoctorReport {
 
 /// A tool, library or engine that is installed or required.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct OfferRow {
+pub(crate) struct OfferRow {
     /// Its name.
     pub name: String,
     /// Its path; null if it is missing.
@@ -328,7 +328,7 @@ pub struct OfferRow {
 
 /// A target, and what is missing for it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct DoctorCell {
+pub(crate) struct DoctorCell {
     /// The target's id, as in `dist/<id>/`.
     pub id: String,
     /// Whether it can be built on this machine.
@@ -345,7 +345,7 @@ pub struct DoctorCell {
 
 /// A need that is not met.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct Lack {
+pub(crate) struct Lack {
     /// Kind of the need.
     pub kind: NeedKind,
     /// Its name.

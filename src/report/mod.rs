@@ -1,11 +1,11 @@
 //! Telling people and machines what happens. Everything is an [`Event`]; a [`Reporter`] renders it as text on standard
 //! error, with progress bars on a terminal, and as one JSON object a line for `--events`.
 
-pub mod advice;
-pub mod escape;
+pub(crate) mod advice;
+pub(crate) mod escape;
 mod human;
 mod json;
-pub mod schema;
+pub(crate) mod schema;
 pub mod table;
 
 use std::io::Write;
@@ -17,8 +17,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::util::error::{Error, Result};
-pub use human::{Human, Style};
-pub use json::{
+pub(crate) use human::Human;
+pub use human::Style;
+pub(crate) use json::{
     CacheEntry, CacheReport, CacheVerifyReport, DoctorCell, DoctorReport, ImagesReport, Lack, ListedImage,
     ListedSysroot, OfferRow, SupplyReport, SupplyVerifyReport, TargetRow, TargetsReport, UnsignedPackage,
     VerifiedEntry, VerifiedFile, VerifiedSysroot, VerifyReport, WhyCell, WhyNeed, WhyReport, WhyStep,
@@ -27,7 +28,7 @@ pub use json::{
 /// Severity of an event.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum EventLevel {
+pub(crate) enum EventLevel {
     /// Details for debugging.
     Debug,
     /// Progress information.
@@ -60,7 +61,7 @@ pub enum Phase {
 
 /// An event: one line of the `--events` output.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, JsonSchema)]
-pub struct Event {
+pub(crate) struct Event {
     /// Version of this format.
     pub schema: u32,
     /// Always `event`.

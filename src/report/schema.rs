@@ -11,7 +11,7 @@ use crate::report::{
 };
 
 /// The schema of one kind of output.
-pub fn schema(kind: SchemaKind) -> Schema {
+pub(crate) fn schema(kind: SchemaKind) -> Schema {
     match kind {
         SchemaKind::Manifest => schema_for!(Manifest),
         SchemaKind::Plan => schema_for!(Plan),

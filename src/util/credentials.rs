@@ -2,7 +2,7 @@
 
 /// An address without its user and password; any other text as it is. The user of `ssh` is part of the address, and no
 /// secret.
-pub fn without_credentials(text: &str) -> String {
+pub(crate) fn without_credentials(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);

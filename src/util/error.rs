@@ -59,7 +59,7 @@ pub struct Error {
 }
 
 /// Result of everything that can end a command.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// Bad usage or configuration (exit code 2).

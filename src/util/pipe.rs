@@ -4,14 +4,14 @@ use std::io::{self, BufRead, Read};
 
 /// The longest line of standard output that is read, in bytes. cargo's messages hold rendered diagnostics, and stay far
 /// below.
-pub const LINE: usize = 16 << 20;
+pub(crate) const LINE: usize = 16 << 20;
 
 /// How much of the end of standard error is kept, in bytes.
-pub const TAIL: usize = 4 << 20;
+pub(crate) const TAIL: usize = 4 << 20;
 
 /// The end of what was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tail {
+pub(crate) struct Tail {
     /// The text, from the start of a line on where not all was kept.
     pub text: String,
     /// How many bytes before it were left out.
@@ -23,7 +23,7 @@ pub struct Tail {
 ///
 /// # Errors
 /// Reading failed.
-pub fn read_line(from: &mut impl BufRead, line: &mut Vec<u8>, limit: usize) -> io::Result<Option<u64>> {
+pub(crate) fn read_line(from: &mut impl BufRead, line: &mut Vec<u8>, limit: usize) -> io::Result<Option<u64>> {
     line.clear();
     let mut left_out = 0_u64;
     loop {
@@ -53,7 +53,7 @@ pub fn read_line(from: &mut impl BufRead, line: &mut Vec<u8>, limit: usize) -> i
 }
 
 /// Reads to the end and keeps the last `limit` bytes. What came before a broken pipe still counts.
-pub fn read_tail(mut from: impl Read, limit: usize) -> Tail {
+pub(crate) fn read_tail(mut from: impl Read, limit: usize) -> Tail {
     let (mut kept, mut left_out, mut buffer) = (Vec::new(), 0_u64, vec![0; 1 << 16]);
     // Shortens to so many bytes, and gives how many went.
     let cut = |kept: &mut Vec<u8>, to: usize| kept.drain(..kept.len().saturating_sub(to)).count() as u64;

@@ -33,7 +33,7 @@ impl From<&std::fs::Metadata> for Stamp {
 }
 
 /// This very build of convoy: another one may plan and judge otherwise, so what is kept is kept under this.
-pub fn this_program() -> String {
+pub(crate) fn this_program() -> String {
     let exe = std::env::current_exe().ok().and_then(|exe| Stamp::of(Utf8Path::from_path(&exe)?));
     format!("{} {exe:?}", crate::VERSION)
 }

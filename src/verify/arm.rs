@@ -53,7 +53,7 @@ pub(super) struct Excess {
 
 impl Limit {
     /// What the target promises, and what the CPU has above it. A CPU that is not known is an error, by its name.
-    pub fn new<'a>(level: &ArmLevel, cpu: Option<&'a str>) -> Result<Self, &'a str> {
+    pub(crate) fn new<'a>(level: &ArmLevel, cpu: Option<&'a str>) -> Result<Self, &'a str> {
         match cpu {
             Some(cpu) if cpu != "generic" => CPUS.get(cpu).copied().ok_or(cpu),
             _ => Ok(if level.version >= 7 {
@@ -72,7 +72,7 @@ impl Limit {
     }
 
     /// What of `attributes` is beyond this limit. An absent tag asks for nothing.
-    pub fn excess(&self, attributes: &ArmAttributes) -> Option<Excess> {
+    pub(crate) fn excess(&self, attributes: &ArmAttributes) -> Option<Excess> {
         let mut beyond = Vec::new();
         if let Some(arch) = attributes.cpu_arch.filter(|arch| !self.has_arch(*arch)) {
             beyond.push(arch_text(arch));
@@ -99,7 +99,7 @@ impl Limit {
     }
 
     /// For messages.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let neon = if self.neon { " with NEON" } else { "" };
         format!("{} {}{neon}", arch_text(self.arch), fp_text(self.fp))
     }
@@ -173,7 +173,7 @@ pub(super) fn cpu_text(attributes: &ArmAttributes, float: Option<FloatAbi>) -> O
 }
 
 /// The level that the objects of a link ask for together: what lld and zig leave out of the file.
-pub fn cpu_of_objects(link: &LinkRecord) -> Option<String> {
+pub(crate) fn cpu_of_objects(link: &LinkRecord) -> Option<String> {
     let each = || link.arm.iter().map(|group| &group.attributes);
     let together = ArmAttributes {
         cpu_arch: each().filter_map(|a| a.cpu_arch).max_by_key(|arch| (*arch >= V7 || *arch == V6T2, *arch)),

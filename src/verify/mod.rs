@@ -28,12 +28,11 @@ use crate::model::sysroot::{Libraries, LinkedAgainst};
 use crate::util::files::brief;
 use crate::verify::link::LinkRecord;
 
-pub use arm::cpu_of_objects;
+pub(crate) use arm::cpu_of_objects;
 pub use infer::{infer, not_checked};
 pub use inspect::inspect;
-pub use inspection::{
-    DynamicSymbol, Elf, Facts, Inspection, Kind, Linkage, MachO, Pe, Signature, UndefinedSymbol, VersionNeed,
-};
+pub(crate) use inspection::{DynamicSymbol, Elf, MachO, Pe, UndefinedSymbol, VersionNeed};
+pub use inspection::{Facts, Inspection, Kind, Linkage, Signature};
 pub use judge::judge;
 pub use unreadable::Unreadable;
 

@@ -13,7 +13,7 @@ pub(super) struct Implied {
 }
 
 impl Implied {
-    pub fn of(triple: &str) -> Self {
+    pub(crate) fn of(triple: &str) -> Self {
         let mut words = triple.split('-');
         let arch = words.next().unwrap_or_default();
         let system = |names: &[&str]| words.clone().any(|word| names.iter().any(|name| word.starts_with(name)));

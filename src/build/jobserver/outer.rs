@@ -11,7 +11,7 @@ pub(super) enum Outer {
 
 impl Outer {
     /// Looks for it where cargo does, and as cargo does: the first of these variables that is set counts.
-    pub fn find(variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
+    pub(crate) fn find(variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let flags = ["CARGO_MAKEFLAGS", "MAKEFLAGS", "MFLAGS"].iter().find_map(|name| variable(name))?;
         let mut words = ["--jobserver-auth=", "--jobserver-fds="].iter();
         let (_, rest) = words.find_map(|word| flags.rsplit_once(word))?;
@@ -25,7 +25,7 @@ impl Outer {
 
     /// Whether it is really there: make announces it to every recipe, and leaves it open for those marked with `+`.
     #[cfg(unix)]
-    pub fn is_usable(&self) -> bool {
+    pub(crate) fn is_usable(&self) -> bool {
         use std::os::unix::fs::FileTypeExt;
         let is_pipe = |path: &str| fs_err::metadata(path).is_ok_and(|file| file.file_type().is_fifo());
         match self {

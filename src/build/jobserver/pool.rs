@@ -13,7 +13,7 @@ pub(super) struct Folder(Utf8PathBuf);
 
 impl Folder {
     /// Makes it below convoy's own folder of the project.
-    pub fn make(convoy_dir: &Utf8Path) -> Result<Self> {
+    pub(crate) fn make(convoy_dir: &Utf8Path) -> Result<Self> {
         let path = convoy_dir.join("jobserver");
         match fs_err::remove_dir_all(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
@@ -30,7 +30,7 @@ impl Folder {
     }
 
     /// The pipe's place.
-    pub fn pipe(&self) -> Utf8PathBuf {
+    pub(crate) fn pipe(&self) -> Utf8PathBuf {
         self.0.join("tokens")
     }
 }
@@ -68,7 +68,7 @@ mod unix {
 
     impl Pool {
         /// A pipe with this many tokens in it. It has this name, where the file system knows named pipes.
-        pub fn filled(path: &Utf8Path, tokens: usize) -> io::Result<Self> {
+        pub(crate) fn filled(path: &Utf8Path, tokens: usize) -> io::Result<Self> {
             let pool = match named(path) {
                 Ok(both) => Self { write: both.try_clone()?, read: both, fifo: Some(path.to_owned()) },
                 Err(_) => {
@@ -85,22 +85,22 @@ mod unix {
         }
 
         /// Puts tokens into the pipe.
-        pub fn give(&self, tokens: usize) -> io::Result<()> {
+        pub(crate) fn give(&self, tokens: usize) -> io::Result<()> {
             (&self.write).write_all(&b"+".repeat(tokens.min(MOST)))
         }
 
         /// How many tokens are in the pipe.
-        pub fn tokens(&self) -> io::Result<u64> {
+        pub(crate) fn tokens(&self) -> io::Result<u64> {
             Ok(ioctl_fionread(&self.read)?)
         }
 
         /// The numbers of the descriptors, as make writes them.
-        pub fn numbers(&self) -> String {
+        pub(crate) fn numbers(&self) -> String {
             format!("{},{}", self.read.as_raw_fd(), self.write.as_raw_fd())
         }
 
         /// The pipe's name, where it has one.
-        pub fn fifo(&self) -> Option<&Utf8Path> {
+        pub(crate) fn fifo(&self) -> Option<&Utf8Path> {
             self.fifo.as_deref()
         }
     }

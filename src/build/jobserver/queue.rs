@@ -15,35 +15,35 @@ pub(super) struct Queue {
 
 impl Queue {
     /// A queue for this many processes and lanes.
-    pub fn new(jobs: usize, lanes: usize) -> Self {
+    pub(crate) fn new(jobs: usize, lanes: usize) -> Self {
         Self { jobs, lanes, next: 0 }
     }
 
     /// Processes of all lanes.
-    pub fn jobs(&self) -> usize {
+    pub(crate) fn jobs(&self) -> usize {
         self.jobs
     }
 
     /// All lanes.
-    pub fn lanes(&self) -> usize {
+    pub(crate) fn lanes(&self) -> usize {
         self.lanes
     }
 
     /// The lanes to start first, and the tokens that are put into the pipe before.
-    pub fn begin(&mut self) -> (Range<usize>, usize) {
+    pub(crate) fn begin(&mut self) -> (Range<usize>, usize) {
         self.next = self.lanes.min(self.jobs);
         (0..self.next, self.jobs - self.next)
     }
 
     /// A lane ended: the one that takes its place. Where none does, a token more is put into the pipe.
-    pub fn ended(&mut self) -> Option<usize> {
+    pub(crate) fn ended(&mut self) -> Option<usize> {
         let next = (self.next < self.lanes).then_some(self.next)?;
         self.next += 1;
         Some(next)
     }
 
     /// Starts no more lanes.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.lanes = self.next;
     }
 }

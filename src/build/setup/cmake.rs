@@ -31,7 +31,7 @@ pub(super) struct Toolchain<'a> {
 
 impl Toolchain<'_> {
     /// The file's text.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         let mut line = |line: String| {
             text.push_str(&line);

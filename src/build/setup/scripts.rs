@@ -24,7 +24,7 @@ pub(super) struct Scripts<'a> {
 }
 
 impl<'a> Scripts<'a> {
-    pub fn new(job: &'a Job<'a>, dir: &'a Utf8Path, tree: Option<&'a Tree>) -> Result<Self> {
+    pub(crate) fn new(job: &'a Job<'a>, dir: &'a Utf8Path, tree: Option<&'a Tree>) -> Result<Self> {
         fs_err::create_dir_all(dir)?;
         let zig_version = job.host.zig.as_ref().map(|zig| zig.version.clone()).unwrap_or_default();
         Ok(Self { job, dir, zig_version, tree })
@@ -42,7 +42,7 @@ impl<'a> Scripts<'a> {
     }
 
     /// The folders of zig's C library headers for a target.
-    pub fn zig_headers(&self, tool: &ZigTool) -> Result<Vec<Utf8PathBuf>> {
+    pub(crate) fn zig_headers(&self, tool: &ZigTool) -> Result<Vec<Utf8PathBuf>> {
         let mut command = Command::new(self.zig()?);
         command.args(["libc", "-includes", "-target", &tool.target]);
         let done = self.job.interrupt.output(&mut command)??;
@@ -54,7 +54,7 @@ impl<'a> Scripts<'a> {
     }
 
     /// Written only when it differs: build tools look at a compiler's modification time.
-    pub fn write(&self, name: &str, text: &str) -> Result<Utf8PathBuf> {
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<Utf8PathBuf> {
         let path = self.dir.join(name);
         if fs_err::read_to_string(&path).is_ok_and(|old| old == text) {
             return Ok(path);
@@ -94,12 +94,12 @@ impl<'a> Scripts<'a> {
         ))
     }
 
-    pub fn zig_compiler(&self, name: &str, subcommand: &str, tool: &ZigTool) -> Result<Utf8PathBuf> {
+    pub(crate) fn zig_compiler(&self, name: &str, subcommand: &str, tool: &ZigTool) -> Result<Utf8PathBuf> {
         self.write(name, &self.zig_call(subcommand, tool, &[], "")?)
     }
 
     /// The name ends in `-gcc`: rustc infers from it how to speak to the linker.
-    pub fn zig_linker(&self, name: &str, tool: &ZigTool) -> Result<Utf8PathBuf> {
+    pub(crate) fn zig_linker(&self, name: &str, tool: &ZigTool) -> Result<Utf8PathBuf> {
         // Without `-g` zig strips what it links.
         self.announce_runtime(tool)?;
         let runtime = self.mingw_runtime(tool)?;
@@ -135,16 +135,22 @@ impl<'a> Scripts<'a> {
 
     /// A gcc or clang whose headers and libraries are the sysroot's. Build scripts infer the names of its tools, and rustc
     /// how to speak to a linker, from the prefix and from `gcc`.
-    pub fn compiler(&self, compiler: &Utf8Path, name: &str, tree: &Tree, builtin: &Builtin) -> Result<Utf8PathBuf> {
+    pub(crate) fn compiler(
+        &self,
+        compiler: &Utf8Path,
+        name: &str,
+        tree: &Tree,
+        builtin: &Builtin,
+    ) -> Result<Utf8PathBuf> {
         self.write(&format!("{}-{name}", tree.multiarch), &sysroot::gcc_script(compiler, tree, builtin))
     }
 
-    pub fn zig_tool(&self, name: &str, tool: &str) -> Result<Utf8PathBuf> {
+    pub(crate) fn zig_tool(&self, name: &str, tool: &str) -> Result<Utf8PathBuf> {
         self.write(name, &format!("#!/bin/sh\nexec {} {tool} \"$@\"\n", quote(self.zig()?.as_str())))
     }
 
     /// rustc looks for mingw's dlltool on PATH to make import libraries; zig's stands in where there is none.
-    pub fn dlltool(&self, triple: &str) -> Result<Option<Utf8PathBuf>> {
+    pub(crate) fn dlltool(&self, triple: &str) -> Result<Option<Utf8PathBuf>> {
         let arch = triple.split('-').next().unwrap_or_default();
         let name = format!("{arch}-w64-mingw32-dlltool");
         if which::which(&name).is_ok() {
@@ -155,7 +161,7 @@ impl<'a> Scripts<'a> {
     }
 
     /// A folder with links to libraries, for the linker to look into first.
-    pub fn first_libraries(&self, libraries: &[Utf8PathBuf]) -> Result<Utf8PathBuf> {
+    pub(crate) fn first_libraries(&self, libraries: &[Utf8PathBuf]) -> Result<Utf8PathBuf> {
         let dir = self.dir.join("first");
         fs_err::create_dir_all(&dir)?;
         for library in libraries {
@@ -174,7 +180,7 @@ impl<'a> Scripts<'a> {
     }
 
     /// A linker that writes down what it linked.
-    pub fn recording(&self, triple: &str, name: &str, linker: &Utf8Path) -> Result<Utf8PathBuf> {
+    pub(crate) fn recording(&self, triple: &str, name: &str, linker: &Utf8Path) -> Result<Utf8PathBuf> {
         // The record looks for libraries where the linker does; what the linker's own wrapper adds it would not see.
         let dirs = self.tree.map(sysroot::zig_library_dirs).unwrap_or_default();
         let script = format!(
@@ -186,7 +192,7 @@ impl<'a> Scripts<'a> {
         self.write(name, &script)
     }
 
-    pub fn darwin_compiler(&self, triple: &str, language: Language, tool: &ZigTool) -> Result<Utf8PathBuf> {
+    pub(crate) fn darwin_compiler(&self, triple: &str, language: Language, tool: &ZigTool) -> Result<Utf8PathBuf> {
         let name = match language {
             Language::C => format!("{triple}-cc"),
             Language::Cxx => format!("{triple}-c++"),
@@ -195,7 +201,7 @@ impl<'a> Scripts<'a> {
     }
 
     /// The stub folder and, for C++, zig's own libc++.
-    pub fn darwin(&self, triple: &str, libcxx: Option<&ZigTool>) -> Result<darwin::Settings> {
+    pub(crate) fn darwin(&self, triple: &str, libcxx: Option<&ZigTool>) -> Result<darwin::Settings> {
         let stubs = darwin::write_stubs(&self.job.cache.room("darwin")?)?;
         let libcxx = match libcxx {
             None => None,

@@ -37,7 +37,7 @@ pub(super) struct Tree {
 
 impl Tree {
     /// The sysroot of a cell, where it has one.
-    pub fn of(job: &Job<'_>, cell: &CellPlan) -> Result<Option<Tree>> {
+    pub(crate) fn of(job: &Job<'_>, cell: &CellPlan) -> Result<Option<Tree>> {
         let Some(name) = &cell.setup.sysroot else { return Ok(None) };
         let triple = &cell.cell.target;
         // Provisioning blocks a cell whose sysroot could not be brought.
@@ -53,7 +53,7 @@ impl Tree {
     }
 
     /// Looks at a sysroot's folders.
-    pub fn open(root: &Utf8Path, digest: &str, multiarch: String) -> Result<Tree> {
+    pub(crate) fn open(root: &Utf8Path, digest: &str, multiarch: String) -> Result<Tree> {
         // Lists of folders are parted by colons, maps of them by `=`, and pkg-config loses what stands behind a space.
         if let Some(bad) = root.as_str().chars().find(|char| char.is_whitespace() || UNUSABLE.contains(*char)) {
             return Err(Error::work(format!(
@@ -77,18 +77,18 @@ impl Tree {
     }
 
     /// Where its own libraries are.
-    pub fn libraries(&self) -> Utf8PathBuf {
+    pub(crate) fn libraries(&self) -> Utf8PathBuf {
         self.root.join("usr/lib").join(&self.multiarch)
     }
 
     /// The folders of its C headers, in their order.
-    pub fn headers(&self) -> [Utf8PathBuf; 2] {
+    pub(crate) fn headers(&self) -> [Utf8PathBuf; 2] {
         let include = self.root.join("usr/include");
         [include.join(&self.multiarch), include]
     }
 
     /// Where pkg-config finds its libraries, and no others.
-    pub fn pkg_config_libdir(&self) -> String {
+    pub(crate) fn pkg_config_libdir(&self) -> String {
         format!("{}/pkgconfig:{}/usr/share/pkgconfig", self.libraries(), self.root)
     }
 
@@ -115,7 +115,7 @@ pub(super) struct Builtin {
 
 impl Builtin {
     /// Asks a gcc or clang, and the C++ compiler beside it.
-    pub fn ask(cc: &Utf8Path, cxx: Option<&Utf8Path>, tree: &Tree, interrupt: &Interrupt) -> Result<Builtin> {
+    pub(crate) fn ask(cc: &Utf8Path, cxx: Option<&Utf8Path>, tree: &Tree, interrupt: &Interrupt) -> Result<Builtin> {
         let said = ask(cc, &["-print-file-name=include"], interrupt)?.0;
         let headers = Utf8PathBuf::from(said.trim());
         if !headers.is_absolute() || !headers.is_dir() {

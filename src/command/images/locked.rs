@@ -34,7 +34,7 @@ impl Wish {
     }
 
     /// As it is on a machine that has no image yet.
-    pub fn exact(mut self) -> Self {
+    pub(crate) fn exact(mut self) -> Self {
         self.references = [self.name.clone()].into();
         self
     }
@@ -96,7 +96,7 @@ impl ImageBringer<'_> {
     /// Holds the images that a settled plan builds in against Convoy.lock. What was brought in this run, or stands in no
     /// lock so far, is locked; an older image that differs is told of. With `--locked` either ends the run. Gives whether all
     /// could be asked: an image that cannot is noted among the host's facts, for the next plan.
-    pub fn hold(&self, prepared: &mut Prepared) -> Result<bool> {
+    pub(crate) fn hold(&self, prepared: &mut Prepared) -> Result<bool> {
         let mut all = true;
         for wish in wishes(&prepared.project.plan) {
             if let Err(error) = self.hold_one(&wish, prepared) {

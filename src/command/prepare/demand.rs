@@ -157,7 +157,7 @@ pub(super) struct Inside {
 
 impl Inside {
     /// For a build that is started in a folder. cargo's own folder and those above the project are not seen inside.
-    pub fn read(cwd: &Utf8Path, root: &Utf8Path) -> Self {
+    pub(crate) fn read(cwd: &Utf8Path, root: &Utf8Path) -> Self {
         let mut project = BTreeMap::new();
         let start = if cwd.starts_with(root) { cwd } else { root };
         for dir in start.ancestors().take_while(|dir| dir.starts_with(root)) {

@@ -85,7 +85,7 @@ impl Member {
 
 impl Members {
     /// Asks cargo for the workspace that a manifest belongs to. Nothing is resolved, so no crate has to be fetched.
-    pub fn find(manifest: &Utf8Path, cwd: &Utf8Path, interrupt: &Interrupt) -> Result<Self> {
+    pub(crate) fn find(manifest: &Utf8Path, cwd: &Utf8Path, interrupt: &Interrupt) -> Result<Self> {
         let mut command = machine::cargo_command();
         command.current_dir(cwd).args(["metadata", "--no-deps", "--format-version=1", "--manifest-path"]);
         let done = interrupt.output(command.arg(manifest))??;
@@ -97,7 +97,7 @@ impl Members {
     }
 
     /// The manifest of the only selected package; none where several are selected.
-    pub fn selected(&self, selection: &Selection, manifest: &Utf8Path) -> Option<&Utf8Path> {
+    pub(crate) fn selected(&self, selection: &Selection, manifest: &Utf8Path) -> Option<&Utf8Path> {
         let is_default = |member: &&Member| self.workspace_default_members.contains(&member.id);
         let member = if selection.workspace {
             let excluded: Vec<PackageSpec> =

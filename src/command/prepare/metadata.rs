@@ -34,7 +34,7 @@ impl MetadataQuery<'_> {
     /// of the crates for these triples alone where some are named.
     /// cargo's first resolver turns on features for crates of every platform, so that with some triples alone a feature
     /// may be missed there.
-    pub fn ask(
+    pub(crate) fn ask(
         &self,
         triples: &BTreeSet<String>,
         more: &BTreeSet<String>,
@@ -83,7 +83,7 @@ pub(super) struct MetadataFailure {
 
 impl MetadataFailure {
     /// Whether cargo says that a crate which the lock file names is not here and cannot be brought.
-    pub fn crates_are_lacking(&self) -> bool {
+    pub(crate) fn crates_are_lacking(&self) -> bool {
         cargo::error(&self.told).starts_with("failed to download `")
     }
 }

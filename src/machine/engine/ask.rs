@@ -135,7 +135,7 @@ fn images(engine: &EngineFacts, cache: &CacheDir) -> Result<Vec<PresentImage>, S
 }
 
 /// What is known of an image that convoy made; none of any other.
-pub fn made_image(cache: &CacheDir, id: &str) -> Option<MadeImage> {
+pub(crate) fn made_image(cache: &CacheDir, id: &str) -> Option<MadeImage> {
     cache.recall::<MadeImage>("engines", &MadeImage::key(id)).filter(|made| made.is(id))
 }
 
@@ -158,7 +158,7 @@ fn labelled() -> String {
 }
 
 /// The images that convoy made, also those that no plan would take.
-pub fn own_images(engine: &EngineFacts) -> Result<Vec<OwnImage>> {
+pub(crate) fn own_images(engine: &EngineFacts) -> Result<Vec<OwnImage>> {
     let named = |name: &str| format!("reference={name}*");
     let filters = [labelled(), named(OWN_IMAGES), named(&format!("localhost/{OWN_IMAGES}"))];
     let all = seen(engine, &filters)

@@ -13,7 +13,7 @@ use crate::model::recipe::{LABEL, Recipe};
 const OWN: &str = "cargo-convoy/";
 
 /// What the names of images begin with that are made from something of the user's.
-pub const OWN_IMAGES: &str = "cargo-convoy/own:";
+pub(crate) const OWN_IMAGES: &str = "cargo-convoy/own:";
 
 /// An image made by convoy.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct PresentImage {
 
 /// An image as an engine tells of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SeenImage {
+pub(crate) struct SeenImage {
     /// The engine's own id.
     pub id: String,
     /// Its names with their tags; convoy's own as convoy writes them.
@@ -55,7 +55,7 @@ pub struct SeenImage {
 
 /// An image that convoy made, as people want to see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnImage {
+pub(crate) struct OwnImage {
     /// The engine's own id.
     pub id: String,
     /// The names that convoy gave it; none where a newer image took them over.
@@ -77,7 +77,7 @@ pub struct OwnImage {
 /// What an image is made from.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum MadeFrom {
+pub(crate) enum MadeFrom {
     /// A base image and Debian packages.
     Packages,
     /// The user's own Dockerfile or image.
@@ -86,7 +86,7 @@ pub enum MadeFrom {
 
 impl SeenImage {
     /// The images of what `image inspect` prints.
-    pub fn read_all(told: &str) -> Result<Vec<Self>, String> {
+    pub(crate) fn read_all(told: &str) -> Result<Vec<Self>, String> {
         let all: Vec<Value> =
             serde_json::from_str(told).map_err(|error| format!("could not parse its output: {error}"))?;
         Ok(all.iter().map(Self::read).collect())
@@ -112,7 +112,7 @@ impl SeenImage {
 
     /// As an image that plans can take, when convoy's cache knows that it made this very image: a name is anybody's to give,
     /// and a label anybody's to write.
-    pub fn as_present(&self, made: Option<&MadeImage>) -> Option<PresentImage> {
+    pub(crate) fn as_present(&self, made: Option<&MadeImage>) -> Option<PresentImage> {
         let made = made.filter(|made| made.is(&self.id))?;
         let recipe = Recipe::of_labels(&self.labels)?;
         let tag = recipe.tag();
@@ -130,7 +130,7 @@ impl SeenImage {
 
     /// As one of convoy's own, if it is one; `made_last` tells of an image without a name whether its last step is
     /// convoy's.
-    pub fn as_own(&self, made_last: impl FnOnce() -> bool) -> Option<OwnImage> {
+    pub(crate) fn as_own(&self, made_last: impl FnOnce() -> bool) -> Option<OwnImage> {
         let recipe = self.labels.get(LABEL).and_then(|text| Recipe::from_text(text));
         let tag = recipe.as_ref().map(Recipe::tag);
         let is_own = |name: &&String| {
@@ -159,7 +159,7 @@ impl SeenImage {
     }
 
     /// The digests that the registry of a name knows the image by, the one for every architecture first.
-    pub fn registry_digests(&self, name: &str) -> Vec<String> {
+    pub(crate) fn registry_digests(&self, name: &str) -> Vec<String> {
         let repository = repository(name);
         let of_registry = |text: &String| {
             let (from, digest) = text.split_once('@')?;
@@ -187,7 +187,7 @@ fn is_copy(name: &str, tag: &str) -> bool {
 }
 
 /// A name without tag and digest.
-pub fn repository(name: &str) -> &str {
+pub(crate) fn repository(name: &str) -> &str {
     let name = name.split('@').next().unwrap_or(name);
     match name.rsplit_once(':') {
         // The colon of a registry's port is followed by a path.

@@ -1,7 +1,7 @@
 //! Looking for zig: in convoy's cache, where its files must be those that were published, and in the `ziglang` Python package.
 
-pub mod python;
-pub mod wheel;
+pub(crate) mod python;
+pub(crate) mod wheel;
 
 use std::process::Stdio;
 
@@ -15,16 +15,16 @@ use crate::util::files::{PlainFile, SMALL};
 use crate::util::stamp::Stamp;
 
 /// Its room in the cache.
-pub const ROOM: &str = "zig";
+pub(crate) const ROOM: &str = "zig";
 
 /// zig's program in a package, where it is there.
-pub fn binary(package: &Utf8Path) -> Option<Utf8PathBuf> {
+pub(crate) fn binary(package: &Utf8Path) -> Option<Utf8PathBuf> {
     let path = package.join(format!("zig{}", std::env::consts::EXE_SUFFIX));
     path.is_file().then_some(path)
 }
 
 /// Where the version that is brought is kept.
-pub fn home(room: &Utf8Path) -> Utf8PathBuf {
+pub(crate) fn home(room: &Utf8Path) -> Utf8PathBuf {
     room.join(version())
 }
 
@@ -35,7 +35,7 @@ pub fn in_cache(cache: &CacheDir) -> Option<Utf8PathBuf> {
 }
 
 /// The same; where it is not what was published, what is wrong with it.
-pub fn look(cache: &CacheDir) -> Option<Result<Utf8PathBuf, String>> {
+pub(crate) fn look(cache: &CacheDir) -> Option<Result<Utf8PathBuf, String>> {
     let home = home(&cache.root().join(ROOM));
     let zig = binary(&home.join(wheel::PACKAGE))?;
     let now = Known::of(&home, &zig);
@@ -59,21 +59,21 @@ fn check(home: &Utf8Path) -> Checked {
 }
 
 /// Reads every file of the zig in the cache; none where there is no zig.
-pub fn verify(cache: &CacheDir) -> Option<Checked> {
+pub(crate) fn verify(cache: &CacheDir) -> Option<Checked> {
     let home = home(&cache.root().join(ROOM));
     home.is_dir().then(|| check(&home))
 }
 
 /// The files by which a zig that was checked is known again.
 #[derive(Debug, Deserialize, Serialize, PartialEq, Eq)]
-pub struct Known {
+pub(crate) struct Known {
     zig: Stamp,
     record: Option<Stamp>,
 }
 
 impl Known {
     /// Of a zig and the directory that holds its package.
-    pub fn of(home: &Utf8Path, zig: &Utf8Path) -> Option<Self> {
+    pub(crate) fn of(home: &Utf8Path, zig: &Utf8Path) -> Option<Self> {
         Some(Self { zig: Stamp::of(zig)?, record: Stamp::of(&wheel::record(home, version())) })
     }
 }
@@ -83,7 +83,7 @@ fn checked_key() -> String {
 }
 
 /// Remembers that a zig was compared with what was published.
-pub fn remember(cache: &CacheDir, checked: Option<&Known>) {
+pub(crate) fn remember(cache: &CacheDir, checked: Option<&Known>) {
     // A cache that cannot be written only costs time.
     let _ = checked.map(|checked| cache.remember("probes", &checked_key(), checked));
 }
@@ -151,7 +151,7 @@ fn is_beneath(file: &Utf8Path, dir: &Utf8Path) -> bool {
 }
 
 /// Why zig cannot be brought to this machine; none when it can.
-pub fn unavailable() -> Option<String> {
+pub(crate) fn unavailable() -> Option<String> {
     let Some(python) = python::find() else { return Some("no Python on PATH".to_owned()) };
     let works = python::command(&python)
         .args(["-c", "import pip"])

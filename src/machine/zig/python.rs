@@ -9,14 +9,14 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::machine::on_path;
 
 /// The first Python on PATH.
-pub fn find() -> Option<Utf8PathBuf> {
+pub(crate) fn find() -> Option<Utf8PathBuf> {
     ["python3", "python"].into_iter().find_map(on_path)
 }
 
 /// A command that starts it. Python puts the current directory first on `sys.path` for `-c` and `-m`, and takes relative
 /// entries of PYTHONPATH from there: a directory `pip` or `ziglang` of a project would be run. Its `-I` would turn off the
 /// user's own packages (`pip install --user`), too.
-pub fn command(python: &Utf8Path) -> Command {
+pub(crate) fn command(python: &Utf8Path) -> Command {
     let mut command = Command::new(python);
     // Python before 3.11 does not know the variable; there the directory alone does it.
     command.current_dir(safe_dir(python)).env("PYTHONSAFEPATH", "1").stdin(Stdio::null());

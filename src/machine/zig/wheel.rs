@@ -10,15 +10,15 @@ use crate::util::files::Checked;
 use crate::util::files::{self, Entry, SMALL, UntrustedDir};
 
 /// The package's directory in the wheel.
-pub const PACKAGE: &str = "ziglang";
+pub(crate) const PACKAGE: &str = "ziglang";
 
 /// The wheel's list of files in a directory that it was unpacked to.
-pub fn record(home: &Utf8Path, version: &str) -> Utf8PathBuf {
+pub(crate) fn record(home: &Utf8Path, version: &str) -> Utf8PathBuf {
     home.join(format!("{PACKAGE}-{version}.dist-info")).join("RECORD")
 }
 
 /// Reads every file of the package in `home`. `pinned` are the digests of the lists that can be true.
-pub fn check(home: &Utf8Path, version: &str, pinned: &[&str]) -> Checked {
+pub(crate) fn check(home: &Utf8Path, version: &str, pinned: &[&str]) -> Checked {
     let listed = match listed(home, version, pinned) {
         Ok(listed) => listed,
         Err(reason) => return Checked::unreadable(reason),

@@ -2,7 +2,7 @@
 //!
 //! To add a target: write `targets/<triple>.toml`. Nothing else names it.
 
-pub mod tools;
+pub(crate) mod tools;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -143,7 +143,7 @@ pub struct ArmLevel {
 }
 
 /// A triple as it stands in the names of variables.
-pub fn in_capitals(triple: &str) -> String {
+pub(crate) fn in_capitals(triple: &str) -> String {
     triple.to_uppercase().replace(['-', '.'], "_")
 }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 /// A tool of build scripts.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-pub struct Tool {
+pub(crate) struct Tool {
     /// Executables of which one is enough.
     pub any_of: Vec<String>,
     /// Executables of which all are needed.
@@ -39,19 +39,19 @@ pub struct Tool {
 
 impl Tool {
     /// Whether every image that convoy composes has it.
-    pub fn is_in_images(&self) -> bool {
+    pub(crate) fn is_in_images(&self) -> bool {
         !self.heavy && !self.debian.is_empty()
     }
 
     /// The Debian packages that bring it to an image of a release; none where Debian has it not.
-    pub fn image_packages(&self, llvm: u32) -> Vec<String> {
+    pub(crate) fn image_packages(&self, llvm: u32) -> Vec<String> {
         let packages = if self.image.is_empty() { &self.debian } else { &self.image };
         packages.iter().map(|package| package.replace("{llvm}", &llvm.to_string())).collect()
     }
 }
 
 /// Every known tool, by name.
-pub fn tools() -> &'static BTreeMap<String, Tool> {
+pub(crate) fn tools() -> &'static BTreeMap<String, Tool> {
     static TOOLS: LazyLock<BTreeMap<String, Tool>> = LazyLock::new(|| {
         // Embedded and read by a test below.
         toml::from_str(include_str!("../../../targets/tools.toml"))
@@ -61,14 +61,14 @@ pub fn tools() -> &'static BTreeMap<String, Tool> {
 }
 
 /// The name of a tool that goes by this name, or has an executable of it.
-pub fn name_of(word: &str) -> Option<&'static str> {
+pub(crate) fn name_of(word: &str) -> Option<&'static str> {
     let starts = |tool: &Tool| tool.any_of.iter().chain(&tool.all_of).any(|executable| executable == word);
     let all = tools();
     all.get_key_value(word).or_else(|| all.iter().find(|(_, tool)| starts(tool))).map(|(name, _)| name.as_str())
 }
 
 /// A tool by its name.
-pub fn tool(name: &str) -> Option<&'static Tool> {
+pub(crate) fn tool(name: &str) -> Option<&'static Tool> {
     tools().get(name)
 }
 

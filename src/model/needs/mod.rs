@@ -4,10 +4,11 @@ mod rows;
 
 use std::sync::LazyLock;
 
-pub use rows::{BuildDependency, Conditions, Library, Row, Rows, Rule, Target};
+pub(crate) use rows::{BuildDependency, Conditions, Row, Rows, Rule};
+pub use rows::{Library, Target};
 
 /// The embedded table.
-pub fn rows() -> &'static Rows {
+pub(crate) fn rows() -> &'static Rows {
     // The build script of convoy itself has read it already.
     static ROWS: LazyLock<Rows> = LazyLock::new(|| {
         Rows::parse(include_str!("../../../targets/needs.toml"))

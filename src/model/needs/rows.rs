@@ -10,7 +10,7 @@ use serde::Deserialize;
 /// The whole file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Rows {
+pub(crate) struct Rows {
     /// What a build-dependency on a crate means, where the user of it has no row of its own.
     #[serde(default)]
     pub build_dependency: Vec<BuildDependency>,
@@ -27,7 +27,7 @@ impl Rows {
     ///
     /// # Errors
     /// The text is no such table, or a condition cannot be read; with the row's name.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let rows: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         for row in &rows.crates {
             for rule in &row.needs {

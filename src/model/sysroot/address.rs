@@ -6,14 +6,14 @@ use crate::util::credentials::without_credentials;
 
 /// An address, apart from what is secret of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
+pub(crate) struct Address {
     plain: String,
     login: Option<Login>,
 }
 
 /// Whom an archive takes its reader for.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Login {
+pub(crate) struct Login {
     /// The name, as it is sent.
     pub user: String,
     /// The password, as it is sent; empty where there is none.
@@ -29,7 +29,7 @@ impl fmt::Debug for Login {
 
 impl Address {
     /// Takes an address apart: `scheme://user:password@host/path`, whose name and password may be encoded (`%40`).
-    pub fn parse(address: &str) -> Self {
+    pub(crate) fn parse(address: &str) -> Self {
         let plain = without_credentials(address);
         let authority = address.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or(rest));
         let login = authority.filter(|_| plain != address).and_then(|authority| authority.rsplit_once('@'));
@@ -42,19 +42,19 @@ impl Address {
     }
 
     /// Without name and password: for people, command lines and files that others read.
-    pub fn plain(&self) -> &str {
+    pub(crate) fn plain(&self) -> &str {
         &self.plain
     }
 
     /// The name and password.
-    pub fn login(&self) -> Option<&Login> {
+    pub(crate) fn login(&self) -> Option<&Login> {
         self.login.as_ref()
     }
 }
 
 /// The root of the security archive beside one of Debian's: `…/debian-security` beside `…/debian`, in an archive of old
 /// packages too (`…/debian-security/{date}`). None where an address does not end so.
-pub fn security_root(root: &str) -> Option<String> {
+pub(crate) fn security_root(root: &str) -> Option<String> {
     const MAIN: &str = "debian";
     let (head, tail) = match root.trim_end_matches('/').rsplit_once("/{date}") {
         Some((head, "")) => (head, "/{date}"),
@@ -66,7 +66,7 @@ pub fn security_root(root: &str) -> Option<String> {
 }
 
 /// With `%xx` taken back; none where that gives no text.
-pub fn decoded(text: &str) -> Option<String> {
+pub(crate) fn decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 /// Which of two versions is newer. Every text has a place in the order: what is no version counts as its characters do.
-pub fn compare(a: &str, b: &str) -> Ordering {
+pub(crate) fn compare(a: &str, b: &str) -> Ordering {
     let ((epoch_a, upstream_a, revision_a), (epoch_b, upstream_b, revision_b)) = (split(a), split(b));
     parts(epoch_a, epoch_b).then_with(|| parts(upstream_a, upstream_b)).then_with(|| parts(revision_a, revision_b))
 }

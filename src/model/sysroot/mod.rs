@@ -1,13 +1,13 @@
 //! Sysroots: a target's own Debian packages, unpacked and never installed. Here is what names one and what is known of
 //! it; [`crate::plan`] decides for one, [`crate::provision`] brings it.
 
-pub mod address;
+pub(crate) mod address;
 mod debversion;
 mod libraries;
 mod library;
 mod runtime;
 mod shlibs;
-pub mod sonames;
+pub(crate) mod sonames;
 mod suites;
 
 use std::collections::BTreeSet;
@@ -19,9 +19,11 @@ use serde::{Deserialize, Serialize};
 
 pub use libraries::{Libraries, LinkedAgainst};
 pub use library::Library;
-pub use runtime::{Control, RuntimePackage, read_control, runtime_packages};
-pub use sonames::Soname;
-pub use suites::{Suite, Suites};
+pub(crate) use runtime::RuntimePackage;
+pub use runtime::{read_control, runtime_packages};
+pub(crate) use sonames::Soname;
+pub(crate) use suites::Suite;
+pub use suites::Suites;
 
 /// Identifies a sysroot. A project has one per key, with the packages that all of its targets need.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]

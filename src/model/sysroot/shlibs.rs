@@ -10,7 +10,7 @@ use super::debversion;
 
 /// What a `symbols` file says of one library.
 #[derive(Debug, Default)]
-pub struct Symbols {
+pub(crate) struct Symbols {
     /// Dependency templates: the main one, then the alternatives that symbols choose by number.
     templates: Vec<String>,
     /// By `name@version`.
@@ -38,7 +38,7 @@ enum Pattern {
 
 /// A dependency and the lowest version of it that is enough.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dependency {
+pub(crate) struct Dependency {
     /// The template, with `#MINVER#` where the version belongs; several dependencies are divided by commas.
     pub template: String,
     /// None where every version is enough.
@@ -47,7 +47,7 @@ pub struct Dependency {
 
 impl Symbols {
     /// Reads what a `symbols` file says of the library with this soname; none where it does not have it.
-    pub fn parse(text: &str, soname: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str, soname: &str) -> Option<Self> {
         let mut found: Option<Self> = None;
         let mut here = false;
         for line in text.lines() {
@@ -111,14 +111,14 @@ impl Symbols {
     }
 
     /// What the library itself asks for, whatever is used of it: the lowest version that has any of its symbols.
-    pub fn main(&self) -> Option<Dependency> {
+    pub(crate) fn main(&self) -> Option<Dependency> {
         let versions = self.symbols.values().filter(|asks| asks.template == 0).map(|asks| &asks.version);
         let version = versions.min_by(|a, b| debversion::compare(a, b));
         Some(Dependency { template: self.templates.first()?.clone(), version: version.cloned() })
     }
 
     /// What the use of a symbol asks for.
-    pub fn of(&self, name: &str, version: Option<&str>) -> Option<Dependency> {
+    pub(crate) fn of(&self, name: &str, version: Option<&str>) -> Option<Dependency> {
         let full = format!("{name}@{}", version.unwrap_or("Base"));
         let asks = self.symbols.get(&full).or_else(|| {
             let fits = |pattern: &Pattern| match pattern {
@@ -133,7 +133,7 @@ impl Symbols {
 }
 
 /// What a `shlibs` file says of the library with this soname.
-pub fn shlibs(text: &str, soname: &str) -> Option<Dependency> {
+pub(crate) fn shlibs(text: &str, soname: &str) -> Option<Dependency> {
     let (name, number) = split_soname(soname)?;
     text.lines().find_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -162,7 +162,7 @@ fn split_soname(soname: &str) -> Option<(&str, &str)> {
 
 /// One package that a dependency names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Relation {
+pub(crate) struct Relation {
     /// The package.
     pub package: String,
     /// The lowest version that is enough; none where every version is.
@@ -173,7 +173,7 @@ pub struct Relation {
 
 impl Dependency {
     /// The packages named; of alternatives the one that is `preferred`, else the first.
-    pub fn relations(&self, preferred: impl Fn(&str) -> bool) -> Vec<Relation> {
+    pub(crate) fn relations(&self, preferred: impl Fn(&str) -> bool) -> Vec<Relation> {
         let choose = |text: &str| {
             let alternatives: Vec<Relation> = text.split('|').filter_map(|text| self.relation(text)).collect();
             alternatives.iter().find(|one| preferred(&one.package)).or(alternatives.first()).cloned()
@@ -206,7 +206,7 @@ impl Dependency {
 }
 
 /// The higher of two lowest versions.
-pub fn higher(a: Option<String>, b: Option<String>) -> Option<String> {
+pub(crate) fn higher(a: Option<String>, b: Option<String>) -> Option<String> {
     match (a, b) {
         (Some(a), Some(b)) => Some(if debversion::compare(&a, &b) == Ordering::Less { b } else { a }),
         (a, b) => a.or(b),

@@ -53,30 +53,25 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
 
 /// The sonames that linking against a library (its key in `targets/needs.toml`) of a suite binds to; none where that is
 /// not known, and for a library that is only headers or only static.
-pub fn of(library: &str, suite: &str) -> &'static [&'static str] {
+pub(crate) fn of(library: &str, suite: &str) -> &'static [&'static str] {
     TABLE.bound.get(library).and_then(|suites| suites.get(suite)).map_or(&[], Vec::as_slice)
 }
 
 /// The suites that have a soname, oldest first; none where that is not known.
-pub fn suites(soname: &str) -> Vec<&'static Suite> {
+pub(crate) fn suites(soname: &str) -> Vec<&'static Suite> {
     let having = TABLE.suites.get(soname);
     Suites::embedded().all().iter().filter(|suite| having.is_some_and(|own| own.contains(&*suite.name))).collect()
 }
 
 /// Whether a suite's library with this soname has a 64-bit `time_t` on an architecture (Debian's name) where older suites'
 /// have a 32-bit one: it loads, and is passed structs of the wrong layout.
-pub fn is_time64(soname: &str, suite: &Suite, architecture: &str) -> bool {
+pub(crate) fn is_time64(soname: &str, suite: &Suite, architecture: &str) -> bool {
     suite.time64.iter().any(|own| own == architecture) && TABLE.time64.contains(&(soname, suite.name.as_str()))
-}
-
-/// The names of the releases that have a soname, oldest first (`Debian 12`); none where that is not known.
-pub fn releases(soname: &str) -> Vec<&'static str> {
-    suites(soname).into_iter().map(|suite| suite.release.as_str()).collect()
 }
 
 /// Those of a binary's needed libraries that are known, with the releases where it can use them. `architecture` is
 /// Debian's name of the binary's, where it is known.
-pub fn known(needed: &[String], architecture: Option<&str>) -> Vec<Soname> {
+pub(crate) fn known(needed: &[String], architecture: Option<&str>) -> Vec<Soname> {
     let row = |soname: &String| {
         let usable = |suite: &&Suite| !architecture.is_some_and(|own| is_time64(soname, suite, own));
         let releases: Vec<String> =
@@ -93,6 +88,7 @@ mod tests {
 
     #[test]
     fn libraries_and_releases() {
+        let releases = |soname: &str| suites(soname).into_iter().map(|suite| &*suite.release).collect::<Vec<&str>>();
         assert_eq!(of("openssl", "bullseye"), ["libssl.so.1.1", "libcrypto.so.1.1"]);
         assert_eq!(of("openssl", "bookworm"), ["libssl.so.3", "libcrypto.so.3"]);
         assert_eq!(of("openssl", "sid"), [""; 0]);

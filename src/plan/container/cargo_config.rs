@@ -16,7 +16,7 @@ const SECRETS: [&str; 5] = ["token", "secret-key", "credential-provider", "globa
 
 /// Gathers files, the strongest last, into the one for the inside.
 #[derive(Clone, Debug, Default)]
-pub struct Gathered {
+pub(crate) struct Gathered {
     table: Table,
     /// Folders that sources of crates are in, by absolute path.
     pub folders: Vec<Utf8PathBuf>,
@@ -24,7 +24,7 @@ pub struct Gathered {
 
 impl Gathered {
     /// Takes what a file outside of the project says. `dir` is the folder that relative paths in it start from.
-    pub fn take(&mut self, text: &str, dir: &Utf8Path) {
+    pub(crate) fn take(&mut self, text: &str, dir: &Utf8Path) {
         // cargo has told by now what is wrong with a file.
         let Ok(mut file) = text.parse::<Table>() else { return };
         self.folders.extend(absolute(&mut file, dir));
@@ -55,7 +55,7 @@ impl Gathered {
     }
 
     /// Takes all that a file of the project says, but for secrets: where cargo's own folder lies in the project.
-    pub fn take_whole(&mut self, text: &str, dir: &Utf8Path) {
+    pub(crate) fn take_whole(&mut self, text: &str, dir: &Utf8Path) {
         let Ok(mut file) = text.parse::<Table>() else { return };
         self.folders.extend(absolute(&mut file, dir));
         self.add(file);
@@ -69,21 +69,21 @@ impl Gathered {
     }
 
     /// The file's text.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         format!("# Written by cargo-convoy: cargo's configuration for a container, without secrets.\n{}", self.table)
     }
 }
 
 /// A file of the project as the inside may see it; none when it holds no secret and is seen as it is. Its folders of
 /// crates are added to `folders`.
-pub fn masked(text: &str, dir: &Utf8Path, folders: &mut Vec<Utf8PathBuf>) -> Option<String> {
+pub(crate) fn masked(text: &str, dir: &Utf8Path, folders: &mut Vec<Utf8PathBuf>) -> Option<String> {
     let mut table = text.parse::<Table>().ok()?;
     folders.extend(absolute(&mut table.clone(), dir));
     remove_secrets(&mut table).then(|| table.to_string())
 }
 
 /// The files that a file includes, by their absolute paths, the weakest first. `dir` is the folder that it is in.
-pub fn included(text: &str, dir: &Utf8Path) -> Vec<Utf8PathBuf> {
+pub(crate) fn included(text: &str, dir: &Utf8Path) -> Vec<Utf8PathBuf> {
     let Ok(table) = text.parse::<Table>() else { return Vec::new() };
     let all = match table.get("include") {
         Some(Value::Array(all)) => all.clone(),
@@ -98,7 +98,7 @@ pub fn included(text: &str, dir: &Utf8Path) -> Vec<Utf8PathBuf> {
 
 /// The variables that a file sets for all that cargo starts, and whether they replace others. `base` is the folder that
 /// relative paths in it start from.
-pub fn variables(text: &str, base: &Utf8Path) -> BTreeMap<String, (String, bool)> {
+pub(crate) fn variables(text: &str, base: &Utf8Path) -> BTreeMap<String, (String, bool)> {
     let Ok(mut table) = text.parse::<Table>() else { return BTreeMap::new() };
     remove_secrets(&mut table);
     let one = |value: &Value| match value {

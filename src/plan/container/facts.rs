@@ -15,7 +15,7 @@ use crate::util::shell::quote;
 
 /// This machine as it looks from inside of a container of an image. Of an image that was not looked into yet nothing is
 /// known.
-pub fn inside(host: &HostFacts, image: &ImagePlan) -> HostFacts {
+pub(crate) fn inside(host: &HostFacts, image: &ImagePlan) -> HostFacts {
     let facts = match image.recipe().filter(|_| !image.is_opaque()) {
         Some(recipe) => inside_composed(host, recipe),
         None => inside_named(host, &host.image_facts.get(&image.reference).cloned().unwrap_or_default()),
@@ -148,7 +148,7 @@ fn libraries(target: &Target, image: &ImageFacts) -> BTreeMap<String, FoundLibra
 }
 
 /// GNU prefixes of compilers, besides those of Debian, that images for cargo have.
-pub const TRIED_PREFIXES: [(&str, &str); 5] = [
+pub(crate) const TRIED_PREFIXES: [(&str, &str); 5] = [
     ("x86_64-unknown-linux-musl", "x86_64-linux-musl"),
     ("aarch64-unknown-linux-musl", "aarch64-linux-musl"),
     ("armv7-unknown-linux-musleabihf", "armv7l-linux-musleabihf"),
@@ -157,7 +157,7 @@ pub const TRIED_PREFIXES: [(&str, &str); 5] = [
 ];
 
 /// A script for `/bin/sh` that tells what an image holds, one fact a line, its words parted by tabs.
-pub fn probe_script() -> String {
+pub(crate) fn probe_script() -> String {
     let catalog = Catalog::embedded();
     let known = catalog.targets.iter().filter_map(|target| Some(target.gcc.as_ref()?.prefix.as_str()));
     let prefixes: BTreeSet<&str> = known.chain(TRIED_PREFIXES.iter().map(|(_, prefix)| *prefix)).collect();
@@ -213,7 +213,7 @@ pub fn probe_script() -> String {
 }
 
 /// What the script told.
-pub fn read_probe(told: &str) -> ImageFacts {
+pub(crate) fn read_probe(told: &str) -> ImageFacts {
     let mut facts = ImageFacts::default();
     let path = |text: &str| Some(Utf8PathBuf::from(text)).filter(|path| path.is_absolute());
     for line in told.lines() {

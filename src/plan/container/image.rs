@@ -114,7 +114,7 @@ impl ImagePlan {
 
 /// What is planned for a recipe: an image that is there already and has all of it, or one to be made. Of those that a
 /// registry gave, only this registry's count.
-pub fn plan_for(recipe: Recipe, registry: Option<&str>, present: &[PresentImage]) -> ImagePlan {
+pub(crate) fn plan_for(recipe: Recipe, registry: Option<&str>, present: &[PresentImage]) -> ImagePlan {
     match covering(present, &recipe, registry) {
         Some((image, larger)) => ImagePlan {
             reference: image.reference.clone(),
@@ -141,7 +141,7 @@ fn covering<'a>(
 }
 
 /// One image for all cells that can share one, unless each has its own already: it has the packages of all.
-pub fn unify(images: &mut [&mut ImagePlan], present: &[PresentImage]) {
+pub(crate) fn unify(images: &mut [&mut ImagePlan], present: &[PresentImage]) {
     let kin = |image: &ImagePlan| image.recipe().map(|recipe| (recipe.kin(), image.registry.clone()));
     let keys: BTreeSet<_> = images.iter().filter_map(|image| kin(image)).collect();
     for key in keys {

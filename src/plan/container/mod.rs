@@ -9,15 +9,17 @@ mod secrets;
 mod start;
 mod volumes;
 
-pub use cargo_config::{Gathered, included, masked, variables};
-pub use facts::{inside, probe_script, read_probe};
-pub use image::{ImagePlan, ImageSource, plan_for, unify};
-pub use mounts::{CARGO_PARTS, Mount, Places, mounts};
-pub use secrets::{entering, is_secret, is_secret_file, repository_config};
-pub use start::{Confinement, Entry, LABEL_MACHINE, LABEL_RUN, PROXIES, Start, cpu_used, own_filter};
-pub use volumes::{
-    Content, Kept, Known, LABEL_BYTES, LABEL_INSTANCE, LABEL_VOLUME, LABEL_WHAT, Part, Stream, Tree, VolumeKind,
-    VolumeMount, streams, volume_name,
+pub(crate) use cargo_config::{Gathered, included, masked, variables};
+pub(crate) use facts::{inside, probe_script, read_probe};
+pub use image::{ImagePlan, ImageSource};
+pub(crate) use image::{plan_for, unify};
+pub(crate) use mounts::{CARGO_PARTS, Mount, Places, mounts};
+pub(crate) use secrets::{entering, is_secret, is_secret_file, repository_config};
+pub(crate) use start::{Confinement, Entry, LABEL_MACHINE, LABEL_RUN, PROXIES, Start, cpu_used, own_filter};
+pub use volumes::VolumeKind;
+pub(crate) use volumes::{
+    Content, Kept, Known, LABEL_BYTES, LABEL_INSTANCE, LABEL_VOLUME, LABEL_WHAT, Part, Stream, Tree, VolumeMount,
+    streams, volume_name,
 };
 
 /// Names of labels begin with this.

@@ -4,7 +4,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 /// A folder or file of this machine in a container.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mount {
+pub(crate) struct Mount {
     /// Where it is inside.
     pub inside: Utf8PathBuf,
     /// Where it is on this machine.
@@ -15,19 +15,19 @@ pub struct Mount {
 
 impl Mount {
     /// One that may be read.
-    pub fn read(path: &Utf8Path) -> Self {
+    pub(crate) fn read(path: &Utf8Path) -> Self {
         Self { inside: path.to_owned(), outside: path.to_owned(), writable: false }
     }
 
     /// One that may be written to.
-    pub fn write(path: &Utf8Path) -> Self {
+    pub(crate) fn write(path: &Utf8Path) -> Self {
         Self { writable: true, ..Self::read(path) }
     }
 }
 
 /// What a lane needs of this machine.
 #[derive(Clone, Debug, Default)]
-pub struct Places {
+pub(crate) struct Places {
     /// The workspace, and the packages that lie outside of it.
     pub sources: Vec<Utf8PathBuf>,
     /// cargo's own folder, as cargo names it.
@@ -51,7 +51,7 @@ pub struct Places {
 
 impl Places {
     /// Adds where links lead to, by a function that follows them: a link in a folder that is seen is seen as a link.
-    pub fn resolve(&mut self, follow: &dyn Fn(&Utf8Path) -> Option<Utf8PathBuf>) {
+    pub(crate) fn resolve(&mut self, follow: &dyn Fn(&Utf8Path) -> Option<Utf8PathBuf>) {
         let led = |path: &Utf8Path| follow(path).filter(|real| real != path);
         let real: Vec<Utf8PathBuf> = self.read.iter().chain(&self.sources).filter_map(|path| led(path)).collect();
         self.read.extend(real);
@@ -60,11 +60,11 @@ impl Places {
 }
 
 /// The parts of cargo's own folder that crates are in.
-pub const CARGO_PARTS: [&str; 2] = ["registry", "git"];
+pub(crate) const CARGO_PARTS: [&str; 2] = ["registry", "git"];
 
 /// The mounts of a lane, the outer ones first. cargo's folder is seen without its credentials: the parts with crates
 /// alone.
-pub fn mounts(places: &Places) -> Vec<Mount> {
+pub(crate) fn mounts(places: &Places) -> Vec<Mount> {
     let mut all: Vec<Mount> = Vec::new();
     all.extend(places.sources.iter().map(|dir| Mount::read(dir)));
     all.extend(CARGO_PARTS.iter().map(|part| Mount::read(&places.cargo_home.join(part))));

@@ -77,21 +77,21 @@ const OF_REPOSITORY: [&str; 6] =
     ["core.repositoryformatversion", "core.filemode", "core.bare", "core.ignorecase", "core.symlinks", "extensions.*"];
 
 /// Whether a variable's name looks like that of a secret.
-pub fn is_secret(name: &str) -> bool {
+pub(crate) fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     any(&SECRETS, &name) && !any(&NO_SECRETS, &name)
 }
 
 /// Whether a variable of this process means the same inside, and may enter without being named by `passthrough`. `counts`:
 /// whether the table of needs names it.
-pub fn enters(name: &str, counts: bool) -> bool {
+pub(crate) fn enters(name: &str, counts: bool) -> bool {
     (any(&OF_CARGO, name) || counts && !any(&PLACES, name)) && !is_secret(name)
 }
 
 /// The variables of this process that enter a container, with their values: those that change what cargo builds, those
 /// of `table` (the variables of this process that the table of needs names), and those that the user hands in: by name, or
 /// with a value. Addresses are without credentials, except where the user hands them in.
-pub fn entering(
+pub(crate) fn entering(
     process: &BTreeMap<String, String>,
     table: &BTreeMap<String, String>,
     handed_in: &BTreeMap<&str, Option<&str>>,
@@ -109,7 +109,7 @@ pub fn entering(
 }
 
 /// Whether a file of a project holds secrets.
-pub fn is_secret_file(path: &Utf8Path) -> bool {
+pub(crate) fn is_secret_file(path: &Utf8Path) -> bool {
     let ends = |pattern: &str| {
         let depth = pattern.split('/').count();
         let parts: Vec<&str> = path.components().map(|part| part.as_str()).collect();
@@ -120,7 +120,7 @@ pub fn is_secret_file(path: &Utf8Path) -> bool {
 }
 
 /// A repository's `.git/config` as the inside may see it.
-pub fn repository_config(text: &str) -> String {
+pub(crate) fn repository_config(text: &str) -> String {
     let (mut section, mut kept) = (String::new(), String::new());
     for line in text.lines().map(str::trim) {
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {

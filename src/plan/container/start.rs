@@ -11,12 +11,12 @@ use crate::machine::engine::{EngineFacts, EngineKind, Identity};
 use crate::util::shell::quote;
 
 /// The label that names the machine and cache whose runs started a container.
-pub const LABEL_MACHINE: &str = "io.cargo-convoy.machine";
+pub(crate) const LABEL_MACHINE: &str = "io.cargo-convoy.machine";
 /// The label that names the run.
-pub const LABEL_RUN: &str = "io.cargo-convoy.run";
+pub(crate) const LABEL_RUN: &str = "io.cargo-convoy.run";
 
 /// Variables that lead to a proxy.
-pub const PROXIES: [&str; 10] = [
+pub(crate) const PROXIES: [&str; 10] = [
     "http_proxy",
     "https_proxy",
     "ftp_proxy",
@@ -35,7 +35,7 @@ const PROCESSES: u32 = 16_384;
 
 /// What a container may do besides reading and writing its mounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Confinement {
+pub(crate) struct Confinement {
     /// Whether it may use the network.
     pub network: bool,
     /// Whether its own file system may be written to; what is written is gone with it.
@@ -50,7 +50,7 @@ pub struct Confinement {
 
 /// A container to start.
 #[derive(Clone, Debug)]
-pub struct Start<'a> {
+pub(crate) struct Start<'a> {
     /// The engine.
     pub engine: &'a EngineFacts,
     /// The image.
@@ -73,7 +73,7 @@ pub struct Start<'a> {
 
 impl Start<'_> {
     /// The engine's arguments up to those of `program`, which runs inside.
-    pub fn args(&self, program: &str) -> Vec<String> {
+    pub(crate) fn args(&self, program: &str) -> Vec<String> {
         let mut args = self.options("run");
         args.insert(1, "--rm".to_owned());
         args.extend(["--entrypoint".to_owned(), program.to_owned(), self.image.to_owned()]);
@@ -81,7 +81,7 @@ impl Start<'_> {
     }
 
     /// The same, and what comes on standard input reaches the program.
-    pub fn args_with_input(&self, program: &str) -> Vec<String> {
+    pub(crate) fn args_with_input(&self, program: &str) -> Vec<String> {
         let mut args = self.args(program);
         args.insert(1, "--interactive".to_owned());
         args
@@ -180,7 +180,7 @@ fn read_only(kind: EngineKind) -> &'static str {
 
 /// What runs in a lane's container.
 #[derive(Clone, Debug, Default)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Where it works.
     pub workdir: Utf8PathBuf,
     /// Folders to put before PATH.
@@ -200,7 +200,7 @@ pub struct Entry {
 impl Entry {
     /// The script, for the standard input of a shell. Values stand in it, and not on the engine's command line, which every
     /// user of this machine may see.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         // Read as a whole before anything of it runs: what it starts must not find the rest of it on its standard input.
         let mut text = String::from("{\n");
         for (name, value) in self.env.iter().filter(|(name, _)| is_variable(name)) {
@@ -250,7 +250,7 @@ while wait "$pid"; status=$?; kill -0 "$pid" 2>/dev/null; do :; done
 while [ -n "$stopped" ] && kill -0 -"$pid" 2>/dev/null; do sleep 0.1 2>/dev/null || sleep 1; done"#;
 
 /// The CPU time that a container wrote down: as the older control groups tell it, or the newer.
-pub fn cpu_used(text: &str) -> Option<Duration> {
+pub(crate) fn cpu_used(text: &str) -> Option<Duration> {
     let newer = text.lines().find_map(|line| line.strip_prefix("usage_usec ")?.trim().parse().ok());
     let older = || text.lines().next()?.trim().parse().ok().map(Duration::from_nanos);
     newer.map(Duration::from_micros).or_else(older)
@@ -263,7 +263,7 @@ fn is_variable(name: &str) -> bool {
 }
 
 /// The filter that finds convoy's own containers.
-pub fn own_filter() -> String {
+pub(crate) fn own_filter() -> String {
     format!("label={LABEL_PREFIX}.run")
 }
 

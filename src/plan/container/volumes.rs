@@ -11,13 +11,13 @@ use super::Mount;
 use crate::util::files;
 
 /// The label that names what a volume of convoy's holds.
-pub const LABEL_VOLUME: &str = "io.cargo-convoy.volume";
+pub(crate) const LABEL_VOLUME: &str = "io.cargo-convoy.volume";
 /// The label that says it to people.
-pub const LABEL_WHAT: &str = "io.cargo-convoy.what";
+pub(crate) const LABEL_WHAT: &str = "io.cargo-convoy.what";
 /// The label that tells a volume from another one that had its name before.
-pub const LABEL_INSTANCE: &str = "io.cargo-convoy.instance";
+pub(crate) const LABEL_INSTANCE: &str = "io.cargo-convoy.instance";
 /// The label that holds how many bytes a volume was filled with, where that never changes.
-pub const LABEL_BYTES: &str = "io.cargo-convoy.bytes";
+pub(crate) const LABEL_BYTES: &str = "io.cargo-convoy.bytes";
 
 /// A volume in a container.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,7 +114,7 @@ impl Tree {
 
 /// Something that is the same on every machine and never changes: a volume of it serves all projects and all machines.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub(crate) struct Kept {
     /// What it is.
     pub kind: VolumeKind,
     /// The same to people.
@@ -169,13 +169,13 @@ impl Stream {
 }
 
 /// The name of a volume.
-pub fn volume_name(kind: VolumeKind, key: &str) -> String {
+pub(crate) fn volume_name(kind: VolumeKind, key: &str) -> String {
     format!("convoy-{}-{}", kind.name(), &files::sha256(format!("{}\n{key}", kind.name()))[..20])
 }
 
 /// What is known of the folders in a table of mounts.
 #[derive(Clone, Debug, Default)]
-pub struct Known {
+pub(crate) struct Known {
     /// Those that never change, by their places on this machine.
     pub kept: BTreeMap<Utf8PathBuf, Kept>,
     /// What is taken of those of which not all is needed, by their places on this machine.
@@ -214,7 +214,11 @@ const OF_IMAGES: [&str; 18] = [
 
 /// The volumes that stand in for a table of mounts, the outer ones first; or the sentence that says why there are none.
 /// `is_file` tells files from folders.
-pub fn streams(table: &[Mount], known: &Known, is_file: &dyn Fn(&Utf8Path) -> bool) -> Result<Vec<Stream>, String> {
+pub(crate) fn streams(
+    table: &[Mount],
+    known: &Known,
+    is_file: &dyn Fn(&Utf8Path) -> bool,
+) -> Result<Vec<Stream>, String> {
     let (single, folders): (Vec<&Mount>, Vec<&Mount>) = table.iter().partition(|mount| is_file(&mount.outside));
     let mut streams: Vec<Stream> = folders.iter().map(|mount| stream(mount, known)).collect();
     streams.sort_by(|a, b| a.inside.cmp(&b.inside));

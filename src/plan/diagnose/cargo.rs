@@ -6,7 +6,7 @@ use camino::Utf8Path;
 
 /// Why cargo could not read a project or fetch its dependencies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CargoFault {
+pub(crate) enum CargoFault {
     /// `Cargo.lock` would have to change, and `--locked` forbids it.
     Locked,
     /// Something is not on this machine, and cargo was told to stay offline.
@@ -41,7 +41,7 @@ const PROGRESS: &[&str] = &[
 ];
 
 /// cargo's standard error without the lines that only show progress.
-pub fn complaints(stderr: &str) -> String {
+pub(crate) fn complaints(stderr: &str) -> String {
     let is_progress = |line: &str| {
         let plain = anstream::adapter::strip_str(line).to_string();
         // cargo aligns its verbs to the right, so that only a line of its own begins with blanks and a verb; the lines of a
@@ -55,7 +55,7 @@ pub fn complaints(stderr: &str) -> String {
 
 /// cargo's own error in its standard error, from its first line to the end, without progress and warnings before it; all
 /// complaints where there is none.
-pub fn error(stderr: &str) -> String {
+pub(crate) fn error(stderr: &str) -> String {
     // RUST_BACKTRACE makes rustup tell where in rustup it stopped.
     let stderr = stderr.split("Stack backtrace:").next().unwrap_or(stderr);
     let complaints = anstream::adapter::strip_str(&complaints(stderr)).to_string();
@@ -67,7 +67,7 @@ pub fn error(stderr: &str) -> String {
 }
 
 /// Whose fault it is that cargo ended with this error, given as [`error`] or as a whole standard error.
-pub fn fault(stderr: &str) -> CargoFault {
+pub(crate) fn fault(stderr: &str) -> CargoFault {
     let error = error(stderr);
     let lines = || error.lines().map(str::trim);
     let begins = |words: &[&str]| lines().any(|line| words.iter().any(|word| line.starts_with(word)));

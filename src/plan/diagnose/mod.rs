@@ -1,7 +1,7 @@
 //! Whose fault a failed build is: a tool's, which another route may not have, or the code's. Pure: text in, cause out. The
 //! sentences are rows of the embedded `targets/failures.toml`.
 
-pub mod cargo;
+pub(crate) mod cargo;
 
 use std::sync::LazyLock;
 
@@ -11,9 +11,9 @@ use serde::Deserialize;
 use crate::model::catalog::tools;
 
 /// cargo's word for a build script that failed.
-pub const BUILD_SCRIPT_FAILED: &str = "build-script-failed";
+pub(crate) const BUILD_SCRIPT_FAILED: &str = "build-script-failed";
 /// The word for a link that failed.
-pub const LINK_FAILED: &str = "link-failed";
+pub(crate) const LINK_FAILED: &str = "link-failed";
 
 /// A fault of a tool, or of something that a tool did not find.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ static ROWS: LazyLock<Vec<(Row, Regex)>> = LazyLock::new(|| {
 
 /// Why a build failed, when a tool is to blame. `kind` is the failure's code; `text` is what cargo and rustc printed,
 /// without colours.
-pub fn cause(kind: &str, text: &str) -> Option<Cause> {
+pub(crate) fn cause(kind: &str, text: &str) -> Option<Cause> {
     if ![BUILD_SCRIPT_FAILED, LINK_FAILED].contains(&kind) || has_code_errors(text) {
         return None;
     }

@@ -22,7 +22,7 @@ pub(super) struct Wanted<'a> {
 
 impl Wanted<'_> {
     /// The id of its cell. See the [parent module](super).
-    pub fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         let name = match self.device {
             Some(device) => device.name.clone(),
             None if self.of_group => group_id(&self.triple),
@@ -32,14 +32,14 @@ impl Wanted<'_> {
     }
 
     /// What the members of its group with the same triple have in common.
-    pub fn without_device(&self) -> Self {
+    pub(crate) fn without_device(&self) -> Self {
         Self { device: None, ..self.clone() }
     }
 
     /// The words that mean it in tables and for `--route`, the most specific last: the groups that have it, its triple and
     /// platform, its device; then the same with the floor that was asked for. They do not depend on the spelling of the
     /// word that asked.
-    pub fn names(&self, catalog: &Catalog) -> Vec<String> {
+    pub(crate) fn names(&self, catalog: &Catalog) -> Vec<String> {
         let target = catalog.target(&self.triple);
         let platform = target.and_then(|target| target.platform.as_deref());
         let mut names: Vec<String> = Vec::new();

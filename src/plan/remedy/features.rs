@@ -8,14 +8,14 @@ use crate::project::needs::{self, Need, Side};
 
 /// A dependency path to a need, with the features that open each step.
 #[derive(Clone, Debug)]
-pub struct Chain<'a> {
+pub(crate) struct Chain<'a> {
     /// The packages, from a selected one to the one that needs something.
     pub steps: Vec<Step<'a>>,
 }
 
 /// One package of a chain.
 #[derive(Clone, Debug)]
-pub struct Step<'a> {
+pub(crate) struct Step<'a> {
     /// The package.
     pub package: &'a Package,
     /// Its active features that bring the next package; empty where it always brings it.
@@ -23,7 +23,13 @@ pub struct Step<'a> {
 }
 
 /// The paths to a package with what opens each step, the shortest first.
-pub fn chains<'a>(slice: &'a Slice, side: Side, id: &str, tables: &FeatureTables, limit: usize) -> Vec<Chain<'a>> {
+pub(crate) fn chains<'a>(
+    slice: &'a Slice,
+    side: Side,
+    id: &str,
+    tables: &FeatureTables,
+    limit: usize,
+) -> Vec<Chain<'a>> {
     let packages = match side {
         Side::Target => [&slice.target, &slice.host],
         Side::Host => [&slice.host, &slice.target],
@@ -60,7 +66,7 @@ const PROMISING: &[&str] = &[
 
 /// The features that lead around a need, the nearest to the user's own manifest first. `judged` tells what a package
 /// with other features would need.
-pub fn features(
+pub(crate) fn features(
     need: &Need,
     slice: &Slice,
     chains: &[Chain<'_>],

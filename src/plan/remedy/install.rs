@@ -6,7 +6,7 @@ use crate::model::catalog::{Catalog, tools};
 use crate::project::needs::{Need, NeedKind, Side, Table};
 
 /// What to install so that this machine meets a need for a target, in the words of its own package manager.
-pub fn install(need: &Need, target: &str, host: &HostFacts) -> Vec<Remedy> {
+pub(crate) fn install(need: &Need, target: &str, host: &HostFacts) -> Vec<Remedy> {
     let own = need.side == Side::Host || target == host.rustc.host;
     let remedy = |text: String, command: Option<String>| Remedy {
         kind: RemedyKind::Install,
@@ -136,7 +136,7 @@ fn command(system: System, packages: &[String]) -> Option<String> {
 }
 
 /// Several install commands of one package manager as one.
-pub fn install_commands(remedies: &[Remedy]) -> Vec<String> {
+pub(crate) fn install_commands(remedies: &[Remedy]) -> Vec<String> {
     let mut merged: Vec<String> = Vec::new();
     for command in remedies.iter().filter(|r| r.kind == RemedyKind::Install).filter_map(|r| r.command.as_ref()) {
         // The packages come last, whatever is done before.

@@ -7,12 +7,12 @@ mod install;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use features::{Chain, Step, chains, features};
-pub use install::{install, install_commands};
+pub(crate) use features::{Chain, Step, chains, features};
+pub(crate) use install::{install, install_commands};
 
 /// A way to fix an unmet need.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
-pub struct Remedy {
+pub(crate) struct Remedy {
     /// Kind of the fix.
     pub kind: RemedyKind,
     /// Description of what to do.
@@ -26,7 +26,7 @@ pub struct Remedy {
 /// A kind of fix, the easiest one first.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum RemedyKind {
+pub(crate) enum RemedyKind {
     /// Enable a feature that removes the need.
     Feature,
     /// Disable a feature that requires the crate.

@@ -24,11 +24,11 @@ use crate::plan::{Cell, Provision, supply};
 use crate::project::config::{Forbidden, ImageSource, Provisioning, TargetSettings};
 use crate::project::needs::{Need, NeedKind, Side};
 
-pub use zig::{for_host as zig_for_host, zig_name};
+pub(crate) use zig::for_host as zig_for_host;
 
 /// All that a route may look at.
 #[derive(Clone, Copy, Debug)]
-pub struct Situation<'a> {
+pub(crate) struct Situation<'a> {
     /// The cell.
     pub cell: &'a Cell,
     /// What the catalog knows of its target; none for a triple outside the catalog.
@@ -63,7 +63,7 @@ impl Situation<'_> {
 
 /// A route that works for a cell.
 #[derive(Clone, Debug, Default)]
-pub struct Offer {
+pub(crate) struct Offer {
     /// Why it works.
     pub because: String,
     /// What it brings first.
@@ -86,7 +86,7 @@ pub struct Offer {
 
 /// Why a route does not work for a cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     /// What it lacks.
     pub reason: String,
     /// What to do about it.
@@ -181,7 +181,7 @@ pub struct ZigTool {
 
 /// The order in which routes are tried: the cheapest first, and GNU ld before zig, because it applies the erratum
 /// workarounds that ARM distributions ship with.
-pub fn default_order(cell: &Cell, host: &HostFacts) -> Vec<RouteKind> {
+pub(crate) fn default_order(cell: &Cell, host: &HostFacts) -> Vec<RouteKind> {
     let mut order = Vec::new();
     if cell.target == host.rustc.host {
         order.push(RouteKind::Host);
@@ -193,7 +193,7 @@ pub fn default_order(cell: &Cell, host: &HostFacts) -> Vec<RouteKind> {
 }
 
 /// Asks a route whether it works for a cell.
-pub fn offer(kind: RouteKind, situation: &Situation<'_>) -> Result<Offer, Refusal> {
+pub(crate) fn offer(kind: RouteKind, situation: &Situation<'_>) -> Result<Offer, Refusal> {
     if kind == RouteKind::Container {
         // The route inside settles all that follows here.
         require_support(situation)?;
@@ -231,7 +231,7 @@ pub fn offer(kind: RouteKind, situation: &Situation<'_>) -> Result<Offer, Refusa
 
 /// What is missing whatever the route, so that one sentence can name it; `verdict` is what is said of a need that none of
 /// them meets.
-pub fn common_refusal(situation: &Situation<'_>, verdict: &str) -> Option<Refusal> {
+pub(crate) fn common_refusal(situation: &Situation<'_>, verdict: &str) -> Option<Refusal> {
     let mut offer = Offer::default();
     require_support(situation)
         .and_then(|()| supply::require_any(situation, &default_order(situation.cell, situation.host), verdict))
@@ -242,7 +242,7 @@ pub fn common_refusal(situation: &Situation<'_>, verdict: &str) -> Option<Refusa
 }
 
 /// Whether a container would build the cell, were there an engine: what an image has is known before it is made.
-pub fn may_be_in_container(situation: &Situation<'_>) -> bool {
+pub(crate) fn may_be_in_container(situation: &Situation<'_>) -> bool {
     let Situation { host, catalog, .. } = *situation;
     match &host.engine {
         // Why not is known then.

@@ -117,7 +117,7 @@ fn tool_for(cell: &Cell, floor: Option<Glibc>, target: Option<&Target>) -> Optio
 }
 
 /// zig's name for a triple outside the catalog, where the words map one to one.
-pub fn zig_name(triple: &str) -> Option<String> {
+pub(crate) fn zig_name(triple: &str) -> Option<String> {
     let parts: Vec<&str> = triple.split('-').collect();
     let (os, abi) = match parts.as_slice() {
         [_, _, os @ ("linux" | "windows"), abi] => (*os, *abi),
@@ -138,7 +138,7 @@ fn rust_baseline(triple: &str) -> Option<&'static str> {
 }
 
 /// zig as the linker of the host's own build scripts and proc-macros, where no cc is installed.
-pub fn for_host(host: &HostFacts, catalog: &Catalog) -> ZigTool {
+pub(crate) fn for_host(host: &HostFacts, catalog: &Catalog) -> ZigTool {
     // They run on this very machine, so the oldest glibc that zig and Rust both know is always right.
     let floor = host.rustc.host.contains("-linux-gnu").then_some(Glibc { major: 2, minor: 17 });
     let name = catalog

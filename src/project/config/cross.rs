@@ -259,7 +259,7 @@ const KEYS: &[&str] = &[
 ];
 
 /// The file that cross would read: the one that `CROSS_CONFIG` names, or `Cross.toml` beside the workspace's manifest.
-pub fn cross_file(environment: &Environment, workspace_root: &Utf8Path, cwd: &Utf8Path) -> Utf8PathBuf {
+pub(crate) fn cross_file(environment: &Environment, workspace_root: &Utf8Path, cwd: &Utf8Path) -> Utf8PathBuf {
     match &environment.cross_config {
         Some(path) => cwd.join(path),
         None => workspace_root.join("Cross.toml"),
@@ -267,7 +267,11 @@ pub fn cross_file(environment: &Environment, workspace_root: &Utf8Path, cwd: &Ut
 }
 
 /// Reads the file that cross would read, if there is one.
-pub fn load_cross(environment: &Environment, workspace_root: &Utf8Path, cwd: &Utf8Path) -> Result<Option<ConfigFile>> {
+pub(crate) fn load_cross(
+    environment: &Environment,
+    workspace_root: &Utf8Path,
+    cwd: &Utf8Path,
+) -> Result<Option<ConfigFile>> {
     let path = cross_file(environment, workspace_root, cwd);
     match (read(&path)?, &environment.cross_config) {
         (Some(text), named) => parse(&text, named.as_deref().unwrap_or("Cross.toml")).map(Some),
@@ -311,7 +315,7 @@ fn unknown_key(name: &str, path: &str) -> String {
 }
 
 /// What `$CROSS_DEB_ARCH` holds for a target: dpkg's name of the architecture, or nothing where cross has none.
-pub fn cross_deb_arch(triple: &str) -> String {
+pub(crate) fn cross_deb_arch(triple: &str) -> String {
     let hard_float = triple.ends_with("hf");
     let Some(known) = Architecture::of_triple(triple) else { return String::new() };
     let arch = match known.debian(hard_float) {
@@ -330,7 +334,7 @@ pub fn cross_deb_arch(triple: &str) -> String {
 }
 
 /// The variables that a `pre-build` and the `ARG`s of a Dockerfile may ask for, as cross sets them.
-pub fn cross_variables(triple: &str) -> [(&'static str, String); 2] {
+pub(crate) fn cross_variables(triple: &str) -> [(&'static str, String); 2] {
     [("CROSS_DEB_ARCH", cross_deb_arch(triple)), ("CROSS_TARGET", triple.to_owned())]
 }
 

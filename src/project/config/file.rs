@@ -157,7 +157,7 @@ fn misplaced(table: &Table, name: &str, scope: &str) -> Vec<String> {
 ///
 /// # Errors
 /// A manifest that cannot be read, or a value that means nothing for its key.
-pub fn metadata_files(root: &Utf8Path, package: Option<&Utf8Path>) -> Result<Vec<ConfigFile>> {
+pub(crate) fn metadata_files(root: &Utf8Path, package: Option<&Utf8Path>) -> Result<Vec<ConfigFile>> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Manifest {

@@ -20,14 +20,16 @@ use crate::model::request::{EngineChoice, RouteKind, Selection};
 use crate::model::sysroot::Archive;
 use crate::util::error::{Error, Result};
 use crate::util::suggest::did_you_mean;
-pub use container::{ContainerSettings, ImageSource, PreBuild, ToolchainSource};
+pub use container::{ContainerSettings, ImageSource};
+pub(crate) use container::{PreBuild, ToolchainSource};
 #[cfg(any(fuzzing, test))]
 pub(crate) use cross::parse as parse_cross;
-pub use cross::{cross_deb_arch, cross_file, cross_variables, load_cross};
-pub use file::{ConfigFile, load, metadata_files};
-pub use provisioning::{Forbidden, Provisioning, Source};
+pub(crate) use cross::{cross_file, cross_variables, load_cross};
+pub use file::load;
+pub(crate) use file::{ConfigFile, metadata_files};
+pub use provisioning::Provisioning;
+pub(crate) use provisioning::{Forbidden, Source};
 pub use supply::{SupplySettings, SupplySource};
-pub use volume::{Mount, Volume};
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -229,7 +231,7 @@ fn floor<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Resu
 
 /// The environment variables that settle something, and what cargo's configuration says of the network.
 #[derive(Clone, Debug, Default)]
-pub struct Environment {
+pub(crate) struct Environment {
     /// `CONVOY_TARGETS`: a comma list.
     pub targets: Option<String>,
     /// `CONVOY_DIST_DIR`.
@@ -248,7 +250,7 @@ pub struct Environment {
 
 impl Environment {
     /// Reads them from this process.
-    pub fn of_process() -> Self {
+    pub(crate) fn of_process() -> Self {
         let read = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         Self {
             targets: read("CONVOY_TARGETS"),
@@ -264,7 +266,7 @@ impl Environment {
 
 /// Settles everything. `files` in order of rising weight; relative paths of the command line and the environment are
 /// taken from `cwd`, those of a file from the workspace.
-pub fn settle(
+pub(crate) fn settle(
     selection: &Selection,
     environment: &Environment,
     files: &[ConfigFile],

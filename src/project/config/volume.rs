@@ -9,7 +9,7 @@ use crate::util::error::{Error, Result};
 
 /// One of `volumes`, as it is written: `/host:/inside[:ro]`, `/path[:ro]`, `NAME` or `NAME=/path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Volume {
+pub(crate) struct Volume {
     /// The environment variable that holds the path, and is handed in with it.
     pub variable: Option<String>,
     /// The path on this machine; none where the variable's own value is meant.
@@ -36,13 +36,13 @@ pub struct Mount {
 impl Volume {
     /// The same, its relative path taken from a folder.
     #[must_use]
-    pub fn in_dir(mut self, dir: &Utf8Path) -> Self {
+    pub(crate) fn in_dir(mut self, dir: &Utf8Path) -> Self {
         self.host = self.host.map(|host| dir.join(host));
         self
     }
 
     /// What is mounted: nothing, where it is said by a variable that is not set. cross does the same.
-    pub fn mount(&self, variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<Mount>> {
+    pub(crate) fn mount(&self, variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<Mount>> {
         let named = || self.variable.as_deref().and_then(variable).filter(|path| !path.is_empty());
         let Some(host) = self.host.clone().or_else(|| named().map(Utf8PathBuf::from)) else { return Ok(None) };
         let inside = plain(self.inside.as_ref().unwrap_or(&host));

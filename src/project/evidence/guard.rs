@@ -9,19 +9,19 @@ use super::rust::{cfg_text, metas_of, string_of};
 const LARGEST: usize = 48;
 
 /// Whether two names are those of one feature, as far as a build script's environment tells.
-pub fn same_feature(one: &str, other: &str) -> bool {
+pub(crate) fn same_feature(one: &str, other: &str) -> bool {
     let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
     one.bytes().map(plain).eq(other.bytes().map(plain))
 }
 
 impl Guard {
     /// Holds always.
-    pub const ALWAYS: Guard = Guard::All(Vec::new());
+    pub(crate) const ALWAYS: Guard = Guard::All(Vec::new());
     /// Holds never.
-    pub const NEVER: Guard = Guard::Any(Vec::new());
+    pub(crate) const NEVER: Guard = Guard::Any(Vec::new());
 
     /// Whether it holds, where `judge` knows about the single facts; none where that decides and nobody knows.
-    pub fn holds(&self, judge: &dyn Fn(&Guard) -> Option<bool>) -> Option<bool> {
+    pub(crate) fn holds(&self, judge: &dyn Fn(&Guard) -> Option<bool>) -> Option<bool> {
         match self {
             Guard::Unknown => None,
             Guard::All(list) => Guard::all_hold(list, judge),
@@ -34,14 +34,14 @@ impl Guard {
     }
 
     /// Whether all of a list hold, such as those of a [`super::Call`].
-    pub fn all_hold(list: &[Guard], judge: &dyn Fn(&Guard) -> Option<bool>) -> Option<bool> {
+    pub(crate) fn all_hold(list: &[Guard], judge: &dyn Fn(&Guard) -> Option<bool>) -> Option<bool> {
         let found: Vec<_> = list.iter().map(|guard| guard.holds(judge)).collect();
         if found.contains(&Some(false)) { Some(false) } else { (!found.contains(&None)).then_some(true) }
     }
 
     /// The opposite.
     #[must_use]
-    pub fn negated(&self) -> Guard {
+    pub(crate) fn negated(&self) -> Guard {
         match self.clone() {
             Guard::Feature { name, on } => Guard::Feature { name, on: !on },
             Guard::Target { cfg, holds } => Guard::Target { cfg, holds: !holds },
@@ -55,12 +55,12 @@ impl Guard {
     }
 
     /// All of these, as small as it gets.
-    pub fn all(parts: impl IntoIterator<Item = Guard>) -> Guard {
+    pub(crate) fn all(parts: impl IntoIterator<Item = Guard>) -> Guard {
         combined(parts, true)
     }
 
     /// At least one of these, as small as it gets.
-    pub fn any(parts: impl IntoIterator<Item = Guard>) -> Guard {
+    pub(crate) fn any(parts: impl IntoIterator<Item = Guard>) -> Guard {
         combined(parts, false)
     }
 

@@ -10,9 +10,9 @@ mod system_deps;
 
 use serde::{Deserialize, Serialize};
 
-pub use guard::same_feature;
+pub(crate) use guard::same_feature;
 pub(crate) use rust::{LARGEST, each_meta, items_of_macro, metas_of, on_deep_stack, parse, rust_files, text_of};
-pub use store::{Source, gather, is_unchanged};
+pub(crate) use store::{Source, gather, is_unchanged};
 
 /// Interprets one build script: for the fuzz target.
 #[cfg(any(fuzzing, test))]
@@ -27,7 +27,7 @@ pub(crate) fn read_script(
 
 /// What a package's own files show. Facts alone; [`crate::project::needs`] judges them for a target and its features.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-pub struct Evidence {
+pub(crate) struct Evidence {
     /// How far the build script could be read.
     pub script: Script,
     /// What the build script starts, looks for or links, in order of appearance.
@@ -39,7 +39,7 @@ pub struct Evidence {
 /// How far a build script could be read.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
-pub enum Script {
+pub(crate) enum Script {
     /// The package has none.
     #[default]
     None,
@@ -51,7 +51,7 @@ pub enum Script {
 
 /// Something in a build script.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
-pub struct Call {
+pub(crate) struct Call {
     /// What it is.
     pub what: What,
     /// What decides whether it is reached; all must hold.
@@ -63,7 +63,7 @@ pub struct Call {
 /// What a build script starts, looks for or links.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
-pub enum What {
+pub(crate) enum What {
     /// The use of a helper crate (`cc`, `cmake`, `bindgen`, `nasm-rs`, `prost-build`, …), by its name with `-`. Also of
     /// `pkg-config`, beside the libraries that it is asked for.
     Helper(String),
@@ -91,7 +91,7 @@ pub enum What {
 /// What decides whether a call is reached.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
-pub enum Guard {
+pub(crate) enum Guard {
     /// A feature of the package is on, or off.
     Feature {
         /// The feature, to be compared by [`same_feature`]: a script that asks the environment does not tell `-` from `_`.
@@ -138,7 +138,7 @@ pub enum Guard {
 
 /// A `#[link(…)]` attribute of an `extern` block.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
-pub struct LinkBlock {
+pub(crate) struct LinkBlock {
     /// The library or framework.
     pub name: String,
     /// `dylib` (also where none is written), `static`, `framework`, `raw-dylib`.

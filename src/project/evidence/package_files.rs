@@ -27,19 +27,19 @@ pub(super) struct PackageFiles {
 
 impl PackageFiles {
     /// Those of a package.
-    pub fn of(source: &Source) -> Self {
+    pub(crate) fn of(source: &Source) -> Self {
         let bounds = if source.bounds.as_str().is_empty() { &source.dir } else { &source.bounds };
         let bounds = bounds.canonicalize_utf8().and_then(|bounds| UntrustedDir::open(&bounds)).ok();
         Self { dir: source.dir.clone(), bounds, seen: RefCell::default() }
     }
 
     /// The package's directory.
-    pub fn dir(&self) -> &Utf8Path {
+    pub(crate) fn dir(&self) -> &Utf8Path {
         &self.dir
     }
 
     /// A path as it is shown: relative to the package.
-    pub fn shown<'p>(&self, path: &'p Utf8Path) -> &'p Utf8Path {
+    pub(crate) fn shown<'p>(&self, path: &'p Utf8Path) -> &'p Utf8Path {
         path.strip_prefix(&self.dir).unwrap_or(path)
     }
 
@@ -47,7 +47,7 @@ impl PackageFiles {
     ///
     /// # Errors
     /// It is missing, not a plain file, larger than 5 MB, or outside of the package; in words that follow its name.
-    pub fn read(&self, path: &Utf8Path) -> Result<Vec<u8>, String> {
+    pub(crate) fn read(&self, path: &Utf8Path) -> Result<Vec<u8>, String> {
         self.record(path);
         let said = |error: io::Error| error.to_string();
         let place = path.canonicalize_utf8().map_err(said)?;
@@ -66,30 +66,30 @@ impl PackageFiles {
     ///
     /// # Errors
     /// As [`PackageFiles::read`]; and it is not UTF-8.
-    pub fn read_text(&self, path: &Utf8Path) -> Result<String, String> {
+    pub(crate) fn read_text(&self, path: &Utf8Path) -> Result<String, String> {
         String::from_utf8(self.read(path)?).map_err(|_| "it is not UTF-8".to_owned())
     }
 
     /// Whether something is at a path.
-    pub fn exists(&self, path: &Utf8Path) -> bool {
+    pub(crate) fn exists(&self, path: &Utf8Path) -> bool {
         self.record(path);
         path.exists()
     }
 
     /// Whether a file is at a path.
-    pub fn is_file(&self, path: &Utf8Path) -> bool {
+    pub(crate) fn is_file(&self, path: &Utf8Path) -> bool {
         self.record(path);
         path.is_file()
     }
 
     /// The Rust files below a directory, as [`rust::rust_files`] finds them. A directory's stamp changes when a file
     /// appears in it or goes.
-    pub fn rust_files(&self, dir: &Utf8Path) -> Vec<Utf8PathBuf> {
+    pub(crate) fn rust_files(&self, dir: &Utf8Path) -> Vec<Utf8PathBuf> {
         rust::rust_files_in(dir, &self.dir, &mut |dir| self.record(dir))
     }
 
     /// What was looked at.
-    pub fn into_stamps(self) -> Stamps {
+    pub(crate) fn into_stamps(self) -> Stamps {
         self.seen.into_inner()
     }
 

@@ -82,7 +82,7 @@ impl Kept {
 }
 
 /// Whether packages still show what they did. Only those are read again that have changed since.
-pub fn is_unchanged(
+pub(crate) fn is_unchanged(
     known: &[(Source, Evidence)],
     helpers: impl FnOnce() -> BTreeSet<String>,
     cache: &CacheDir,
@@ -102,7 +102,7 @@ pub fn is_unchanged(
 /// The evidence of packages, by id. `helpers` names the crates whose use by a build script is of interest. Nothing is
 /// missing from it unless `stop` said so, which is asked before each package. `progress` hears how many of how many are
 /// done. What cannot be kept is read again the next time.
-pub fn gather(
+pub(crate) fn gather(
     sources: &[Source],
     helpers: &BTreeSet<String>,
     cache: &CacheDir,

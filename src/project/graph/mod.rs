@@ -20,8 +20,8 @@ use crate::model::request::{Features, Selection};
 use crate::project::evidence::Source;
 use crate::util::error::{Error, Result};
 use crate::util::suggest::nearest;
-pub use spec::{PackageSpec, PartialVersion};
-pub use tables::{Closure, FeatureTable, FeatureTables};
+pub(crate) use spec::{PackageSpec, PartialVersion};
+pub(crate) use tables::{Closure, FeatureTable, FeatureTables};
 use walk::{Compiled, Side, Walk};
 
 /// The whole dependency graph of a project.
@@ -576,7 +576,7 @@ fn checkout(dir: &Utf8Path) -> &Utf8Path {
 
 /// The registry's checksums in a `Cargo.lock`, by name and version; a name and version that two registries have is left
 /// out.
-pub fn checksums(lock: &str) -> HashMap<(String, String), String> {
+pub(crate) fn checksums(lock: &str) -> HashMap<(String, String), String> {
     #[derive(Deserialize)]
     struct Lock {
         #[serde(default)]

@@ -6,7 +6,7 @@ use semver::Version;
 
 /// A specification.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PackageSpec {
+pub(crate) struct PackageSpec {
     name: Name,
     version: Option<PartialVersion>,
     /// With the kind before it where one is given (`path+file:///…`).
@@ -22,7 +22,7 @@ enum Name {
 
 /// A version, or its first components.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartialVersion {
+pub(crate) struct PartialVersion {
     numbers: Vec<u64>,
     whole: Option<Version>,
 }
@@ -32,7 +32,7 @@ impl PackageSpec {
     ///
     /// # Errors
     /// It is none, in words that follow it.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text.contains("://") {
             return Self::parse_url(text);
         }
@@ -62,7 +62,7 @@ impl PackageSpec {
     }
 
     /// The package's name, where it is known without the graph.
-    pub fn name(&self) -> Option<&str> {
+    pub(crate) fn name(&self) -> Option<&str> {
         match &self.name {
             Name::Exact(name) => Some(name),
             Name::Pattern(_) => None,
@@ -70,12 +70,12 @@ impl PackageSpec {
     }
 
     /// Whether only its version keeps it from meaning a package.
-    pub fn means_another_version_of(&self, name: &str, id: &str) -> bool {
+    pub(crate) fn means_another_version_of(&self, name: &str, id: &str) -> bool {
         self.version.is_some() && Self { version: None, ..self.clone() }.matches(name, &Version::new(0, 0, 0), id)
     }
 
     /// Whether it means the package of this name, version and cargo's id.
-    pub fn matches(&self, name: &str, version: &Version, id: &str) -> bool {
+    pub(crate) fn matches(&self, name: &str, version: &Version, id: &str) -> bool {
         let named = match &self.name {
             Name::Exact(own) => own == name,
             Name::Pattern(pattern) => pattern.matches(name),
@@ -135,7 +135,7 @@ impl std::str::FromStr for PartialVersion {
 impl PartialVersion {
     /// Whether a version begins with these numbers. A pre-release must be given whole; build metadata counts where it is
     /// given.
-    pub fn matches(&self, version: &Version) -> bool {
+    pub(crate) fn matches(&self, version: &Version) -> bool {
         match &self.whole {
             Some(whole) => {
                 let core = (whole.major, whole.minor, whole.patch, &whole.pre);

@@ -9,11 +9,11 @@ use crate::util::error::{Error, Result};
 
 /// The feature tables of every package, by cargo's id.
 #[derive(Debug)]
-pub struct FeatureTables(HashMap<String, FeatureTable>);
+pub(crate) struct FeatureTables(HashMap<String, FeatureTable>);
 
 /// One package's features and dependencies.
 #[derive(Debug, Deserialize)]
-pub struct FeatureTable {
+pub(crate) struct FeatureTable {
     id: String,
     /// Each feature and what it turns on: features, `dep:name`, `name/feature`, `name?/feature`.
     pub features: BTreeMap<String, Vec<String>>,
@@ -23,29 +23,25 @@ pub struct FeatureTable {
 
 /// One dependency as the manifest has it.
 #[derive(Debug, Deserialize)]
-pub struct Dependency {
+pub(crate) struct Dependency {
     /// The crate.
     pub name: String,
     /// What the manifest calls it, where that differs.
     pub rename: Option<String>,
     /// Whether a feature must turn it on.
     pub optional: bool,
-    /// Whether it takes the crate's default features.
-    pub uses_default_features: bool,
-    /// The features it asks for.
-    pub features: Vec<String>,
 }
 
 impl Dependency {
     /// The name by which the manifest's features speak of it.
-    pub fn key(&self) -> &str {
+    pub(crate) fn key(&self) -> &str {
         self.rename.as_deref().unwrap_or(&self.name)
     }
 }
 
 /// What a feature turns on, all that follows included.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Closure {
+pub(crate) struct Closure {
     /// Features of the package itself.
     pub features: BTreeSet<String>,
     /// Optional dependencies, by the manifest's name.
@@ -56,7 +52,7 @@ pub struct Closure {
 
 impl FeatureTables {
     /// Reads the output of `cargo metadata`.
-    pub fn from_metadata(json: &str) -> Result<Self> {
+    pub(crate) fn from_metadata(json: &str) -> Result<Self> {
         #[derive(Deserialize)]
         struct Metadata {
             packages: Vec<FeatureTable>,
@@ -67,14 +63,14 @@ impl FeatureTables {
     }
 
     /// The table of a package.
-    pub fn get(&self, id: &str) -> Option<&FeatureTable> {
+    pub(crate) fn get(&self, id: &str) -> Option<&FeatureTable> {
         self.0.get(id)
     }
 }
 
 impl FeatureTable {
     /// What a feature turns on. A table whose features name each other in a circle ends.
-    pub fn closure(&self, feature: &str) -> Closure {
+    pub(crate) fn closure(&self, feature: &str) -> Closure {
         let mut closure = Closure::default();
         let mut open = vec![feature.to_owned()];
         while let Some(name) = open.pop() {
@@ -107,12 +103,12 @@ impl FeatureTable {
     }
 
     /// Whether a dependency must be turned on by a feature.
-    pub fn is_optional(&self, key: &str) -> bool {
+    pub(crate) fn is_optional(&self, key: &str) -> bool {
         self.dependencies.iter().any(|dependency| dependency.key() == key && dependency.optional)
     }
 
     /// The crate that the manifest calls by this name.
-    pub fn crate_of<'a>(&'a self, key: &'a str) -> &'a str {
+    pub(crate) fn crate_of<'a>(&'a self, key: &'a str) -> &'a str {
         let named = self.dependencies.iter().find(|dependency| dependency.key() == key);
         named.map_or(key, |dependency| &dependency.name)
     }
@@ -135,9 +131,9 @@ mod tests {
                 "vendored": ["native-tls/vendored"],
             },
             "dependencies": [
-                { "name": "native-tls", "rename": null, "optional": true, "uses_default_features": true, "features": [] },
-                { "name": "hyper-h2", "rename": "h2", "optional": true, "uses_default_features": true, "features": [] },
-                { "name": "log", "rename": null, "optional": true, "uses_default_features": true, "features": [] },
+                { "name": "native-tls", "rename": null, "optional": true },
+                { "name": "hyper-h2", "rename": "h2", "optional": true },
+                { "name": "log", "rename": null, "optional": true },
             ],
         }]});
         FeatureTables::from_metadata(&json.to_string()).unwrap()

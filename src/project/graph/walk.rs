@@ -35,7 +35,7 @@ pub(super) struct Walk<'a, 'g> {
 
 impl<'g> Walk<'_, 'g> {
     /// The packages whose bins are built come first, then the others, each after one that brings it.
-    pub fn from(&self, roots: impl IntoIterator<Item = PackageMetadata<'g>>) -> Vec<Compiled<'g>> {
+    pub(crate) fn from(&self, roots: impl IntoIterator<Item = PackageMetadata<'g>>) -> Vec<Compiled<'g>> {
         let mut seen: HashMap<&PackageId, BTreeSet<Side>> = HashMap::new();
         let mut order = Vec::new();
         let mut reach = |side: Side, package: PackageMetadata<'g>, order: &mut Vec<_>| {

@@ -22,7 +22,7 @@ pub struct Circumstances<'a> {
 const TARGET: &str = "{TARGET}";
 
 /// Those of the variables that a table names which are set: a name with `{TARGET}` means one for each target.
-pub fn set_of<'a>(
+pub(crate) fn set_of<'a>(
     names: impl IntoIterator<Item = &'a String>,
     set: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
@@ -42,7 +42,7 @@ pub fn set_of<'a>(
 }
 
 /// A condition whose truth may not be known before the build runs.
-pub type Ternary = Option<bool>;
+pub(crate) type Ternary = Option<bool>;
 
 impl<'a> Circumstances<'a> {
     /// For the side compiled for `triple`, on a machine that is `host`.

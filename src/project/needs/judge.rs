@@ -12,7 +12,7 @@ use crate::project::graph::{Package, Slice};
 
 /// Everything that is known besides the graph.
 #[derive(Clone, Copy, Debug)]
-pub struct Knowledge<'a> {
+pub(crate) struct Knowledge<'a> {
     /// What packages show of themselves, by package id.
     pub evidence: &'a BTreeMap<String, Evidence>,
     /// What the user's configuration says of crates, by name.
@@ -25,7 +25,7 @@ pub struct Knowledge<'a> {
 const PATHS: usize = 4;
 
 /// The needs of a slice of the graph, the most telling first.
-pub fn judge(slice: &Slice, target: &str, host: &str, knowledge: Knowledge<'_>) -> Vec<Need> {
+pub(crate) fn judge(slice: &Slice, target: &str, host: &str, knowledge: Knowledge<'_>) -> Vec<Need> {
     let mut needs: Vec<Need> = Vec::new();
     for (side, packages, triple) in [(Side::Target, &slice.target, target), (Side::Host, &slice.host, host)] {
         let circumstances = Circumstances::new(triple, host, knowledge.env);
@@ -60,7 +60,7 @@ pub fn judge(slice: &Slice, target: &str, host: &str, knowledge: Knowledge<'_>) 
 
 /// Something that one package asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// What is needed.
     pub kind: NeedKind,
     /// Its name.
@@ -110,7 +110,7 @@ impl Asks {
 }
 
 /// What one package asks for.
-pub fn asked(package: &Package, circumstances: Circumstances<'_>, knowledge: Knowledge<'_>) -> Vec<Asked> {
+pub(crate) fn asked(package: &Package, circumstances: Circumstances<'_>, knowledge: Knowledge<'_>) -> Vec<Asked> {
     let mut asks = Asks::default();
     if let Some(user) = knowledge.user.get(&package.name) {
         for tool in &user.tools {
@@ -276,7 +276,7 @@ fn reached(guards: &[Guard], package: &Package, circumstances: Circumstances<'_>
 }
 
 /// The environment variables that guards look at.
-pub fn variables<'a>(evidence: impl IntoIterator<Item = &'a Evidence>) -> BTreeSet<&'a str> {
+pub(crate) fn variables<'a>(evidence: impl IntoIterator<Item = &'a Evidence>) -> BTreeSet<&'a str> {
     fn collect<'a>(guards: &'a [Guard], names: &mut BTreeSet<&'a str>) {
         for guard in guards {
             match guard {
@@ -368,7 +368,10 @@ fn host_linker(slice: &Slice) -> Option<Need> {
 }
 
 /// The packages whose evidence a judgement of these slices looks at, each once.
-pub fn unread<'a>(slices: impl IntoIterator<Item = &'a Slice>, user: &BTreeMap<String, UserNeeds>) -> Vec<&'a Package> {
+pub(crate) fn unread<'a>(
+    slices: impl IntoIterator<Item = &'a Slice>,
+    user: &BTreeMap<String, UserNeeds>,
+) -> Vec<&'a Package> {
     let table = Table::embedded();
     let mut seen = BTreeSet::new();
     slices

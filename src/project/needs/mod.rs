@@ -12,8 +12,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::sysroot::Soname;
-pub use circumstances::{Circumstances, set_of};
-pub use judge::{Asked, Knowledge, asked, judge, unread, variables};
+pub(crate) use circumstances::{Circumstances, set_of};
+pub(crate) use judge::judge;
+pub(crate) use judge::{Asked, Knowledge, asked, unread, variables};
 pub use table::Table;
 
 /// Something that a dependency needs for a target.

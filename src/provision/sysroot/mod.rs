@@ -27,8 +27,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 pub use apt::Limits;
 pub use contents::{verify_packages, verify_sysroots};
-pub use packed::{Packed, unpack};
-pub use verify::{Unsigned, Verified};
+pub(crate) use packed::Packed;
+pub use packed::unpack;
+pub(crate) use verify::{Unsigned, Verified};
 
 use crate::machine::interrupt::Interrupt;
 use crate::machine::{AptFacts, CacheDir, Refused};
@@ -215,7 +216,7 @@ fn made_from(dir: &Utf8Path) -> Option<LockedSysroot> {
 }
 
 /// Whether every package file of a sysroot is in the cache, so that neither apt nor network is needed for it.
-pub fn is_fetched(cache: &CacheDir, locked: &LockedSysroot) -> bool {
+pub(crate) fn is_fetched(cache: &CacheDir, locked: &LockedSysroot) -> bool {
     let debs = fetch::Debs::of(cache);
     // Their digests are looked at when they are unpacked.
     let here = |package: &crate::project::lock::LockedPackage| {
@@ -230,7 +231,7 @@ pub fn control_dir(sysroot: &Sysroot) -> Utf8PathBuf {
 }
 
 /// Marks a sysroot as used now.
-pub fn touch(sysroot: &Sysroot) {
+pub(crate) fn touch(sysroot: &Sysroot) {
     let stamp = sysroot.root.with_file_name(USED);
     // A cache that cannot be written only lacks the date.
     let _ = fs_err::write(stamp, "");

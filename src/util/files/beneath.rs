@@ -11,10 +11,10 @@ use sha2::{Digest as _, Sha256};
 use crate::util::stamp::Stamp;
 
 /// Text files that people and tools write: configuration, lock files, records, logs' ends.
-pub const SMALL: u64 = 16 << 20;
+pub(crate) const SMALL: u64 = 16 << 20;
 
 /// Programs and other build products.
-pub const LARGE: u64 = 4 << 30;
+pub(crate) const LARGE: u64 = 4 << 30;
 
 /// A directory whose contents are not trusted. Its own path is: links on the way to it are followed.
 #[derive(Debug)]
@@ -226,7 +226,7 @@ impl PlainFile {
 ///
 /// # Errors
 /// Reading or writing failed.
-pub fn copy(mut from: impl Read, mut to: impl Write) -> io::Result<Copied> {
+pub(crate) fn copy(mut from: impl Read, mut to: impl Write) -> io::Result<Copied> {
     let (mut hash, mut size, mut buffer) = (Sha256::new(), 0_u64, vec![0_u8; 1 << 16]);
     loop {
         let count = match from.read(&mut buffer) {

@@ -14,14 +14,14 @@ const MOST_NAMES: usize = 64 << 20;
 
 /// The libraries, import descriptors, load commands, program headers, slices, … of one file. Real programs load a few
 /// hundred libraries at most.
-pub const MOST_ENTRIES: usize = 4096;
+pub(crate) const MOST_ENTRIES: usize = 4096;
 
 /// The symbol versions that one ELF file may ask for. glibc, libstdc++ and all others together have fewer than a thousand.
-pub const MOST_VERSIONS: usize = 1 << 16;
+pub(crate) const MOST_VERSIONS: usize = 1 << 16;
 
 /// What may still be taken out of one file.
 #[derive(Debug)]
-pub struct Budget {
+pub(crate) struct Budget {
     names: usize,
 }
 
@@ -32,7 +32,7 @@ pub struct Exhausted;
 
 impl Budget {
     /// For a file of `size` bytes.
-    pub fn new(size: usize) -> Self {
+    pub(crate) fn new(size: usize) -> Self {
         Self { names: size.saturating_mul(SHARED).min(MOST_NAMES) }
     }
 
@@ -40,7 +40,7 @@ impl Budget {
     ///
     /// # Errors
     /// All names together became too long.
-    pub fn name(&mut self, bytes: &[u8]) -> Result<String, Exhausted> {
+    pub(crate) fn name(&mut self, bytes: &[u8]) -> Result<String, Exhausted> {
         self.take(bytes.len())?;
         Ok(String::from_utf8_lossy(bytes).into_owned())
     }
@@ -49,7 +49,7 @@ impl Budget {
     ///
     /// # Errors
     /// All names together became too long.
-    pub fn take(&mut self, bytes: usize) -> Result<(), Exhausted> {
+    pub(crate) fn take(&mut self, bytes: usize) -> Result<(), Exhausted> {
         // An empty name costs memory, too.
         self.names = self.names.checked_sub(bytes.max(1)).ok_or(Exhausted)?;
         Ok(())
@@ -57,7 +57,7 @@ impl Budget {
 }
 
 /// A name for a message: a long one is cut.
-pub fn brief(name: &str) -> Cow<'_, str> {
+pub(crate) fn brief(name: &str) -> Cow<'_, str> {
     const SHOWN: usize = 200;
     match name.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &name[..end]).into(),

@@ -17,7 +17,7 @@ pub struct Checked {
 
 impl Checked {
     /// What was found in a directory, held against what ought to be there.
-    pub fn of(wanted: &BTreeMap<String, Entry>, found: &BTreeMap<String, Entry>) -> Self {
+    pub(crate) fn of(wanted: &BTreeMap<String, Entry>, found: &BTreeMap<String, Entry>) -> Self {
         let bytes = wanted.values().map(|entry| match entry {
             Entry::File { size, .. } => *size,
             Entry::Link { .. } => 0,
@@ -26,7 +26,7 @@ impl Checked {
     }
 
     /// What cannot be read at all.
-    pub fn unreadable(fault: impl Into<String>) -> Self {
+    pub(crate) fn unreadable(fault: impl Into<String>) -> Self {
         Self { faults: vec![fault.into()], ..Self::default() }
     }
 }

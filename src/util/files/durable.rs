@@ -8,12 +8,12 @@ use camino::Utf8Path;
 ///
 /// # Errors
 /// There is no such file, or the disk refuses.
-pub fn sync_file(path: &Utf8Path) -> io::Result<()> {
+pub(crate) fn sync_file(path: &Utf8Path) -> io::Result<()> {
     fs_err::File::open(path)?.file().sync_all()
 }
 
 /// Waits until the names in a directory are on the disk. Some file systems cannot, and then nothing more can be done.
-pub fn sync_directory(dir: &Utf8Path) {
+pub(crate) fn sync_directory(dir: &Utf8Path) {
     if cfg!(unix) {
         let _ = sync_file(dir);
     }
@@ -24,7 +24,7 @@ pub fn sync_directory(dir: &Utf8Path) {
 ///
 /// # Errors
 /// The directory cannot be opened, or the disk refuses.
-pub fn sync_file_system(dir: &Utf8Path) -> io::Result<()> {
+pub(crate) fn sync_file_system(dir: &Utf8Path) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         let dir = fs_err::File::open(dir)?;

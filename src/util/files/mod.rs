@@ -11,18 +11,18 @@ use camino::Utf8Path;
 use sha2::{Digest, Sha256};
 
 use crate::util::error::Result;
-pub use beneath::{Copied, LARGE, PlainFile, SMALL, UntrustedDir, copy};
-pub use budget::{Budget, Exhausted, MOST_ENTRIES, MOST_VERSIONS, brief};
-pub use checked::Checked;
-pub use durable::{sync_directory, sync_file, sync_file_system};
-pub use tree::{Entry, differences, entries};
-pub use unpacking::{Budgeted, IN_MEMORY, LONGEST_NAME, UnpackBudget};
+pub(crate) use beneath::{LARGE, PlainFile, SMALL, UntrustedDir, copy};
+pub(crate) use budget::{Budget, Exhausted, MOST_ENTRIES, MOST_VERSIONS, brief};
+pub(crate) use checked::Checked;
+pub(crate) use durable::{sync_directory, sync_file_system};
+pub(crate) use tree::{Entry, differences, entries};
+pub(crate) use unpacking::{IN_MEMORY, LONGEST_NAME, UnpackBudget};
 
 /// Replaces a file's contents: written beside and then renamed, so that a reader never sees half of it.
 ///
 /// # Errors
 /// The directory cannot be written to, or the disk is full; the old file stays as it was.
-pub fn replace(path: &Utf8Path, contents: impl AsRef<[u8]>) -> Result<()> {
+pub(crate) fn replace(path: &Utf8Path, contents: impl AsRef<[u8]>) -> Result<()> {
     write_and_rename(path, contents.as_ref(), false)
 }
 
@@ -31,7 +31,7 @@ pub fn replace(path: &Utf8Path, contents: impl AsRef<[u8]>) -> Result<()> {
 ///
 /// # Errors
 /// As [`replace`].
-pub fn replace_durably(path: &Utf8Path, contents: impl AsRef<[u8]>) -> Result<()> {
+pub(crate) fn replace_durably(path: &Utf8Path, contents: impl AsRef<[u8]>) -> Result<()> {
     write_and_rename(path, contents.as_ref(), true)
 }
 
@@ -61,7 +61,7 @@ fn write_and_rename(path: &Utf8Path, contents: &[u8], durably: bool) -> Result<(
 ///
 /// # Errors
 /// It cannot be made or opened.
-pub fn lock_file(path: &Utf8Path) -> Result<fs_err::File> {
+pub(crate) fn lock_file(path: &Utf8Path) -> Result<fs_err::File> {
     remove_link(path)?;
     let mut options = fs_err::OpenOptions::new();
     options.create(true).write(true).truncate(false);
@@ -80,7 +80,7 @@ pub fn lock_file(path: &Utf8Path) -> Result<fs_err::File> {
 ///
 /// # Errors
 /// What is there cannot be removed, or the file cannot be made.
-pub fn new_file(path: &Utf8Path) -> Result<fs_err::File> {
+pub(crate) fn new_file(path: &Utf8Path) -> Result<fs_err::File> {
     match fs_err::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(fs_err::OpenOptions::new().write(true).create_new(true).open(path)?),
@@ -99,7 +99,7 @@ fn remove_link(path: &Utf8Path) -> Result<()> {
 ///
 /// # Errors
 /// The directory cannot be read, or something in it cannot be removed.
-pub fn remove_begun(dir: &Utf8Path, prefix: &str) -> std::io::Result<()> {
+pub(crate) fn remove_begun(dir: &Utf8Path, prefix: &str) -> std::io::Result<()> {
     for entry in dir.read_dir_utf8()? {
         let entry = entry?;
         if entry.file_name().starts_with(prefix) {
@@ -113,7 +113,7 @@ pub fn remove_begun(dir: &Utf8Path, prefix: &str) -> std::io::Result<()> {
 ///
 /// # Errors
 /// There is none, or it cannot be removed.
-pub fn remove(path: &Utf8Path) -> std::io::Result<()> {
+pub(crate) fn remove(path: &Utf8Path) -> std::io::Result<()> {
     if path.symlink_metadata()?.is_dir() { fs_err::remove_dir_all(path) } else { fs_err::remove_file(path) }
 }
 
@@ -165,9 +165,9 @@ mod tests {
         replace_durably(&path, "old").unwrap();
         replace_durably(&path, "new").unwrap();
         assert_eq!(fs_err::read_to_string(&path).unwrap(), "new");
-        sync_file(&path).unwrap();
+        durable::sync_file(&path).unwrap();
         sync_file_system(path.parent().unwrap()).unwrap();
-        assert!(sync_file(&path.with_file_name("none")).is_err());
+        assert!(durable::sync_file(&path.with_file_name("none")).is_err());
     }
 
     #[test]

@@ -16,7 +16,7 @@ const THREADS: usize = 8;
 /// Something in a directory that is not a directory.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(untagged)]
-pub enum Entry {
+pub(crate) enum Entry {
     /// A regular file.
     File {
         /// In bytes.
@@ -35,7 +35,7 @@ pub enum Entry {
 ///
 /// # Errors
 /// A file or directory cannot be read, or is a pipe or a device; a name is not UTF-8.
-pub fn entries(dir: &Utf8Path) -> io::Result<BTreeMap<String, Entry>> {
+pub(crate) fn entries(dir: &Utf8Path) -> io::Result<BTreeMap<String, Entry>> {
     let mut entries = BTreeMap::new();
     let mut paths = Vec::new();
     let mut dirs = vec![Utf8PathBuf::new()];
@@ -83,7 +83,7 @@ fn digests(dir: &Utf8Path, paths: &[Utf8PathBuf]) -> io::Result<Vec<(String, Ent
 }
 
 /// How what was found differs from what ought to be there, in words, sorted by path; nothing where it does not.
-pub fn differences(wanted: &BTreeMap<String, Entry>, found: &BTreeMap<String, Entry>) -> Vec<String> {
+pub(crate) fn differences(wanted: &BTreeMap<String, Entry>, found: &BTreeMap<String, Entry>) -> Vec<String> {
     let mut faults: Vec<(&String, String)> = Vec::new();
     for (path, wanted) in wanted {
         let fault = match (wanted, found.get(path)) {

@@ -14,14 +14,14 @@ const RATIO: u64 = 100;
 const HEADERS: u64 = 64 << 10;
 
 /// The longest name of a member, in bytes: Linux opens no longer path.
-pub const LONGEST_NAME: usize = 4096;
+pub(crate) const LONGEST_NAME: usize = 4096;
 
 /// The largest member that is read into memory as a whole, in bytes.
-pub const IN_MEMORY: u64 = 16 << 20;
+pub(crate) const IN_MEMORY: u64 = 16 << 20;
 
 /// What is left of the bytes that one packed file may unpack to.
 #[derive(Debug)]
-pub struct UnpackBudget {
+pub(crate) struct UnpackBudget {
     limit: u64,
     left: Cell<u64>,
     /// What is left for headers; none while a member's contents are read.
@@ -31,28 +31,28 @@ pub struct UnpackBudget {
 
 impl UnpackBudget {
     /// For a file of so many packed bytes.
-    pub fn of_packed(bytes: u64) -> Self {
+    pub(crate) fn of_packed(bytes: u64) -> Self {
         let limit = bytes.saturating_mul(RATIO).max(ALWAYS);
         Self { limit, left: Cell::new(limit), headers: Cell::new(None), exceeded: Cell::new(None) }
     }
 
     /// Counts what is read; at the limit reading fails, and [`UnpackBudget::exceeded`] says why.
-    pub fn reader<R: Read>(&self, inner: R) -> Budgeted<'_, R> {
+    pub(crate) fn reader<R: Read>(&self, inner: R) -> Budgeted<'_, R> {
         Budgeted { budget: self, inner }
     }
 
     /// What is read from now on are headers.
-    pub fn expect_headers(&self) {
+    pub(crate) fn expect_headers(&self) {
         self.headers.set(Some(HEADERS));
     }
 
     /// What is read from now on is a member's contents, or the rest of the file.
-    pub fn expect_contents(&self) {
+    pub(crate) fn expect_contents(&self) {
         self.headers.set(None);
     }
 
     /// Why reading was ended, as a predicate; none while it was not.
-    pub fn exceeded(&self) -> Option<String> {
+    pub(crate) fn exceeded(&self) -> Option<String> {
         let what = self.exceeded.get()?;
         Some(match what {
             TOO_MUCH => {
@@ -76,7 +76,7 @@ const LONG_NAME: &str = "contains a name";
 
 /// A reader that a budget limits.
 #[derive(Debug)]
-pub struct Budgeted<'a, R> {
+pub(crate) struct Budgeted<'a, R> {
     budget: &'a UnpackBudget,
     inner: R,
 }

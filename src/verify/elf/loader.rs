@@ -69,7 +69,7 @@ pub(super) struct Symbols<'data, E: FileHeader> {
 
 impl<'data, E: FileHeader<Endian = Endianness>> Dynamic<'data, E> {
     /// Without a dynamic segment there is nothing in it.
-    pub fn read(file: &ElfFile<'data, E>) -> Result<Self, Unreadable> {
+    pub(crate) fn read(file: &ElfFile<'data, E>) -> Result<Self, Unreadable> {
         let (endian, data) = (file.endian(), file.data());
         let memory = Memory::<E> { segments: file.elf_program_headers(), endian, data };
         few(memory.segments.len(), "segments")?;
@@ -91,16 +91,16 @@ impl<'data, E: FileHeader<Endian = Endianness>> Dynamic<'data, E> {
         self.entries.iter().rev().find(|(found, _)| *found == tag).map(|(_, value)| *value)
     }
 
-    pub fn has_soname(&self) -> bool {
+    pub(crate) fn has_soname(&self) -> bool {
         self.value(DT_SONAME).is_some()
     }
 
-    pub fn is_pie(&self) -> bool {
+    pub(crate) fn is_pie(&self) -> bool {
         self.value(DT_FLAGS_1).is_some_and(|flags| flags & elf::DF_1_PIE.0 != 0)
     }
 
     /// The sonames of the libraries that it loads.
-    pub fn needed(&self, budget: &mut Budget) -> Result<Vec<String>, Unreadable> {
+    pub(crate) fn needed(&self, budget: &mut Budget) -> Result<Vec<String>, Unreadable> {
         let offsets: Vec<u64> =
             self.entries.iter().filter(|(tag, _)| *tag == DT_NEEDED).map(|(_, offset)| *offset).collect();
         few(offsets.len(), "needed libraries")?;
@@ -114,7 +114,7 @@ impl<'data, E: FileHeader<Endian = Endianness>> Dynamic<'data, E> {
     }
 
     /// Every symbol version that the loader demands; it follows the chain and believes no count.
-    pub fn demands(&self) -> Result<Vec<Demand<'data>>, Unreadable> {
+    pub(crate) fn demands(&self) -> Result<Vec<Demand<'data>>, Unreadable> {
         let mut demands = Vec::new();
         let Some(address) = self.value(DT_VERNEED) else { return Ok(demands) };
         let damaged = |what: &str| Unreadable::Damaged(format!("the table of symbol versions {what}"));
@@ -154,7 +154,7 @@ impl<'data, E: FileHeader<Endian = Endianness>> Dynamic<'data, E> {
     }
 
     /// The symbols that it exports, and those that it leaves to its libraries.
-    pub fn symbols(&self, file: &ElfFile<'data, E>) -> Result<Symbols<'data, E>, Unreadable> {
+    pub(crate) fn symbols(&self, file: &ElfFile<'data, E>) -> Result<Symbols<'data, E>, Unreadable> {
         let Some(address) = self.value(DT_SYMTAB) else {
             return Ok(Symbols { list: &[], strings: &[], versions: &[] });
         };
@@ -217,12 +217,12 @@ impl<'data, E: FileHeader<Endian = Endianness>> Dynamic<'data, E> {
 }
 
 impl<'data, E: FileHeader<Endian = Endianness>> Symbols<'data, E> {
-    pub fn name(&self, offset: u32) -> Result<&'data [u8], Unreadable> {
+    pub(crate) fn name(&self, offset: u32) -> Result<&'data [u8], Unreadable> {
         string(self.strings, offset.into()).ok_or_else(|| Unreadable::Damaged("a symbol has no name".to_owned()))
     }
 
     /// The index of a symbol's version.
-    pub fn version(&self, position: usize, endian: Endianness) -> Option<u16> {
+    pub(crate) fn version(&self, position: usize, endian: Endianness) -> Option<u16> {
         self.versions.get(position).map(|version| version.0.get(endian).index().0)
     }
 }

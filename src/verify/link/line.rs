@@ -42,7 +42,7 @@ pub(crate) enum Input {
 
 impl Input {
     /// The paths where a linker looks for this input, in its order; the first that exists is the one.
-    pub fn candidates(&self, dirs: &[Utf8PathBuf]) -> Vec<Utf8PathBuf> {
+    pub(crate) fn candidates(&self, dirs: &[Utf8PathBuf]) -> Vec<Utf8PathBuf> {
         match self {
             Input::File(path) => vec![path.clone()],
             Input::Library { name, only_static } => {

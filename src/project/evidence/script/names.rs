@@ -49,7 +49,7 @@ pub(super) struct Names<'a> {
 
 impl<'a> Names<'a> {
     /// Of a script.
-    pub fn of(tree: &'a Tree<'_>) -> Names<'a> {
+    pub(crate) fn of(tree: &'a Tree<'_>) -> Names<'a> {
         let mut names = Names { modules: vec![Module::default()], ..Names::default() };
         names.items(&tree.items, 0, &Guard::ALWAYS);
         for (index, function) in names.functions.iter().enumerate() {
@@ -60,17 +60,17 @@ impl<'a> Names<'a> {
     }
 
     /// The function that cargo starts; several where the configuration chooses between them.
-    pub fn mains(&self) -> Vec<usize> {
+    pub(crate) fn mains(&self) -> Vec<usize> {
         (0..self.functions.len()).filter(|index| self.functions[*index].path == ["main"]).collect()
     }
 
     /// The literal or other expression of a constant.
-    pub fn constant(&self, name: &str) -> Option<&'a Expr> {
+    pub(crate) fn constant(&self, name: &str) -> Option<&'a Expr> {
         self.constants.get(name).copied()
     }
 
     /// A path with its imports followed, without `crate`, `self` and `super`.
-    pub fn full_path(&self, path: &Path, module: usize) -> Vec<String> {
+    pub(crate) fn full_path(&self, path: &Path, module: usize) -> Vec<String> {
         let mut segments: Vec<String> = path.segments.iter().map(|segment| segment.ident.unraw().to_string()).collect();
         let mut seen = BTreeSet::new();
         while let Some(first) = segments.first().filter(|first| seen.insert((*first).clone())) {
@@ -96,7 +96,7 @@ impl<'a> Names<'a> {
     }
 
     /// The functions that a full path may name; several where the configuration chooses between them.
-    pub fn resolve(&self, path: &[String], module: usize) -> Vec<usize> {
+    pub(crate) fn resolve(&self, path: &[String], module: usize) -> Vec<usize> {
         let Some(named) = path.last().and_then(|name| self.by_name.get(name)) else { return Vec::new() };
         let filtered = |test: &dyn Fn(&Function<'_>) -> bool| -> Vec<usize> {
             named.iter().copied().filter(|index| test(&self.functions[*index])).collect()
@@ -117,13 +117,13 @@ impl<'a> Names<'a> {
     }
 
     /// Whether a full path names a function of the script, with all of its modules.
-    pub fn is_own(&self, path: &[String]) -> bool {
+    pub(crate) fn is_own(&self, path: &[String]) -> bool {
         let named = path.last().and_then(|name| self.by_name.get(name)).into_iter().flatten();
         named.into_iter().any(|index| self.functions[*index].path.ends_with(path))
     }
 
     /// The methods of this name.
-    pub fn methods(&self, name: &str) -> Vec<usize> {
+    pub(crate) fn methods(&self, name: &str) -> Vec<usize> {
         let named = self.by_name.get(name).into_iter().flatten().copied();
         named.filter(|index| self.functions[*index].method).collect()
     }

@@ -46,7 +46,7 @@ struct Place<'a> {
 
 impl<'f> Tree<'f> {
     /// Reads a build script.
-    pub fn load(files: &'f PackageFiles, script: &Utf8Path) -> Self {
+    pub(crate) fn load(files: &'f PackageFiles, script: &Utf8Path) -> Self {
         let mut tree = Self {
             items: Vec::new(),
             read: Vec::new(),
@@ -64,7 +64,7 @@ impl<'f> Tree<'f> {
     }
 
     /// File and line of something in it.
-    pub fn place(&self, span: Span) -> String {
+    pub(crate) fn place(&self, span: Span) -> String {
         let path = self.names.get(&span.file()).map_or("", |path| path.as_str());
         format!("{path}:{}", span.start().line)
     }

@@ -36,7 +36,7 @@ const LARGEST: usize = 16;
 
 impl Value {
     /// One of these.
-    pub fn either(list: Vec<(Guard, Value)>) -> Value {
+    pub(crate) fn either(list: Vec<(Guard, Value)>) -> Value {
         let mut flat: Vec<(Guard, Value)> = Vec::new();
         for (guard, value) in list {
             match value {
@@ -58,7 +58,7 @@ impl Value {
     }
 
     /// Whether it is `true`.
-    pub fn holds(&self) -> Guard {
+    pub(crate) fn holds(&self) -> Guard {
         match self {
             Value::Bool(guard) => guard.clone(),
             Value::Nothing => Guard::NEVER,
@@ -67,7 +67,7 @@ impl Value {
     }
 
     /// Whether it is `Some`, or `Ok`.
-    pub fn is_there(&self) -> Guard {
+    pub(crate) fn is_there(&self) -> Guard {
         match self {
             Value::Env(name) => guard::is_set(name),
             Value::Library(_, Some(name)) => Guard::Library { name: name.clone(), found: true },
@@ -78,7 +78,7 @@ impl Value {
     }
 
     /// Whether it is this text.
-    pub fn is(&self, text: &str) -> Guard {
+    pub(crate) fn is(&self, text: &str) -> Guard {
         match self {
             Value::Env(name) => guard::is(name, text),
             Value::Text(own) if own == text => Guard::ALWAYS,
@@ -88,7 +88,7 @@ impl Value {
     }
 
     /// Whether two are equal.
-    pub fn equals(&self, other: &Value) -> Guard {
+    pub(crate) fn equals(&self, other: &Value) -> Guard {
         match (self, other) {
             (Value::Text(text), value) | (value, Value::Text(text)) => value.is(text),
             (Value::Bool(one), Value::Bool(two)) => {
@@ -107,7 +107,7 @@ impl Value {
     }
 
     /// Whether it contains, begins or ends with a text by `test`, or has it as a member.
-    pub fn contains(&self, part: &Value, test: fn(&str, &str) -> bool) -> Guard {
+    pub(crate) fn contains(&self, part: &Value, test: fn(&str, &str) -> bool) -> Guard {
         match (self, part) {
             // An empty one is filled in some other way.
             (Value::List(list), part) if !list.is_empty() => Guard::any(list.iter().map(|member| member.equals(part))),
@@ -127,7 +127,7 @@ impl Value {
     }
 
     /// What is in it where it is `Some` or `Ok`.
-    pub fn inner(self) -> Value {
+    pub(crate) fn inner(self) -> Value {
         match self {
             Value::Either(list) => {
                 Value::either(list.into_iter().filter(|(_, value)| *value != Value::Nothing).collect())
@@ -137,7 +137,7 @@ impl Value {
     }
 
     /// The texts that it can be, with the conditions.
-    pub fn texts(&self) -> Vec<(Guard, String)> {
+    pub(crate) fn texts(&self) -> Vec<(Guard, String)> {
         match self {
             Value::Text(text) => vec![(Guard::ALWAYS, text.clone())],
             Value::Either(list) => {
@@ -152,12 +152,12 @@ impl Value {
     }
 
     /// In lower case.
-    pub fn lowercase(self) -> Value {
+    pub(crate) fn lowercase(self) -> Value {
         if let Value::Text(text) = self { Value::Text(text.to_lowercase()) } else { self }
     }
 
     /// Its members, as one of them.
-    pub fn member(self) -> Value {
+    pub(crate) fn member(self) -> Value {
         match self {
             // Each has its turn.
             Value::List(list) => Value::either(list.into_iter().map(|value| (Guard::ALWAYS, value)).collect()),
