@@ -54,8 +54,8 @@ fn unchecked(inspection: &Inspection, elf: &Elf, link: Option<&LinkRecord>) -> O
     if let Some(link) = link.filter(|link| !link.arm.is_empty() || !link.unread.is_empty()) {
         return (!link.unread.is_empty()).then(|| {
             format!(
-                "{} were linked into this binary but could not be read (LLVM bitcode or damaged), so their ARM level \
-                 is unknown; build them without `linker-plugin-lto`",
+                "could not read {}, which went into this binary (LLVM bitcode, or damaged), so its ARM level is \
+                 unknown; build without `linker-plugin-lto`",
                 name_some(&link.unread)
             )
         });
