@@ -53,8 +53,8 @@ fn a_proc_macro_is_blocked_with_that_sentence_where_zig_may_not_be_brought() {
         .path_only(&path)
         .ends(3);
     done.says(
-        "`serde_derive` has a build script or is a proc-macro, which needs a linker for this machine: no C compiler on \
-         PATH, and zig is missing on this machine, and `--no-provision` is set",
+        "`serde_derive` has a build script or is a proc-macro, and so needs a linker for this machine: no C compiler \
+         on PATH, and zig is missing on this machine, and `--no-provision` is set",
     )
     .says("hint: install gcc or clang, or put `zig` on PATH");
     let manifest = project.manifest_json();

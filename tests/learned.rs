@@ -142,9 +142,14 @@ fn a_forced_route_is_tried_once_and_when_it_works_that_is_remembered_too() {
     let done = build(&project, WORD).args(["--route", "gcc"]).ends(1);
     assert_eq!(builds(&project), 1);
     assert!(!learned(&project).exists());
-    done.says(&format!("error[{CELL}]: crate `hello` 0.1.0: the C compiler does not support the option `-fcolor-diagnostics`"))
-        .says("the C of this crate does not compile")
-        .says("hint: remove the option; it is set by the crate's build script or by `CFLAGS`; see the full log in target/convoy/logs");
+    done.says(&format!(
+        "error[{CELL}]: crate `hello` 0.1.0: the C compiler does not support the option `-fcolor-diagnostics`"
+    ))
+    .says("the C of this crate does not compile")
+    .says(
+        "hint: remove the option; it is set by the crate's build script or by `CFLAGS`; see the full log in \
+         target/convoy/logs",
+    );
     let row = &rows(&project.manifest_json(), "failed")[CELL];
     assert_eq!(row["code"], "build-script-failed");
     assert_eq!(row["cause"], "option-refused");
@@ -219,8 +224,11 @@ fn where_every_route_fails_nothing_is_remembered() {
     for _ in 0..2 {
         let done = build(&project, WORD).ends(1);
         assert_eq!(builds(&project), 2);
-        done.says("route gcc failed (crate `hello`: the linker could not find the library `nowhere_to_be_found`); trying route zig")
-            .says(&format!("error[{CELL}]: crate `hello`: the linker could not find the library `nowhere_to_be_found`"));
+        done.says(
+            "route gcc failed (crate `hello`: the linker could not find the library `nowhere_to_be_found`); trying \
+             route zig",
+        )
+        .says(&format!("error[{CELL}]: crate `hello`: the linker could not find the library `nowhere_to_be_found`"));
         let row = &rows(&project.manifest_json(), "failed")[CELL];
         assert_eq!(
             (&row["code"], &row["cause"], &row["route"]),

@@ -221,8 +221,11 @@ fn a_std_that_rustup_cannot_bring_blocks_its_target_and_no_other() {
     let path = refusing_rustup(&project);
     let missing = "powerpc64le-unknown-linux-musl";
     let done = project.build(&format!("{missing},{MUSL}")).path_only(&path).ends(3);
-    done.says("rustup could not install the standard library for powerpc64le-unknown-linux-musl: component 'rust-std' for target")
-        .says("hint: set `build-std = true` under [target.\"powerpc64le-unknown-linux-musl\"] in `Convoy.toml`");
+    done.says(
+        "rustup could not install the standard library for powerpc64le-unknown-linux-musl: component 'rust-std' for \
+         target",
+    )
+    .says("hint: set `build-std = true` under [target.\"powerpc64le-unknown-linux-musl\"] in `Convoy.toml`");
     let asked = fs_err::read_to_string(path.join("asked")).unwrap();
     assert_eq!(asked.lines().count(), 1, "{asked}");
     assert!(asked.starts_with("target add --toolchain ") && asked.trim().ends_with(missing), "{asked}");
@@ -419,7 +422,7 @@ fn a_cargo_that_a_killed_run_left_behind_is_waited_for() {
     let mut next = project.build(MUSL).args(["--events", events.as_str()]).starts();
     let told = || fs_err::read_to_string(&events).unwrap_or_default();
     wait_for("the next run to wait", || {
-        told().contains("waiting for cargo, started by an earlier run") || next.has_ended()
+        told().contains("waiting for a cargo process of an earlier run") || next.has_ended()
     });
     assert!(!next.has_ended(), "{}", told());
     fs_err::write(go, "").unwrap();

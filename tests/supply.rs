@@ -191,7 +191,7 @@ fn the_lock_is_written_once_and_changed_only_when_that_may_be() {
 
     // Another package is not in it.
     project.write("Convoy.toml", "[supply]\npackages = [\"libbz2-dev\"]\n");
-    project.build(ARM64).args(["--locked", "--profile", "dev"]).ends(2).says("`Convoy.lock` lacks packages");
+    project.build(ARM64).args(["--locked", "--profile", "dev"]).ends(2).says("are missing in `Convoy.lock`");
     project.build(ARM64).args(["--profile", "dev"]).ends(0);
     assert!(fs_err::read_to_string(&lock).unwrap().contains("libbz2-dev"));
     // What was asked for before stays, so that commands with other features do not change it to and fro.

@@ -111,8 +111,8 @@ impl Fault {
         let hint = match (&self.engine, &self.memory) {
             (None, Some(memory)) => {
                 format!(
-                    "check whether `container.memory` ({memory}) is sufficient, and whether the container or its engine \
-                     was stopped"
+                    "check whether `container.memory` ({memory}) is sufficient, and whether the container or its \
+                     engine was stopped"
                 )
             }
             (None, None) => {

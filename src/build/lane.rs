@@ -76,7 +76,7 @@ fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan], seat: &Seat, shared
     };
     if dir.read_dir_utf8()?.next().is_some() {
         lane_files::wait_for_cargo(&dir, job.interrupt, || {
-            let message = "waiting for cargo, started by an earlier run in this project, to finish";
+            let message = "waiting for a cargo process of an earlier run in this project to finish";
             job.reporter.info(Phase::Build, message).code("waiting").send();
         })?;
     }

@@ -60,8 +60,10 @@ fn refuse_unknown_frameworks(call: &Call) -> Result<()> {
     let Some(stubs) = std::env::var("SDKROOT").ok().filter(|_| darwin) else { return Ok(()) };
     match unknown_frameworks(Utf8Path::new(&stubs), &call.line()).as_slice() {
         [] => Ok(()),
-        unknown => Err(Error::work(format!("not known to be part of macOS: framework {}", unknown.join(", ")))
-            .hint("if it ships with your program, pass its directory with `-F` in rustflags; if it is part of macOS, add it to targets/darwin/frameworks.toml")),
+        unknown => Err(Error::work(format!("not known to be part of macOS: framework {}", unknown.join(", "))).hint(
+            "if it ships with your program, pass its directory with `-F` in rustflags; if it is part of macOS, add it \
+             to targets/darwin/frameworks.toml",
+        )),
     }
 }
 

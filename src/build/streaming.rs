@@ -132,7 +132,8 @@ impl Streaming<'_> {
             }
             Step::Odd { what, count } => {
                 let message = format!(
-                    "{count} file(s) of {what} are not available in the container, because of unsupported characters in their names"
+                    "{count} file(s) of {what} are not available in the container, because of unsupported characters \
+                     in their names"
                 );
                 reporter.warning(Phase::Build, message).code("odd-names").send();
             }

@@ -61,28 +61,38 @@ pub enum ColorWhen {
 pub enum Command {
     /// Build and verify the binaries for all selected targets
     Build(BuildArgs),
-    /// Show what `build` would do, and why, without building or using the network
+    /// Show what `build` would do, and why
+    ///
+    /// Builds nothing, and does not use the network.
     Plan(PlanCommandArgs),
-    /// Show why a tool or library is needed, which dependencies require it, and how to avoid it
+    /// Show why a tool or library is needed, and how to avoid it
+    ///
+    /// Lists the dependency paths that require it, the features that enable them, and ways to fix it if it is missing.
     Why(WhyArgs),
-    /// Check this machine against what the project needs, and show how to fix what is missing
+    /// Check this machine against what the project needs
+    ///
+    /// Lists what is missing, and how to install it.
     Doctor(PlanArgs),
-    /// List the supported targets, platforms and devices, and the routes available on this machine
+    /// List supported targets, platforms, devices and available routes
     Targets(JsonArgs),
     /// Inspect existing binaries
     Verify(VerifyArgs),
-    /// Print the JSON Schema of a `--json` output, the manifest, or the `--events` lines
+    /// Print the JSON Schemas of convoy's JSON output
     Schema(SchemaArgs),
-    /// Manage the cache: zig, sysroots and other files outside the project
+    /// Manage convoy's cache
+    ///
+    /// The cache contains zig, sysroots and other files outside the project.
     #[command(subcommand)]
     Cache(CacheCommand),
-    /// Manage the Debian packages that provide system libraries for targets
+    /// Manage Debian packages that provide libraries for targets
     #[command(subcommand)]
     Supply(SupplyCommand),
     /// Manage the container images that targets are built in
     #[command(subcommand)]
     Images(ImagesCommand),
-    /// Create a commented Convoy.toml; an existing file is never overwritten
+    /// Create a Convoy.toml with all settings commented out
+    ///
+    /// An existing file is never overwritten.
     Init(InitArgs),
     /// Generate a shell completion script
     Completions(CompletionsArgs),
@@ -101,64 +111,64 @@ pub(crate) struct SelectionArgs {
     /// Target to build for (repeatable, or comma-separated): a triple, a triple with a minimum glibc
     /// version (aarch64-unknown-linux-gnu.2.28), a platform (linux/arm/v7), a device (pi-4), or a
     /// group (linux, darwin, windows, pi, all)
-    #[arg(short, long = "target", value_name = "TARGET", value_delimiter = ',', help_heading = "Selection")]
+    #[arg(short, long = "target", value_name = "TARGET", value_delimiter = ',', help_heading = "Target Selection")]
     targets: Vec<String>,
     /// Package to build (repeatable)
-    #[arg(short, long = "package", value_name = "SPEC", help_heading = "Selection")]
+    #[arg(short, long = "package", value_name = "SPEC", help_heading = "Package Selection")]
     packages: Vec<String>,
     /// Build all packages in the workspace
-    #[arg(long, help_heading = "Selection")]
+    #[arg(long, help_heading = "Package Selection")]
     workspace: bool,
     /// Exclude a member of the workspace from the build (repeatable)
-    #[arg(long, value_name = "SPEC", requires = "workspace", help_heading = "Selection")]
+    #[arg(long, value_name = "SPEC", requires = "workspace", help_heading = "Package Selection")]
     exclude: Vec<String>,
     /// Build only the specified binary (repeatable)
-    #[arg(long = "bin", value_name = "NAME", help_heading = "Selection")]
+    #[arg(long = "bin", value_name = "NAME", help_heading = "Package Selection")]
     bins: Vec<String>,
     /// Build with the specified profile [default: release]
-    #[arg(long, value_name = "NAME", help_heading = "Selection")]
+    #[arg(long, value_name = "NAME", help_heading = "Build Options")]
     profile: Option<String>,
     /// Space or comma separated list of features to activate (repeatable)
-    #[arg(short = 'F', long, value_name = "FEATURES", help_heading = "Selection")]
+    #[arg(short = 'F', long, value_name = "FEATURES", help_heading = "Feature Selection")]
     features: Vec<String>,
     /// Activate all available features
-    #[arg(long, help_heading = "Selection")]
+    #[arg(long, help_heading = "Feature Selection")]
     all_features: bool,
     /// Do not activate the `default` feature
-    #[arg(long, help_heading = "Selection")]
+    #[arg(long, help_heading = "Feature Selection")]
     no_default_features: bool,
     /// Path to Cargo.toml
-    #[arg(long, value_name = "PATH", help_heading = "Selection")]
+    #[arg(long, value_name = "PATH", help_heading = "Manifest Options")]
     manifest_path: Option<Utf8PathBuf>,
     /// Assert that `Cargo.lock` and `Convoy.lock` will remain unchanged
-    #[arg(long, help_heading = "How")]
+    #[arg(long, help_heading = "Manifest Options")]
     locked: bool,
     /// Run without accessing the network
-    #[arg(long, help_heading = "How")]
+    #[arg(long, help_heading = "Manifest Options")]
     offline: bool,
     /// Equivalent to specifying both --locked and --offline
-    #[arg(long, help_heading = "How")]
+    #[arg(long, help_heading = "Manifest Options")]
     frozen: bool,
     /// Directory for all generated artifacts
-    #[arg(long, value_name = "DIR", help_heading = "How")]
+    #[arg(long, value_name = "DIR", help_heading = "Build Options")]
     target_dir: Option<Utf8PathBuf>,
     /// Directory for the verified binaries [default: dist]
-    #[arg(long, value_name = "DIR", help_heading = "How")]
+    #[arg(long, value_name = "DIR", help_heading = "Build Options")]
     dist_dir: Option<Utf8PathBuf>,
-    /// Build by this route: host, lld, gcc, zig, container or cross (repeatable)
-    #[arg(long = "route", value_name = "[TARGET=]ROUTE", value_parser = parse_route, help_heading = "How")]
+    /// Use this route (host, lld, gcc, zig, container or cross), for all targets or for one (repeatable)
+    #[arg(long = "route", value_name = "[TARGET=]ROUTE", value_parser = parse_route, help_heading = "Build Options")]
     routes: Vec<ForcedRoute>,
     /// Do not download or install anything (rustup targets, zig, sysroots, images)
-    #[arg(long, help_heading = "How")]
+    #[arg(long, help_heading = "Build Options")]
     no_provision: bool,
     /// Build targets even if a required library, tool or download is missing
-    #[arg(long, help_heading = "How")]
+    #[arg(long, help_heading = "Build Options")]
     ignore_needs: bool,
     /// Container engine: docker, podman, none (do not use containers), or auto (the first that works)
-    #[arg(long, value_name = "ENGINE", value_parser = parse_engine, help_heading = "How")]
+    #[arg(long, value_name = "ENGINE", value_parser = parse_engine, help_heading = "Build Options")]
     engine: Option<EngineChoice>,
     /// Number of parallel jobs, defaults to number of CPUs
-    #[arg(short, long, value_name = "N", allow_hyphen_values = true, help_heading = "How")]
+    #[arg(short, long, value_name = "N", allow_hyphen_values = true, help_heading = "Build Options")]
     jobs: Option<String>,
     /// Arguments to pass to `cargo build`
     #[arg(last = true, value_name = "CARGO_ARGS")]
@@ -170,16 +180,16 @@ pub struct BuildArgs {
     #[command(flatten)]
     selection: SelectionArgs,
     /// Keep the binaries of earlier runs in the dist directory and the manifest
-    #[arg(long, help_heading = "How")]
+    #[arg(long, help_heading = "Build Options")]
     keep: bool,
     /// Run each binary once with `--version`: natively, under qemu-user or under Wine
-    #[arg(long, help_heading = "How")]
+    #[arg(long, help_heading = "Build Options")]
     smoke: bool,
     /// Write events to FILE as they happen, one JSON object per line (`-` for standard output)
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    #[arg(long, value_name = "FILE", help_heading = "Output Options")]
     events: Option<Utf8PathBuf>,
     /// Print the manifest as JSON
-    #[arg(long, help_heading = "Output")]
+    #[arg(long, help_heading = "Output Options")]
     pub json: bool,
 }
 
@@ -187,8 +197,8 @@ pub struct BuildArgs {
 pub struct PlanArgs {
     #[command(flatten)]
     selection: SelectionArgs,
-    /// Print JSON
-    #[arg(long, help_heading = "Output")]
+    /// Print the output as JSON
+    #[arg(long, help_heading = "Output Options")]
     pub json: bool,
 }
 
@@ -197,7 +207,7 @@ pub struct PlanCommandArgs {
     #[command(flatten)]
     plan: PlanArgs,
     /// Print the Dockerfiles of the images that `build` would make
-    #[arg(long, help_heading = "Output", conflicts_with = "json")]
+    #[arg(long, help_heading = "Output Options", conflicts_with = "json")]
     pub dockerfile: bool,
 }
 
@@ -213,7 +223,7 @@ pub struct WhyArgs {
 
 #[derive(Args, Debug)]
 pub struct JsonArgs {
-    /// Print JSON
+    /// Print the output as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -227,7 +237,7 @@ pub struct VerifyArgs {
     /// aarch64-unknown-linux-gnu.2.31 [default: detected from each file]
     #[arg(short, long, value_name = "TARGET")]
     pub target: Option<String>,
-    /// Print JSON
+    /// Print the output as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -248,7 +258,7 @@ pub enum CacheCommand {
         #[arg(long)]
         force: bool,
     },
-    /// Check zig, packages and sysroots in the cache against their published checksums
+    /// Check the integrity of zig, packages and sysroots in the cache
     Verify(JsonArgs),
 }
 
@@ -256,14 +266,18 @@ pub enum CacheCommand {
 pub enum SupplyCommand {
     /// List the sysroots on this machine, with their size and last use
     List(JsonArgs),
-    /// Update the packages in Convoy.lock to the versions that the archive has now
+    /// Update the packages in Convoy.lock to current versions
     ///
     /// Without a selection, the packages for all workspace members are updated, and those that no
     /// target of the project needs any more are removed.
     Update(Box<SelectedArgs>),
-    /// Check every package in Convoy.lock against the signed index of its archive
+    /// Check the packages in Convoy.lock against the archive's index
+    ///
+    /// The index is signed by the archive, and its signature is verified.
     Verify(SupplyVerifyArgs),
-    /// Export the locked packages to one file, for a machine without network or a CI cache
+    /// Export the packages in Convoy.lock to a file
+    ///
+    /// The file can be imported on a machine without network, or kept in a CI cache.
     Pack(Box<SupplyPackArgs>),
     /// Import packages from a file written by `pack`
     Unpack {
@@ -275,9 +289,9 @@ pub enum SupplyCommand {
 
 #[derive(Debug, Subcommand)]
 pub enum ImagesCommand {
-    /// List the images that convoy made or downloaded
+    /// List the images made by convoy
     List(ImagesListArgs),
-    /// Remove the images that convoy made or downloaded (a dry run unless --force is given)
+    /// Remove the images made by convoy (a dry run unless --force is given)
     Clean {
         /// Container engine: docker, podman, or auto (the first that works)
         #[arg(long, value_name = "ENGINE", value_parser = parse_engine)]
@@ -297,7 +311,7 @@ pub struct ImagesListArgs {
     /// Container engine: docker, podman, or auto (the first that works)
     #[arg(long, value_name = "ENGINE", value_parser = parse_engine)]
     pub engine: Option<EngineChoice>,
-    /// Print JSON
+    /// Print the output as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -333,7 +347,7 @@ impl SupplyPackArgs {
 
 #[derive(Args, Debug)]
 pub struct SupplyVerifyArgs {
-    /// Print JSON
+    /// Print the output as JSON
     #[arg(long)]
     pub json: bool,
     /// Path to Cargo.toml

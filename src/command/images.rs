@@ -201,7 +201,8 @@ impl ImageBringer<'_> {
         let images = self.images(engine)?;
         // What its apt fetches is to come to a folder of this machine.
         if !images.shares_files(name, &[])? {
-            let message = "its apt cannot download packages for this machine, because the engine cannot access this machine's files";
+            let message = "its apt cannot download packages for this machine, because the engine cannot access this \
+                           machine's files";
             self.reporter.warning(Phase::Provision, format!("the image {name}: {message}")).send();
             return Ok(None);
         }

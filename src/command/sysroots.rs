@@ -161,7 +161,10 @@ impl Bringer<'_> {
             return Ok(());
         }
         let told = if prepared.locked.exists {
-            format!("`Convoy.lock` lacks packages that {} needs, and `--locked` does not allow changing it", plan.key)
+            format!(
+                "packages that {} needs are missing in `Convoy.lock`, and `--locked` does not allow changing it",
+                plan.key
+            )
         } else {
             format!(
                 "there is no `Convoy.lock` with the packages of {}, and `--locked` does not allow creating one",

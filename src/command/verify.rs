@@ -80,7 +80,8 @@ fn look(file: &Utf8PathBuf, bytes: &[u8], asked: Option<&Expectation>, catalog: 
         None if asked.is_none() => findings.push(Finding {
             level: Level::Warning,
             code: "target-unknown".to_owned(),
-            message: "nothing was checked, because the target could not be detected from the file; specify it with `--target`"
+            message: "nothing was checked, because the target could not be detected from the file; specify it with \
+                      `--target`"
                 .to_owned(),
         }),
         None => {}

@@ -214,8 +214,8 @@ mod owner {
             }
             Some(Distrust::Mode) => Err(Error::work(format!("other users can write to the cache directory `{dir}`"))
                 .hint(format!(
-                    "set `CONVOY_CACHE_DIR` to a directory that only you can write to, or, if nobody else has put files \
-                     there, run `chmod go-w {dir}`"
+                    "set `CONVOY_CACHE_DIR` to a directory that only you can write to, or, if nobody else has put \
+                     files there, run `chmod go-w {dir}`"
                 ))),
         }
     }

@@ -203,8 +203,8 @@ fn bring(situation: &Situation<'_>, archive: &Archive, name: &str) -> Result<Pro
     }
     let Some(apt) = &host.apt else {
         return Err(Refusal::new("apt, which downloads Debian packages, is missing on this machine").hint(
-            "export the packages on a machine with apt (`cargo convoy supply pack FILE`) and import them here \
-             (`cargo convoy supply unpack FILE`)",
+            "export the packages on a machine with apt (`cargo convoy supply pack FILE`) and import them here (`cargo \
+             convoy supply unpack FILE`)",
         ));
     };
     if archive.mirrors.is_empty() && apt.mirror.is_none() {

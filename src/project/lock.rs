@@ -33,7 +33,7 @@ pub(crate) const LARGEST_PACKAGE: u64 = LARGE;
 const UNPACKING: u32 = 1;
 
 const HEAD: &str = "\
-# This file is written by cargo-convoy and should not be edited. Commit it, so that every machine builds with the same packages.
+# Written by cargo-convoy; do not edit. Commit this file, so that every machine builds with the same packages.
 # `cargo convoy supply update` updates it; `cargo convoy supply verify` checks it against the archive's signed index.
 ";
 

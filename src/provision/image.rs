@@ -262,8 +262,8 @@ impl Images<'_> {
         Ok(built.map_err(|refused| match refused.reason.contains(&recipe.base) {
             true => Refused {
                 hint: Some(format!(
-                    "load the base image {} into the container engine (`ci/base-image` in cargo-convoy's sources makes it \
-                     from Debian packages), or set another one with `container.base`",
+                    "load the base image {} into the container engine (`ci/base-image` in cargo-convoy's sources makes \
+                     it from Debian packages), or set another one with `container.base`",
                     recipe.base
                 )),
                 ..refused

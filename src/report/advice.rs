@@ -154,7 +154,7 @@ pub(crate) fn doctor(report: &DoctorReport, style: Style) -> String {
         let names: Vec<String> = names.iter().map(|name| format!("`cargo convoy why {name}`")).collect();
         text.push_str(&format!(
             "\n{}",
-            wrapped("", &format!("To avoid these needs by features, see {}", names.join(", ")))
+            wrapped("", &format!("To see whether features can avoid these needs, run {}", names.join(", ")))
         ));
     }
     text.trim_end().to_owned()

@@ -30,8 +30,8 @@ pub(super) fn remedy(name: &str) -> &'static str {
     let name = name.to_ascii_lowercase();
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
     if starts(&["libgcc_s", "libwinpthread", "libstdc++", "libc++", "libunwind", "libssp", "libatomic"]) {
-        "it is part of the compiler's runtime: link it statically (`rustflags = [\"-C\", \"link-arg=-static\"]` for this \
-         target), or use `--route zig`, which does"
+        "it is part of the compiler's runtime: link it statically (`rustflags = [\"-C\", \"link-arg=-static\"]` for \
+         this target), or use `--route zig`, which does"
     } else if starts(&["vcruntime", "msvcp", "msvcr", "concrt"]) {
         "it is part of Microsoft's redistributable: link it statically with `rustflags = [\"-C\", \
          \"target-feature=+crt-static\"]` for this target"

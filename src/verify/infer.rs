@@ -50,7 +50,8 @@ pub fn not_checked(inspection: &Inspection, inferred: &str) -> Vec<Finding> {
     vec![Finding::warning(
         "target-inferred",
         format!(
-            "checked as `{inferred}`, which was detected from the file; not checked: {}; specify the target with `--target`",
+            "checked as `{inferred}`, which was detected from the file; not checked: {}; specify the target with \
+             `--target`",
             open.join(", ")
         ),
     )]

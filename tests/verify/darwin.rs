@@ -64,7 +64,7 @@ fn symbols_of_the_system_are_accounted_for() {
         let findings = judge(&inspection, &expectation);
         assert_eq!((violations(&findings), warnings(&findings)), (vec![], vec![]), "{findings:#?}");
         assert_eq!(inferred(&inspection).as_deref(), Some(machine.triple));
-        assert!(not_checked(&inspection, machine.triple)[0].message.contains("symbols that the crates declare"));
+        assert!(not_checked(&inspection, machine.triple)[0].message.contains("symbols that crates declare"));
     }
 }
 

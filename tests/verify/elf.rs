@@ -38,7 +38,7 @@ fn glibc_above_the_floor_is_refused_and_names_the_symbols() {
     assert_eq!(inspection.needed, ["libc.so.6"]);
     assert_eq!(inspection.glibc(), Some(glibc(34)));
     assert_eq!(inferred(&inspection).as_deref(), Some(GNU));
-    assert!(not_checked(&inspection, GNU)[0].message.contains("glibc floor"));
+    assert!(not_checked(&inspection, GNU)[0].message.contains("minimum glibc version"));
 
     let mut expectation = expect(GNU);
     expectation.floor = Some(glibc(28));
@@ -57,7 +57,7 @@ fn glibc_above_the_default_floor_warns_with_the_remedy() {
     let dir = workspace("glibc-default");
     let findings = judge(&inspect(program(&dir, AARCH64_GCC, &[])), &expect(GNU));
     assert_eq!((violations(&findings), warnings(&findings)), (vec![], vec!["glibc-above-default"]));
-    assert!(message(&findings, "glibc-above-default").contains("ask for `aarch64-unknown-linux-gnu.2.31`"));
+    assert!(message(&findings, "glibc-above-default").contains("use `-t aarch64-unknown-linux-gnu.2.31`"));
 }
 
 #[test]

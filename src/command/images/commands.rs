@@ -258,7 +258,7 @@ fn engine(choice: Option<EngineChoice>) -> Result<EngineFacts> {
 fn found(engine: Engine) -> Result<EngineFacts> {
     match engine {
         Engine::Found(engine) => Ok(engine),
-        Engine::Unasked => Err(Error::work("internal error: the container engine was not looked for")),
+        Engine::Unasked => Err(Error::work("the container engine was not queried")),
         Engine::None { reason, hint: Some(hint) } => Err(Error::work(reason).hint(hint)),
         Engine::None { reason, hint: None } => Err(Error::work(reason)),
     }

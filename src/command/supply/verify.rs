@@ -95,7 +95,7 @@ fn fault(rows: &[VerifiedSysroot]) -> Option<Error> {
         1 => "1 package in `Convoy.lock` is not in any signed index".to_owned(),
         count => format!("{count} packages in `Convoy.lock` are not in any signed index"),
     };
-    let hint = "restore `Convoy.lock` from version control, or run `cargo convoy supply update`; for packages that are no longer \
-                in the archive, set `snapshot` in `[supply]`";
+    let hint = "restore `Convoy.lock` from version control, or run `cargo convoy supply update`; for packages that are \
+                no longer in the archive, set `snapshot` in `[supply]`";
     Some(Error::work(message).because(std::io::Error::other(lines.join("\n"))).hint(hint))
 }

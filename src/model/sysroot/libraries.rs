@@ -57,8 +57,9 @@ impl Libraries {
     pub fn load(against: &LinkedAgainst, bits: u8, needed: &[String], interpreter: Option<&str>) -> Result<Self> {
         let root = &against.root;
         if !root.is_dir() {
-            return Err(Error::work(format!("the sysroot {} is no longer in `{root}`", against.key))
-                .hint("build again, which prepares it again"));
+            return Err(
+                Error::work(format!("the sysroot {} is no longer in `{root}`", against.key)).hint("build again")
+            );
         }
         // The loader is a library too: it has symbols that programs use.
         let loader = interpreter.and_then(|path| Utf8Path::new(path).file_name());

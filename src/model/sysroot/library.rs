@@ -91,7 +91,7 @@ fn read<E: FileHeader<Endian = Endianness>>(bytes: &[u8], bits: u8) -> Result<Li
         let strings = sections.strings(endian, bytes, strings).map_err(damaged)?;
         while let Some((definition, mut texts)) = definitions.next().map_err(damaged)? {
             if names.len() == MAX_VERSIONS {
-                return Err("the table of symbol versions has no end".to_owned());
+                return Err("the symbol version table has too many entries".to_owned());
             }
             // The first text is the version's name, the others are its parents'; the base is the library's own name.
             let base = definition.vd_flags.get(endian).contains(elf::VER_FLG_BASE);
@@ -121,7 +121,7 @@ fn read<E: FileHeader<Endian = Endianness>>(bytes: &[u8], bits: u8) -> Result<Li
             },
         };
         let name = symbols.symbol_name(endian, symbol).map_err(damaged)?;
-        budget = budget.checked_sub(name.len()).ok_or("the table of symbols has no end")?;
+        budget = budget.checked_sub(name.len()).ok_or("the symbol table has too many names")?;
         library.exports.entry(String::from_utf8_lossy(name).into_owned()).or_default().push(version);
     }
     Ok(library)

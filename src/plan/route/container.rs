@@ -35,7 +35,7 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
 
 fn engine(host: &HostFacts) -> Result<&EngineFacts, Refusal> {
     match &host.engine {
-        Engine::Unasked => Err(Refusal::new("internal error: the container engine was not looked for")),
+        Engine::Unasked => Err(Refusal::new("the container engine was not queried")),
         Engine::None { reason, hint } => Err(Refusal { hint: hint.clone(), ..Refusal::new(reason.clone()) }),
         Engine::Found(engine) => Ok(engine),
     }

@@ -30,7 +30,8 @@ pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -
     let Some(prefix) = prefix else {
         return Err(match situation.target {
             Some(target) if target.expect.arm.is_some_and(|arm| arm.version == 6) => Refusal::new(
-                "the armhf compilers and libraries of distributions are built for ARMv7, and their binaries crash on ARMv6",
+                "the armhf compilers and libraries of distributions are built for ARMv7, and their binaries crash on \
+                 ARMv6",
             ),
             _ => Refusal::new(format!("no known distribution package of gcc for {}", cell.target)),
         });

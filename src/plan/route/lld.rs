@@ -31,7 +31,7 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
     let (because, linker) = match kind {
         LldKind::SelfContained => ("pure Rust; the standard library includes a C runtime", Linker::RustLld(rust_lld)),
         LldKind::DarwinStubs => {
-            ("pure Rust; links against generated stubs, without an SDK", Linker::Darwin { rust_lld, libcxx: None })
+            ("pure Rust; links against generated stubs (no SDK needed)", Linker::Darwin { rust_lld, libcxx: None })
         }
     };
     let mut rustflags: Vec<String> = page_size_flag(situation.target, false).into_iter().collect();

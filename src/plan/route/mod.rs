@@ -312,7 +312,8 @@ fn require_std(situation: &Situation<'_>, offer: &mut Offer) -> Result<(), Refus
         if !host.rust_src {
             let lacking = format!("the standard library for {triple} has to be built, but its source is not installed");
             let Some(toolchain) = &host.toolchain else {
-                let hint = "this toolchain is not managed by rustup; install the standard library's source in the same way as rustc";
+                let hint = "this toolchain is not managed by rustup; install the standard library's source in the same \
+                            way as rustc";
                 return Err(Refusal::new(lacking).hint(hint));
             };
             let hint = format!("run `rustup component add --toolchain {toolchain} rust-src`");
@@ -328,9 +329,12 @@ fn require_std(situation: &Situation<'_>, offer: &mut Offer) -> Result<(), Refus
         return Ok(());
     }
     let Some(toolchain) = &host.toolchain else {
-        return Err(Refusal::new(format!("rustc {} has no standard library for {triple}", host.rustc.version)).hint(format!(
-            "this toolchain is not managed by rustup; install the standard library for {triple} in the same way as rustc"
-        )));
+        return Err(Refusal::new(format!("rustc {} has no standard library for {triple}", host.rustc.version)).hint(
+            format!(
+                "this toolchain is not managed by rustup; install the standard library for {triple} in the same way as \
+                 rustc"
+            ),
+        ));
     };
     let command = format!("rustup target add --toolchain {toolchain} {triple}");
     if let Some(why) = host.refused_std.get(triple) {
@@ -364,7 +368,7 @@ fn require_host_compiler(situation: &Situation<'_>, offer: &mut Offer) -> Result
                 Ok(())
             }
             Err(refusal) => Err(Refusal::new(format!(
-                "`{}` has a build script or is a proc-macro, which needs a linker for this machine: {}, and {}",
+                "`{}` has a build script or is a proc-macro, and so needs a linker for this machine: {}, and {}",
                 need.package,
                 host.linker_fault.as_deref().unwrap_or("no C compiler on PATH"),
                 refusal.reason

@@ -44,7 +44,7 @@ pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -
     };
     because += match floor {
         Some(floor) => format!(" links against glibc {floor}"),
-        None if darwin => " compiles C, and rust-lld links against generated stubs, without an SDK".to_owned(),
+        None if darwin => " with rust-lld, which links against generated stubs (no SDK needed)".to_owned(),
         None => " links".to_owned(),
     }
     .as_str();

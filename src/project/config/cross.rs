@@ -224,7 +224,7 @@ impl Section {
 const UNSUPPORTED: &str = "` is not supported by convoy: ";
 const INSTEAD_OF_XARGO: &str = "use `build-std = true` to build the standard library from source";
 const INSTEAD_OF_ZIG: &str = "to build with zig (without a container), set `routes = [\"zig\"]`, and `glibc` for its \
-     version, under [target.\"…\"] in `Convoy.toml`";
+                              version, under [target.\"…\"] in `Convoy.toml`";
 const NO_KEY: &str = "cross does not know it either";
 
 /// What to do instead of setting a key of cross that convoy does not follow.
@@ -233,8 +233,8 @@ fn instead_of(key: &str) -> Option<&'static str> {
         "default-target" => "use `-t`, or set `targets` in `Convoy.toml`",
         "runner" => "use `cargo convoy build --smoke`, which looks for an emulator itself",
         "toolchain" => {
-            "this machine's Rust toolchain is mounted; to use the image's, set `toolchain = \"image\"` under [container] \
-             in `Convoy.toml`"
+            "this machine's Rust toolchain is mounted; to use the image's, set `toolchain = \"image\"` under \
+             [container] in `Convoy.toml`"
         }
         "cargo-config" => "convoy always reads cargo's configuration as cargo does",
         _ => return None,
@@ -472,7 +472,8 @@ build-args = { VERSION = "2" }
         };
         told("Cross.toml: key `build.default-target` is not supported by convoy: use `-t`");
         told(
-            "key `target.aarch64-unknown-linux-gnu.runner` is not supported by convoy: use `cargo convoy build --smoke`",
+            "key `target.aarch64-unknown-linux-gnu.runner` is not supported by convoy: use `cargo convoy build \
+             --smoke`",
         );
         told("key `target.aarch64-unknown-linux-gnu.image.toolchain` is not supported by convoy: this machine's");
         told(
@@ -487,13 +488,13 @@ build-args = { VERSION = "2" }
         assert_eq!(
             warnings,
             [
-                "Cross.toml: key `build.image` is not supported by convoy: cross supports an image for one target only; set \
-                 it under [target.…]",
-                "Cross.toml: key `build.xargo` is not supported by convoy: use `build-std = true` to build the standard \
-                 library from source",
+                "Cross.toml: key `build.image` is not supported by convoy: cross supports an image for one target \
+                 only; set it under [target.…]",
+                "Cross.toml: key `build.xargo` is not supported by convoy: use `build-std = true` to build the \
+                 standard library from source",
                 "Cross.toml: key `target.x.dockerfile.x` is not supported by convoy: cross does not know it either",
-                "Cross.toml: key `target.x.image` is not supported by convoy: `dockerfile` takes precedence, and convoy \
-                 names the image itself",
+                "Cross.toml: key `target.x.image` is not supported by convoy: `dockerfile` takes precedence, and \
+                 convoy names the image itself",
                 "Cross.toml: unknown key `build.prebuild` (cross does not know it either); did you mean `pre-build`?",
                 "Cross.toml: unknown key `extra` (cross does not know it either)",
                 "Cross.toml: unknown key `target.x.env.vars` (cross does not know it either)",

@@ -290,7 +290,7 @@ mod tests {
             misplaced(&table, "Convoy.toml", ""),
             [
                 "Convoy.toml: key `target.x.container.engine` is ignored: the engine is the same for all targets; set it \
-                 under [container]"
+              under [container]"
             ]
         );
     }

@@ -20,8 +20,8 @@ impl Fault {
 impl Fault {
     /// What the lock says is at fault.
     pub(super) fn locked(reason: impl Into<String>) -> Self {
-        let hint = "check what changed in `Convoy.lock`; run `cargo convoy supply verify` to compare it with the archive's \
-                    signed index, or `cargo convoy supply update` to write it again";
+        let hint = "check what changed in `Convoy.lock`; run `cargo convoy supply verify` to compare it with the \
+                    archive's signed index, or `cargo convoy supply update` to write it again";
         Self { reason: reason.into(), hint: Some(hint.to_owned()) }
     }
 }

@@ -119,9 +119,9 @@ fn are(left: &[&LockedPackage], locked: &LockedSysroot) -> String {
 
 fn refused(left: &[&LockedPackage], locked: &LockedSysroot, reasons: &Reasons) -> Stop {
     let why = if reasons.is_empty() { "no mirror is configured".to_owned() } else { reasons.join("; ") };
-    let hint = "run `cargo convoy supply update` to use the archive's current packages, set `snapshot` in `[supply]` to an \
-                archive of old packages, or import them with `cargo convoy supply unpack FILE` from a machine that has \
-                them (`cargo convoy supply pack FILE`)";
+    let hint = "run `cargo convoy supply update` to use the archive's current packages, set `snapshot` in `[supply]` \
+                to an archive of old packages, or import them with `cargo convoy supply unpack FILE` from a machine \
+                that has them (`cargo convoy supply pack FILE`)";
     Stop::work(format!("{} not available: {why}", are(left, locked)), hint)
 }
 
@@ -335,5 +335,5 @@ pub(super) fn whole(debs: &Debs, package: &LockedPackage) -> Result<Vec<u8>, Sto
         return Ok(bytes);
     }
     let reason = format!("package `{}` in the cache was modified by something else", package.name);
-    Err(Stop::work(reason, "run the command again, which downloads it again"))
+    Err(Stop::work(reason, "run the command again to download it again"))
 }

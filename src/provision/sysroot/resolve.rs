@@ -38,8 +38,8 @@ impl Sysroots<'_> {
         }
         let Some(apt) = self.apt else {
             let reason = format!("apt, which resolves the packages of sysroot {key}, is missing on this machine");
-            let hint = "build once on a Debian or Ubuntu machine and commit `Convoy.lock`; then run `cargo convoy supply pack` \
-                        there and `cargo convoy supply unpack` here";
+            let hint = "build once on a Debian or Ubuntu machine and commit `Convoy.lock`; then run `cargo convoy \
+                        supply pack` there and `cargo convoy supply unpack` here";
             return Err(Stop::choice(reason, hint));
         };
         let mirrors = self.mirrors(&plan.archive);

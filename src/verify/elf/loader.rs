@@ -117,24 +117,25 @@ impl<'data, E: FileHeader<Endian = Endianness>> Dynamic<'data, E> {
     pub(crate) fn demands(&self) -> Result<Vec<Demand<'data>>, Unreadable> {
         let mut demands = Vec::new();
         let Some(address) = self.value(DT_VERNEED) else { return Ok(demands) };
-        let damaged = |what: &str| Unreadable::Damaged(format!("the table of symbol versions {what}"));
+        let damaged = |what: &str| Unreadable::Damaged(format!("the symbol version table {what}"));
         let endian = self.memory.endian;
         let (table, strings) = (self.memory.at(address), self.strings().unwrap_or_default());
-        let mut table = table.ok_or_else(|| damaged("is not in the file"))?;
+        let mut table = table.ok_or_else(|| damaged("is outside of the file"))?;
         let text = |offset: u32| string(strings, offset.into()).ok_or_else(|| damaged("has no names"));
-        let ahead = |bytes: &'data [u8], offset: u32| bytes.get(offset as usize..).ok_or_else(|| damaged("is cut off"));
+        let ahead =
+            |bytes: &'data [u8], offset: u32| bytes.get(offset as usize..).ok_or_else(|| damaged("is truncated"));
         let mut libraries = 0;
         loop {
             libraries += 1;
             few(libraries, "libraries with symbol versions")?;
-            let (need, _) = pod::from_bytes::<Verneed<Endianness>>(table).map_err(|()| damaged("is cut off"))?;
+            let (need, _) = pod::from_bytes::<Verneed<Endianness>>(table).map_err(|()| damaged("is truncated"))?;
             let library = text(need.vn_file.get(endian))?;
             let mut names = ahead(table, need.vn_aux.get(endian))?;
             loop {
                 if demands.len() == MOST_VERSIONS {
-                    return Err(damaged("has no end"));
+                    return Err(damaged("has too many entries"));
                 }
-                let (name, _) = pod::from_bytes::<Vernaux<Endianness>>(names).map_err(|()| damaged("is cut off"))?;
+                let (name, _) = pod::from_bytes::<Vernaux<Endianness>>(names).map_err(|()| damaged("is truncated"))?;
                 demands.push(Demand {
                     library,
                     version: text(name.vna_name.get(endian))?,
@@ -160,7 +161,7 @@ impl<'data, E: FileHeader<Endian = Endianness>> Dynamic<'data, E> {
         };
         let count = self.symbol_count(file, address);
         let list = self.memory.array::<E::Sym>(address, count).filter(|list| list.len() == count);
-        let list = list.ok_or_else(|| Unreadable::Damaged("the table of symbols is not in the file".to_owned()))?;
+        let list = list.ok_or_else(|| Unreadable::Damaged("the symbol table is outside of the file".to_owned()))?;
         let versions = self.value(DT_VERSYM).and_then(|address| self.memory.array(address, count));
         Ok(Symbols { list, strings: self.strings().unwrap_or_default(), versions: versions.unwrap_or_default() })
     }

@@ -14,7 +14,7 @@ pub(super) fn judge(inspection: &Inspection, elf: &Elf, level: &ArmLevel, expect
             "arm-cpu-unknown",
             format!(
                 "the CPU `{cpu}` is not in convoy's list, so the allowed ARM level is unknown; check the level of this \
-                     binary ({}) yourself",
+                 binary ({}) yourself",
                 inspection.cpu.as_deref().unwrap_or("not stated")
             ),
         )),
@@ -54,8 +54,8 @@ fn unchecked(inspection: &Inspection, elf: &Elf, link: Option<&LinkRecord>) -> O
     if let Some(link) = link.filter(|link| !link.arm.is_empty() || !link.unread.is_empty()) {
         return (!link.unread.is_empty()).then(|| {
             format!(
-                "{} were linked into this binary but could not be read (LLVM bitcode or damaged), so their ARM level is \
-                 unknown; build them without `linker-plugin-lto`",
+                "could not read {}, which went into this binary (LLVM bitcode, or damaged), so its ARM level is \
+                 unknown; build without `linker-plugin-lto`",
                 name_some(&link.unread)
             )
         });
@@ -82,8 +82,8 @@ fn too_high(excess: &Excess, whose: &str, limit: &Limit, triple: &str) -> Findin
         return Finding::warning(
             "arm-neon",
             format!(
-                "{whose} uses {what}, which not every CPU of `{triple}` has: this is safe only if the code checks the CPU \
-                 first, as ring and OpenSSL do; if it does not, disable it by the crate's features or CFLAGS"
+                "{whose} uses {what}, which not every CPU of `{triple}` has: this is safe only if the code checks the \
+                 CPU first, as ring and OpenSSL do; if it does not, disable it by the crate's features or CFLAGS"
             ),
         );
     }
@@ -91,8 +91,8 @@ fn too_high(excess: &Excess, whose: &str, limit: &Limit, triple: &str) -> Findin
         "arm-level-too-high",
         format!(
             "{whose} uses {what}, but `{triple}` only guarantees {}, where it fails with \"illegal instruction\"; \
-             compile for the right CPU (route `zig`; the armhf compilers and libraries of Debian and Ubuntu are \
-             built for ARMv7)",
+             compile for the right CPU (route `zig`; the armhf compilers and libraries of Debian and Ubuntu are built \
+             for ARMv7)",
             limit.text()
         ),
     )

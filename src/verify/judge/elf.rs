@@ -94,8 +94,8 @@ fn glibc(inspection: &Inspection, elf: &Elf, expectation: &Expectation) -> Vec<F
     if elf.versions.iter().any(|need| need.version == "GLIBC_PRIVATE") {
         findings.push(Finding::warning(
             "glibc-private",
-            "uses private symbols of glibc (GLIBC_PRIVATE): it may start only with the glibc that it was linked against; \
-             find the crate that links glibc's internals",
+            "uses private symbols of glibc (GLIBC_PRIVATE): it may start only with the glibc that it was linked \
+             against; find the crate that links glibc's internals",
         ));
     }
     let unknown: Vec<&str> = elf
@@ -211,8 +211,8 @@ fn page_alignment(elf: &Elf, expectation: &Expectation) -> Option<Finding> {
         Some(alignment) => Finding::violation(
             "page-alignment-too-small",
             format!(
-                "its segments are aligned to {alignment} bytes, but `{}` systems may use pages of {} KiB and then cannot \
-                 load it; link with `-z max-page-size={}`",
+                "its segments are aligned to {alignment} bytes, but `{}` systems may use pages of {} KiB and then \
+                 cannot load it; link with `-z max-page-size={}`",
                 expectation.triple,
                 minimum / 1024,
                 expectation.target.as_ref().and_then(|target| target.max_page_size).unwrap_or(minimum),

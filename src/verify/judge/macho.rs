@@ -72,8 +72,8 @@ fn dylibs(inspection: &Inspection) -> Vec<Finding> {
             Finding::violation(
                 "dylib-not-shipped",
                 format!(
-                    "needs `{}`, which is not part of macOS: the program does not start on a machine without it; \
-                     link the library statically (many -sys crates have a `static`, `vendored` or `bundled` feature)",
+                    "needs `{}`, which is not part of macOS: the program does not start on a machine without it; link \
+                     the library statically (many -sys crates have a `static`, `vendored` or `bundled` feature)",
                     brief(path)
                 ),
             )
@@ -129,9 +129,9 @@ fn symbols(inspection: &Inspection, macho: &MachO, expectation: &Expectation) ->
         findings.push(Finding::violation(
             "darwin-symbol-unaccounted",
             format!(
-                "the symbol `{}`{whose} is not in any macOS library that this binary links: the program fails at \
-                 start with \"symbol not found\"; a C library was not linked, so enable a `vendored`, `bundled` or \
-                 `static` feature of its crate, or build the library for this target",
+                "the symbol `{}`{whose} is not in any macOS library that this binary links: the program fails at start \
+                 with \"symbol not found\"; a C library was not linked, so enable a `vendored`, `bundled` or `static` \
+                 feature of its crate, or build the library for this target",
                 brief(name)
             ),
         ));
@@ -157,8 +157,8 @@ fn symbols(inspection: &Inspection, macho: &MachO, expectation: &Expectation) ->
             "darwin-symbols-lone-file",
             format!(
                 "{} symbols are looked up at start, and were only compared with convoy's lists: which frameworks the \
-                 crates declare in `#[link(kind = \"framework\")]` blocks, and which object uses a symbol, is only known \
-                 during `cargo convoy build`",
+                 crates declare in `#[link(kind = \"framework\")]` blocks, and which object uses a symbol, is only \
+                 known during `cargo convoy build`",
                 macho.dynamic_lookup.len()
             ),
         ));

@@ -46,8 +46,8 @@ fn identity(inspection: &Inspection, expectation: &Expectation) -> Vec<Finding> 
             findings.push(Finding::warning(
                 "target-not-in-catalog",
                 format!(
-                    "`{triple}` is not a supported target: {unknown}; linkage, interpreter,{level} minimum glibc version \
-                     and page size are not checked"
+                    "`{triple}` is not a supported target: {unknown}; linkage, interpreter,{level} minimum glibc \
+                     version and page size are not checked"
                 ),
             ));
             (implied.format, implied.arch, None)

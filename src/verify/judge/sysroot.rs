@@ -72,8 +72,8 @@ fn resolve(inspection: &Inspection, elf: &Elf, sysroot: &LinkedAgainst, librarie
             "symbol-not-in-sysroot",
             format!(
                 "uses {what}: the linker used another library of that name, and on a machine with these packages the \
-                 binary fails with \"symbol lookup error\" or \"version not found\"; remove the `-L` or the `…_LIB_DIR` \
-                 variable that points elsewhere, or build for a release that has it"
+                 binary fails with \"symbol lookup error\" or \"version not found\"; remove the `-L` or the \
+                 `…_LIB_DIR` variable that points elsewhere, or build for a release that has it"
             ),
         ));
     }
@@ -160,8 +160,8 @@ fn gone(inspection: &Inspection, sysroot: &LinkedAgainst, triple: &str) -> Vec<F
                 "soname-time64",
                 format!(
                     "on {architecture}, {} has {} with a 64-bit `time_t`, but this binary uses a 32-bit one: it starts \
-                     there, but calls that pass a time misbehave; link the library statically, with a feature such \
-                     as `vendored`, `bundled` or `static`",
+                     there, but calls that pass a time misbehave; link the library statically, with a feature such as \
+                     `vendored`, `bundled` or `static`",
                     suite.release,
                     name_some(&grown),
                 ),
