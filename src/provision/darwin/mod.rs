@@ -3,7 +3,7 @@
 //!
 //! The recipe: [`write_stubs`] makes the folder that stands in for the SDK, [`link_settings`] says which environment
 //! and rustc flags make rustup's `rust-lld` link against it, [`compiler_script`] and [`provision_libcxx`] bring C and
-//! C++ by zig. What a link leaves to be looked up at start, [`account()`] must know: that is what makes the recipe
+//! C++ by zig. What a link leaves to be looked up at start, [`crate::verify::darwin::account()`] must know: that is what makes the recipe
 //! safe.
 
 mod stubs;

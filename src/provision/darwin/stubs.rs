@@ -17,7 +17,7 @@ const ARCHITECTURES: [&str; 2] = ["x86_64", "arm64"];
 /// Every stub: path inside the stub folder → text.
 ///
 /// Libraries whose exports are known bind exactly; a symbol that no stub exports is left to `-undefined
-/// dynamic_lookup`, and [`super::account()`] must account for it.
+/// dynamic_lookup`, and [`crate::verify::darwin::account()`] must account for it.
 pub fn stub_files() -> BTreeMap<Utf8PathBuf, String> {
     files(&DATA)
 }
