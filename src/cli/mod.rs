@@ -269,11 +269,9 @@ pub enum SupplyCommand {
     /// Update the packages in Convoy.lock to current versions
     ///
     /// Without a selection, the packages for all workspace members are updated, and those that no
-    /// target of the project needs any more are removed.
+    /// target of the project needs are removed.
     Update(Box<SelectedArgs>),
-    /// Check the packages in Convoy.lock against the archive's index
-    ///
-    /// The index is signed by the archive, and its signature is verified.
+    /// Check the packages in Convoy.lock against the archive's signed index
     Verify(SupplyVerifyArgs),
     /// Export the packages in Convoy.lock to a file
     ///
@@ -302,7 +300,7 @@ pub enum ImagesCommand {
     },
     /// Build missing images, and push all of them to `container.registry`
     Push(Box<SelectedArgs>),
-    /// Rebuild the images with current package versions, and update Convoy.lock
+    /// Rebuild the images with current packages, and update Convoy.lock
     Update(Box<SelectedArgs>),
 }
 

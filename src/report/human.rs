@@ -82,16 +82,20 @@ impl Human {
             (EventLevel::Error, Phase::Finish) => self.style.paint(bold(AnsiColor::Red), &format!("{:>12}", "Failed")),
             (EventLevel::Error, _) => self.style.paint(bold(AnsiColor::Red), "error"),
             (EventLevel::Warning, _) => self.style.paint(bold(AnsiColor::Yellow), "warning"),
-            (_, Phase::Plan) => self.label("Planning"),
             // A code tells of a fact on the way.
-            (_, Phase::Provision) if event.code.is_some() => self.label("Note"),
+            (_, Phase::Plan | Phase::Provision) if event.code.is_some() => self.label("Note"),
+            (_, Phase::Plan) => self.label("Planning"),
             (_, Phase::Provision) if event.duration.is_some() => self.label("Prepared"),
             (_, Phase::Provision) => self.label("Preparing"),
             (_, Phase::Build) if event.duration.is_some() => self.label("Built"),
+            (_, Phase::Build) if event.code.is_some() && event.target.is_none() => self.label("Note"),
             (_, Phase::Build) => self.label("Building"),
-            (_, Phase::Verify) => self.label("Verifying"),
+            (_, Phase::Verify) if event.target.is_none() => self.label("Verifying"),
+            (_, Phase::Verify) => self.label("Verified"),
             (_, Phase::Smoke) => self.label("Ran"),
-            (_, Phase::Package) => self.label("Packing"),
+            (_, Phase::Package) => self.label("Note"),
+            // How a run ended, for whoever asks for details: not always well.
+            (EventLevel::Debug, Phase::Finish) => self.label("Note"),
             (_, Phase::Finish) => self.label("Finished"),
         };
         let target = match (&event.target, event.level) {
@@ -181,6 +185,48 @@ mod tests {
         assert_eq!(done, "\u{1b}[1m\u{1b}[32m    Finished\u{1b}[0m 1 verified binary in .");
         let failed = rendered(EventLevel::Error, Phase::Finish, "1 of 6 targets; 5 verified binaries in dist");
         assert_eq!(failed, "\u{1b}[1m\u{1b}[31m      Failed\u{1b}[0m 1 of 6 targets; 5 verified binaries in dist");
+    }
+
+    #[test]
+    fn every_line_begins_with_what_is_done() {
+        let reporter = Reporter::new("run".to_owned(), Style::default(), None).unwrap();
+        let (second, id) = (Duration::from_secs(1), "linux/arm64");
+        let reports = [
+            reporter.info(Phase::Plan, "waiting for another build to finish").code("waiting"),
+            reporter.info(Phase::Provision, "the sysroot bookworm/arm64"),
+            reporter.debug(Phase::Provision, "the sysroot bookworm/arm64").took(second),
+            reporter.info(Phase::Build, "route zig").target(id),
+            reporter.info(Phase::Build, "app").target(id).took(second),
+            reporter.debug(Phase::Build, "3 of 3 job tokens were returned").code("tokens"),
+            reporter.info(Phase::Verify, "12 packages of bookworm/arm64"),
+            reporter.debug(Phase::Verify, "app").target(id),
+            reporter.info(Phase::Smoke, "app: started, exit code 0").target(id),
+            reporter.debug(Phase::Package, "removed dist/old of an earlier run"),
+            reporter.warning(Phase::Verify, "app: needs libodd.so.3 at start").target(id),
+            reporter.error(Phase::Build, "could not compile `app`").target(id),
+            reporter.error(Phase::Finish, "1 of 2 targets; 1 verified binary in dist").took(second),
+            reporter.debug(Phase::Finish, "exit code 1"),
+            reporter.info(Phase::Finish, "1 verified binary in dist").took(second),
+        ];
+        let human = Human::new(Style::default());
+        let lines: Vec<String> = reports.iter().map(|report| human.line(&report.event)).collect();
+        insta::assert_snapshot!(lines.join("\n"), @r"
+                Note waiting for another build to finish
+           Preparing the sysroot bookworm/arm64
+            Prepared the sysroot bookworm/arm64 in 1.0s
+            Building linux/arm64: route zig
+               Built linux/arm64: app in 1.0s
+                Note 3 of 3 job tokens were returned
+           Verifying 12 packages of bookworm/arm64
+            Verified linux/arm64: app
+                 Ran linux/arm64: app: started, exit code 0
+                Note removed dist/old of an earlier run
+        warning[linux/arm64]: app: needs libodd.so.3 at start
+        error[linux/arm64]: could not compile `app`
+              Failed 1 of 2 targets; 1 verified binary in dist in 1.0s
+                Note exit code 1
+            Finished 1 verified binary in dist in 1.0s
+        ");
     }
 
     #[test]
