@@ -19,6 +19,8 @@
 
 // Here and not in Cargo.toml: the helpers of the test programs in tests/ may unwrap, as the tests themselves may.
 #![warn(clippy::unwrap_used)]
+// What only Unix does leaves traces elsewhere.
+#![cfg_attr(not(unix), allow(dead_code, unused_imports, unused_mut, unused_variables))]
 // Most readers of these pages read them in the source, where what is private is, too.
 #![allow(rustdoc::private_intra_doc_links)]
 

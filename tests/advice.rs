@@ -1,5 +1,6 @@
 //! `why` and `doctor` on a real graph: what they print names the way to a need, and the ways out of it that work.
 
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;

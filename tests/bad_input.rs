@@ -1,5 +1,6 @@
 //! Bad input: a clear error, the right exit code, and nothing lost.
 
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;

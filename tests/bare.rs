@@ -1,6 +1,7 @@
 //! A machine with rustup's tools and nothing else: no cc, no python, no zig. Not even a shell is on PATH (wrapper scripts
 //! name `/bin/sh` by its full path).
 
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;

@@ -2,6 +2,7 @@
 //!
 //! tests/plan/ has the decisions, tests/container_faults.rs what goes wrong.
 
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;

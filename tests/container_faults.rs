@@ -1,4 +1,5 @@
 //! What goes wrong around a lane in a container, and what people's machines are like: a real engine throughout.
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;

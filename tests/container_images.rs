@@ -1,5 +1,6 @@
 //! Images: a team's registry, Convoy.lock, what is listed and removed, what people make of their own. A real engine, and a
 //! real registry on the loopback interface.
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;

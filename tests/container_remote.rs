@@ -1,4 +1,5 @@
 //! An engine that does not see this machine's files: they are sent to it, and what it built comes back.
+#![cfg(unix)]
 #![allow(clippy::unwrap_used)]
 
 mod support;

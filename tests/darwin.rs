@@ -3,6 +3,8 @@
 //! They need (a missing tool fails them) both darwin targets of rustup and the crates registry; `darwin_heavy` holds
 //! those that take minutes or zig.
 
+#![cfg(unix)]
+
 mod darwin_support;
 
 use std::collections::BTreeSet;

@@ -1,6 +1,8 @@
 //! The long tests of links for macOS: real programs, C and C++ through zig. Minutes on a cold machine, so they are
 //! ignored: `cargo test --test darwin_heavy -- --ignored`.
 
+#![cfg(unix)]
+
 mod darwin_support;
 
 use darwin_support::{Project, TARGETS, build, install, zig_env};

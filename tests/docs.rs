@@ -1,6 +1,8 @@
 //! The documents say what is so: commands, flags, keys, exit codes, routes, targets, variables, codes, links and files are
 //! compared with the program, and every command that builds nothing is run.
 
+#![cfg(unix)]
+
 mod support;
 
 #[path = "../examples/targets.rs"]

@@ -1,4 +1,5 @@
 //! The engines that the tests of the container route stand on: what they promise is held here, once.
+#![cfg(unix)]
 #![allow(clippy::unwrap_used)]
 
 mod support;

@@ -1,5 +1,6 @@
 //! rustc flags, features and environment reach the compiler exactly once, whatever their source; and paths may hold spaces.
 
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;

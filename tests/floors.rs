@@ -1,5 +1,6 @@
 //! Several floors and devices of one triple, floors that change, and programs that run under an emulator.
 
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;

@@ -1,5 +1,7 @@
 //! Graphs that are large or deep, and projects whose dependencies are not all here.
 
+#![cfg(unix)]
+
 mod support;
 
 use std::process::Command;

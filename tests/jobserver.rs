@@ -1,5 +1,6 @@
 //! Lanes at the same time: real cargo, real make and real cmake share the tokens of one pipe, however a lane ends.
 
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;

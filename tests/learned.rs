@@ -1,5 +1,6 @@
 //! A route that fails for a tool's sake gives way to the next one, and the next plan knows it. Real compilers, real links.
 
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;

@@ -1,5 +1,6 @@
 //! What convoy prints and keeps: JSON by its schemas, words for people, its cache, completions, exit codes.
 
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;

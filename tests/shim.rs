@@ -1,5 +1,6 @@
 //! Faults are injected by tools that stand before the real ones, and by signals.
 
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;

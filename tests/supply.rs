@@ -2,6 +2,7 @@
 //!
 //! tests/sysroots.rs puts faults into archives, tests/plan/ has the decisions, tests/sysroot_setup.rs the compilers.
 
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;

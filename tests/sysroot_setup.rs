@@ -2,6 +2,7 @@
 //!
 //! The plans are made by hand: what is tried is how a lane is set up for a sysroot, whoever decides for one.
 
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;

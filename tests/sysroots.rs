@@ -1,5 +1,6 @@
 //! Sysroots, from archives made here and with faults put in; one from Debian itself.
 
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;

@@ -5,6 +5,8 @@
 //! Real programs, with the `Cargo.lock` that they are published with. Three run always, the many with
 //! `cargo test --test unit_graph -- --ignored`; `CONVOY_TEST_PROGRAMS=bat,uv` chooses among them.
 
+#![cfg(unix)]
+
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,5 +1,7 @@
 //! Verification against real binaries: right ones pass, planted wrong ones are refused.
 
+#![cfg(unix)]
+
 mod arm;
 mod darwin;
 mod elf;

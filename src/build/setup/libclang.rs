@@ -21,6 +21,7 @@ fn in_release(dir: &Utf8Path) -> Option<Utf8PathBuf> {
     versions.filter(|include| include.join("stddef.h").is_file()).max()
 }
 
+#[cfg(unix)]
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -247,6 +247,7 @@ pub(super) fn clang_words_of_zig(headers: &[Utf8PathBuf], and_clang: bool) -> St
     std::iter::once("-nostdlibinc".to_owned()).chain(headers).chain(of_clang).collect::<Vec<_>>().join(" ")
 }
 
+#[cfg(unix)]
 #[cfg(test)]
 mod tests {
     use super::*;

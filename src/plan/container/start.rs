@@ -267,6 +267,7 @@ pub(crate) fn own_filter() -> String {
     format!("label={LABEL_PREFIX}.run")
 }
 
+#[cfg(unix)]
 #[cfg(test)]
 mod tests {
     use camino::Utf8Path;

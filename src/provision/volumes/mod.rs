@@ -566,5 +566,6 @@ fn unique() -> String {
     files::sha256(format!("{:?} {} {count}", SystemTime::now(), std::process::id()))[..32].to_owned()
 }
 
+#[cfg(unix)]
 #[cfg(test)]
 mod tests;
