@@ -165,17 +165,7 @@ impl Build<'_> {
         }
 
         let mut manifest = self.empty_manifest(&project);
-        let mut exit = Exit::Success;
-        for cell in project.plan.cells.iter().filter(|cell| cell.status == Status::Blocked) {
-            let (own, status, code) = match cell.broken {
-                true => (Exit::Work, FailedStatus::Failed, "supply-failed"),
-                false => (Exit::Blocked, FailedStatus::Blocked, "blocked"),
-            };
-            exit = exit.worst(own);
-            self.reporter.error(Phase::Plan, cell.because.clone()).target(&cell.cell.id).code(code).send();
-            self.tell_hint(cell.hint.as_deref());
-            manifest.failed.push(failed(cell, &project, status, code, &cell.because, cell.hint.clone()));
-        }
+        let mut exit = self.blocked(&project, &mut manifest);
 
         self.images(&cache).try_files(&mut project)?;
         let mut outcomes = build::run_lanes(&self.job(&project, &cache, convoy_dir.clone())?)?;
@@ -210,17 +200,7 @@ impl Build<'_> {
                     tell(outcome, failure);
                     let own = matches!(failure.code, "disk-full" | "setup-failed" | ENGINE_FAILED);
                     exit = exit.worst(if own { Exit::Work } else { Exit::BuildFailed });
-                    let log = convoy_dir.join("logs").join(format!("{}.log", outcome.id));
-                    let log = format!("see the full log in {}", shorten(&log, &prepared.cwd));
-                    let hint = match &failure.hint {
-                        Some(hint) if failure.cause.is_some() => format!("{hint}; {log}"),
-                        Some(hint) => hint.clone(),
-                        None => log,
-                    };
-                    self.tell_hint(Some(&hint));
-                    let row = failed(cell, prepared, FailedStatus::Failed, failure.code, &failure.message, Some(hint));
-                    let cause = failure.cause.as_ref().map(|cause| cause.code.clone());
-                    manifest.failed.push(FailedRow { cause, ..row });
+                    manifest.failed.push(self.failed(prepared, cell, failure));
                 }
                 CellResult::Interrupted => {
                     let row = failed(
@@ -248,6 +228,37 @@ impl Build<'_> {
         checker.close();
         self.close(prepared, &placed.manifest, &outcomes);
         Ok((placed.manifest, exit))
+    }
+
+    /// Says which targets are blocked, and lists them.
+    fn blocked(&self, project: &Project, manifest: &mut Manifest) -> Exit {
+        let mut exit = Exit::Success;
+        for cell in project.plan.cells.iter().filter(|cell| cell.status == Status::Blocked) {
+            let (own, status, code) = match cell.broken {
+                true => (Exit::Work, FailedStatus::Failed, "supply-failed"),
+                false => (Exit::Blocked, FailedStatus::Blocked, "blocked"),
+            };
+            exit = exit.worst(own);
+            self.reporter.error(Phase::Plan, cell.because.clone()).target(&cell.cell.id).code(code).send();
+            self.tell_hint(cell.hint.as_deref());
+            manifest.failed.push(failed(cell, project, status, code, &cell.because, cell.hint.clone()));
+        }
+        exit
+    }
+
+    /// Says what to do about a build that failed; gives its row.
+    fn failed(&self, project: &Project, cell: &CellPlan, failure: &Failure) -> FailedRow {
+        let log = project.convoy_dir().join("logs").join(format!("{}.log", cell.cell.id));
+        let log = format!("see the full log in {}", shorten(&log, &project.cwd));
+        let hint = match &failure.hint {
+            Some(hint) if failure.cause.is_some() => format!("{hint}; {log}"),
+            Some(hint) => hint.clone(),
+            None => log,
+        };
+        self.tell_hint(Some(&hint));
+        let cause = failure.cause.as_ref().map(|cause| cause.code.clone());
+        let row = failed(cell, project, FailedStatus::Failed, failure.code, &failure.message, Some(hint));
+        FailedRow { cause, ..row }
     }
 
     /// Says what is to be said at every run, and makes sure of the folders; gives the project's lock.
