@@ -15,7 +15,7 @@ mod example_verify;
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use cargo_convoy::cli::{Cli, Command};
+use cargo_convoy::command::{Cli, Command};
 use cargo_convoy::model::catalog::{Catalog, DEFAULT_MATRIX, Target};
 use cargo_convoy::model::request::SchemaKind;
 use cargo_convoy::plan::{RouteKind, matrix};

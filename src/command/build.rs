@@ -2,6 +2,8 @@
 
 mod retry;
 
+use crate::cli::PlanArgs;
+use clap::Args;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -33,6 +35,23 @@ use crate::report::{Phase, Reporter, Style, table};
 use crate::util::error::{Error, Exit, Result};
 use crate::util::files;
 use crate::verify::{Expectation, Finding, Level, Linkage};
+
+#[derive(Args, Debug)]
+pub struct PlanCommandArgs {
+    #[command(flatten)]
+    plan: PlanArgs,
+    /// Print the Dockerfiles of the images that `build` would make
+    #[arg(long, help_heading = "Output Options", conflicts_with = "json")]
+    pub dockerfile: bool,
+}
+
+impl PlanCommandArgs {
+    /// The validated request, and whether JSON is asked for.
+    pub fn validate(self) -> Result<(Selection, bool), clap::Error> {
+        let json = self.plan.json;
+        Ok((self.plan.validate()?, json))
+    }
+}
 
 /// `cargo convoy plan`.
 pub(super) fn plan(selection: &Selection, json: bool, style: Style) -> Result<Exit> {

@@ -1,13 +1,33 @@
 //! Outputs made from the definitions: schemas, completions, man pages.
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
+use clap::Args;
 use clap::{CommandFactory, ValueEnum};
 
-use crate::cli::Cli;
+use crate::command::Cli;
 use crate::command::{print, print_json};
 use crate::model::request::SchemaKind;
 use crate::report::schema;
 use crate::util::error::{Error, Exit, Result};
+
+#[derive(Args, Debug)]
+pub struct SchemaArgs {
+    /// Output to describe [default: all]
+    pub kind: Option<SchemaKind>,
+}
+
+#[derive(Args, Debug)]
+pub struct CompletionsArgs {
+    /// Shell to generate the script for
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Args, Debug)]
+pub struct ManArgs {
+    /// Directory to write the man pages to
+    #[arg(value_name = "DIR")]
+    pub dir: Utf8PathBuf,
+}
 
 pub(super) fn schema(kind: Option<SchemaKind>) -> Result<Exit> {
     match kind {

@@ -1,13 +1,21 @@
 //! `cargo convoy init`: a commented Convoy.toml.
 
+use clap::Args;
 use std::io::Write;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::command::prepare::{Members, find_manifest};
 use crate::command::{current_dir, say};
 use crate::machine::interrupt::Interrupt;
 use crate::util::error::{Error, Exit, Result};
+
+#[derive(Args, Debug)]
+pub struct InitArgs {
+    /// Path to Cargo.toml
+    #[arg(long, value_name = "PATH")]
+    pub manifest_path: Option<Utf8PathBuf>,
+}
 
 const TEMPLATE: &str = include_str!("init.toml");
 

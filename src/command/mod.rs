@@ -1,4 +1,5 @@
-//! The commands: each calls the stages in order and decides the exit code. The only place that knows them all.
+//! The commands: each calls the stages in order and decides the exit code. A new one is a file here, with its arguments,
+//! and below a variant of [`Command`] and a line of `dispatch`.
 
 mod build;
 mod cache;
@@ -19,12 +20,90 @@ mod zig;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 
 use crate::build::shim;
-use crate::cli::{self, Cli, ColorWhen, Command, OutputArgs};
+use crate::cli::{self, BuildArgs, ColorWhen, JsonArgs, OutputArgs, PlanArgs};
 use crate::report::{Style, escape};
 use crate::util::error::{Error, Exit, Result};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    Every requested target was built and verified
+  1    A target failed to build
+  2    Invalid usage or configuration
+  3    A target is blocked on this machine (its build was not attempted)
+  4    A binary failed verification
+  5    An internal step failed (disk, network, installation, unreadable file)
+  129, 130, 143   Terminated by SIGHUP, SIGINT, SIGTERM
+If several apply, the first one of 4, 1, 5, 3 is returned.";
+
+/// Cross-compile a Cargo project for many platforms, and verify every binary
+#[derive(Debug, Parser)]
+#[command(name = "cargo-convoy", bin_name = "cargo convoy", version, after_help = EXIT_CODES, styles = cli::styles())]
+#[command(propagate_version = true, infer_subcommands = false)]
+pub struct Cli {
+    #[command(flatten)]
+    pub output: OutputArgs,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build and verify the binaries for all selected targets
+    Build(BuildArgs),
+    /// Show what `build` would do, and why
+    ///
+    /// Builds nothing, and does not use the network.
+    Plan(build::PlanCommandArgs),
+    /// Show why a tool or library is needed, and how to avoid it
+    ///
+    /// Lists the dependency paths that require it, the features that enable them, and ways to fix it if it is missing.
+    Why(why::WhyArgs),
+    /// Check this machine against what the project needs
+    ///
+    /// Lists what is missing, and how to install it.
+    Doctor(PlanArgs),
+    /// List supported targets, platforms, devices and available routes
+    Targets(JsonArgs),
+    /// Inspect existing binaries
+    Verify(verify::VerifyArgs),
+    /// Print the JSON Schemas of convoy's JSON output
+    Schema(docs::SchemaArgs),
+    /// Manage convoy's cache
+    ///
+    /// The cache contains zig, sysroots and other files outside the project.
+    #[command(subcommand)]
+    Cache(cache::CacheCommand),
+    /// Manage Debian packages that provide libraries for targets
+    #[command(subcommand)]
+    Supply(supply::SupplyCommand),
+    /// Manage the container images that targets are built in
+    #[command(subcommand)]
+    Images(images::commands::ImagesCommand),
+    /// Create a Convoy.toml with all settings commented out
+    ///
+    /// An existing file is never overwritten.
+    Init(init::InitArgs),
+    /// Generate a shell completion script
+    Completions(docs::CompletionsArgs),
+    /// Generate the man pages
+    Man(docs::ManArgs),
+    /// Run zig as compiler or linker (used by convoy's wrapper scripts)
+    #[command(subcommand, hide = true)]
+    Zig(cargo_zigbuild::Zig),
+    /// Run the linker shim (used by convoy's wrapper scripts)
+    #[command(hide = true)]
+    Link(LinkArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct LinkArgs {
+    /// `--linker LINKER --target TRIPLE -- ARGS…`, which the shim reads itself: a linker's arguments are not a shell's
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub args: Vec<std::ffi::OsString>,
+}
 
 /// Runs the command line; the exit code is the whole result.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
@@ -169,3 +248,6 @@ fn current_dir() -> Result<camino::Utf8PathBuf> {
     camino::Utf8PathBuf::from_path_buf(dir)
         .map_err(|dir| Error::work(format!("the path of the current directory is not UTF-8: `{}`", dir.display())))
 }
+
+#[cfg(test)]
+mod tests;

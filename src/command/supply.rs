@@ -2,11 +2,12 @@
 
 mod verify;
 
+use crate::cli::{JsonArgs, SelectedArgs, SelectionArgs};
+use clap::{Args, Subcommand};
 use std::collections::BTreeMap;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::cli::SupplyCommand;
 use crate::command::prepare::{Network, Prepared, prepare, prepare_anew, run_id};
 use crate::command::sysroots::{Bringer, with_earlier_packages};
 use crate::command::{current_dir, print_json, say};
@@ -20,6 +21,55 @@ use crate::provision::sysroot::{self, KeptSysroot, Limits, Sysroots};
 use crate::report::table::size_text;
 use crate::report::{ListedSysroot, Phase, Reporter, Style, SupplyReport};
 use crate::util::error::{Error, Exit, Result};
+
+#[derive(Debug, Subcommand)]
+pub enum SupplyCommand {
+    /// List the sysroots on this machine, with their size and last use
+    List(JsonArgs),
+    /// Update the packages in Convoy.lock to current versions
+    ///
+    /// Without a selection, the packages for all workspace members are updated, and those that no
+    /// target of the project needs are removed.
+    Update(Box<SelectedArgs>),
+    /// Check the packages in Convoy.lock against the archive's signed index
+    Verify(SupplyVerifyArgs),
+    /// Export the packages in Convoy.lock to a file
+    ///
+    /// The file can be imported on a machine without network, or kept in a CI cache.
+    Pack(Box<SupplyPackArgs>),
+    /// Import packages from a file written by `pack`
+    Unpack {
+        /// File written by `cargo convoy supply pack`
+        #[arg(value_name = "FILE")]
+        file: Utf8PathBuf,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct SupplyPackArgs {
+    /// File to write
+    #[arg(value_name = "FILE")]
+    file: Utf8PathBuf,
+    #[command(flatten)]
+    selection: SelectionArgs,
+}
+
+impl SupplyPackArgs {
+    /// The file and the selection.
+    pub fn validate(self) -> Result<(Utf8PathBuf, Selection), clap::Error> {
+        Ok((self.file, self.selection.validate()?))
+    }
+}
+
+#[derive(Args, Debug)]
+pub struct SupplyVerifyArgs {
+    /// Print the output as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Path to Cargo.toml
+    #[arg(long, value_name = "PATH")]
+    pub manifest_path: Option<Utf8PathBuf>,
+}
 
 pub(super) fn supply(command: SupplyCommand, style: Style) -> std::result::Result<Exit, super::Failed> {
     match command {

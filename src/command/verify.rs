@@ -1,6 +1,7 @@
 //! `cargo convoy verify`: inspects any binary.
 
 use camino::Utf8PathBuf;
+use clap::Args;
 
 use crate::command::{current_dir, print_json, say};
 use crate::machine;
@@ -11,6 +12,20 @@ use crate::util::error::{Error, Exit, Result};
 use crate::util::files::{LARGE, PlainFile};
 use crate::verify::link;
 use crate::verify::{self, Expectation, Finding, Level};
+
+#[derive(Args, Debug)]
+pub struct VerifyArgs {
+    /// Files to inspect
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<Utf8PathBuf>,
+    /// Target that the files should be built for, such as linux/arm/v6 or
+    /// aarch64-unknown-linux-gnu.2.31 [default: detected from each file]
+    #[arg(short, long, value_name = "TARGET")]
+    pub target: Option<String>,
+    /// Print the output as JSON
+    #[arg(long)]
+    pub json: bool,
+}
 
 pub(super) fn verify(files: &[Utf8PathBuf], target: Option<&str>, json: bool, style: Style) -> Result<Exit> {
     let catalog = Catalog::embedded();

@@ -1,5 +1,7 @@
 //! `cargo convoy why`: a need, the ways to it through the graph, and the ways out.
 
+use crate::cli::PlanArgs;
+use clap::Args;
 use std::collections::BTreeSet;
 
 use crate::command::prepare::{Prepared, environment, look};
@@ -13,6 +15,24 @@ use crate::project::needs::{self, Circumstances, Knowledge, Need, Side};
 use crate::report::{Style, WhyCell, WhyNeed, WhyReport, WhyStep, advice};
 use crate::util::error::{Error, Exit, Result};
 use crate::util::suggest::nearest;
+
+#[derive(Args, Debug)]
+pub struct WhyArgs {
+    /// A crate in the dependency graph, or a need: a tool (cmake), a library (openssl), a framework,
+    /// or a kind of need (c-compiler)
+    #[arg(value_name = "CRATE|NEED")]
+    pub subject: String,
+    #[command(flatten)]
+    plan: PlanArgs,
+}
+
+impl WhyArgs {
+    /// The subject, the validated request, and whether JSON is asked for.
+    pub fn validate(self) -> Result<(String, Selection, bool), clap::Error> {
+        let json = self.plan.json;
+        Ok((self.subject, self.plan.validate()?, json))
+    }
+}
 
 /// How many ways to a need are shown.
 const CHAINS: usize = 4;

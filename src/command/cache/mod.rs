@@ -3,14 +3,29 @@
 mod clean;
 mod verify;
 
+use crate::cli::JsonArgs;
 use camino::{Utf8Path, Utf8PathBuf};
+use clap::Subcommand;
 
-use crate::cli::CacheCommand;
 use crate::command::{print_json, say};
 use crate::machine::{CacheDir, ROOMS};
 use crate::report::table::size_text;
 use crate::report::{CacheEntry, CacheReport};
 use crate::util::error::{Exit, Result};
+
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// List the contents of the cache
+    List(JsonArgs),
+    /// Remove the contents of the cache (a dry run unless --force is given)
+    Clean {
+        /// Remove the files instead of only listing them
+        #[arg(long)]
+        force: bool,
+    },
+    /// Check the integrity of zig, packages and sysroots in the cache
+    Verify(JsonArgs),
+}
 
 pub(super) fn cache(command: &CacheCommand) -> Result<Exit> {
     let cache = CacheDir::find()?;

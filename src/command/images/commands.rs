@@ -1,11 +1,12 @@
 //! `cargo convoy images`: the images that convoy made, on this machine's engine and in a team's registry.
 
+use crate::cli::{SelectedArgs, parse_engine};
+use clap::{Args, Subcommand};
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use super::ImageBringer;
 use super::locked::{Held, Wish, wishes};
-use crate::cli::ImagesCommand;
 use crate::command::prepare::{Network, Prepared, engine_choice, prepare, run_id};
 use crate::command::{Failed, print_json, say};
 use crate::machine::engine::{Engine, EngineFacts, MadeFrom, OwnImage};
@@ -18,6 +19,35 @@ use crate::provision::image::{self, Came, Origin};
 use crate::report::table::size_text;
 use crate::report::{ImagesReport, ListedImage, Phase, Reporter, Style};
 use crate::util::error::{Error, Exit, Result};
+
+#[derive(Debug, Subcommand)]
+pub enum ImagesCommand {
+    /// List the images made by convoy
+    List(ImagesListArgs),
+    /// Remove the images made by convoy (a dry run unless --force is given)
+    Clean {
+        /// Container engine: docker, podman, or auto (the first that works)
+        #[arg(long, value_name = "ENGINE", value_parser = parse_engine)]
+        engine: Option<EngineChoice>,
+        /// Remove the images instead of only listing them
+        #[arg(long)]
+        force: bool,
+    },
+    /// Build missing images, and push all of them to `container.registry`
+    Push(Box<SelectedArgs>),
+    /// Rebuild the images with current packages, and update Convoy.lock
+    Update(Box<SelectedArgs>),
+}
+
+#[derive(Args, Debug)]
+pub struct ImagesListArgs {
+    /// Container engine: docker, podman, or auto (the first that works)
+    #[arg(long, value_name = "ENGINE", value_parser = parse_engine)]
+    pub engine: Option<EngineChoice>,
+    /// Print the output as JSON
+    #[arg(long)]
+    pub json: bool,
+}
 
 pub(in crate::command) fn images(command: ImagesCommand, style: Style) -> Result<Exit, Failed> {
     match command {
