@@ -275,10 +275,11 @@ fn gcc(prefix: &str, target: Option<&Target>, memory: &Memory) -> Option<GccFact
     let cc = on_path(&format!("{prefix}-gcc"))?;
     // Only what is there is remembered: it may come later, and the compiler stays the same.
     let version = memory.ask("version", &cc, || output(Command::new(&cc).arg("-dumpfullversion")).ok());
-    let glibc = memory.ask("glibc", &cc, || {
-        let libc = output(Command::new(&cc).arg("-print-file-name=libc.so.6")).ok()?;
-        newest_glibc(Utf8Path::new(libc.trim())).map(|glibc| glibc.to_string())
-    });
+    // Windows has no glibc to ask for, and an answer that nobody can give is not remembered.
+    let has_glibc = !prefix.ends_with("-mingw32");
+    let libc = || output(Command::new(&cc).arg("-print-file-name=libc.so.6")).ok();
+    let newest = || newest_glibc(Utf8Path::new(libc()?.trim())).map(|glibc| glibc.to_string());
+    let glibc = if has_glibc { memory.ask("glibc", &cc, newest) } else { None };
     let fault = match version {
         Some(_) => fault(&cc, Language::C, target, memory),
         None => Some(format!("could not determine the version of `{cc}`")),
