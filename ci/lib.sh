@@ -56,3 +56,10 @@ TOML
     # cargo's own mark of an unpacked crate is no part of it.
     rm -rf "$fetch" "$dir/.cargo-ok"
 }
+
+# debian_mirror: the folder above `dists` of the archive of Debian that this machine's apt uses; nothing where it knows none.
+debian_mirror() {
+    command -v apt-get >/dev/null || return 0
+    # shellcheck disable=SC2016
+    apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' | sed -n 's|/* Debian Debian$||p' | head -n 1
+}

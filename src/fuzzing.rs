@@ -34,6 +34,11 @@ pub fn macho(bytes: &[u8]) -> Wanted {
     magics.iter().any(|magic| bytes.starts_with(magic)) && binary(bytes)
 }
 
+/// `verify` of a WebAssembly module.
+pub fn wasm(bytes: &[u8]) -> Wanted {
+    bytes.starts_with(b"\0asm") && binary(bytes)
+}
+
 /// All that is done with the bytes of a program.
 fn binary(bytes: &[u8]) -> Wanted {
     let catalog = Catalog::embedded();
@@ -67,9 +72,12 @@ fn binary(bytes: &[u8]) -> Wanted {
 fn of_format(inspection: &Inspection) -> &'static str {
     match (&inspection.facts, inspection.format()) {
         (Facts::Elf(elf), _) if elf.arm.is_some() => "armv7-unknown-linux-gnueabihf",
+        (Facts::Elf(elf), _) if elf.extensions.is_some() => "riscv64gc-unknown-linux-gnu",
+        (Facts::Elf(elf), _) if elf.system.is_some() => "x86_64-unknown-freebsd",
         (_, Format::Elf) => "x86_64-unknown-linux-gnu",
         (_, Format::Pe) => "x86_64-pc-windows-gnu",
         (_, Format::MachO) => "aarch64-apple-darwin",
+        (_, Format::Wasm) => "wasm32-wasip1",
     }
 }
 
@@ -140,10 +148,11 @@ mod tests {
     /// Targets by their names, which are those of their seeds' directories.
     type Target = (&'static str, fn(&[u8]) -> Wanted);
 
-    const TARGETS: [Target; 9] = [
+    const TARGETS: [Target; 10] = [
         ("elf", elf),
         ("pe", pe),
         ("macho", macho),
+        ("wasm", wasm),
         ("archive", archive),
         ("deb", deb),
         ("convoy_lock", convoy_lock),

@@ -1,6 +1,6 @@
 //! cargo-convoy: one command, one verified binary per platform.
 //!
-//! The rooms, from the ground up; each may use those above it in this table and no other (tests/house.rs checks it).
+//! The rooms, from the ground up; each may use those above it in this table and no other (tests/repository/modules.rs checks it).
 //!
 //! | room | holds |
 //! |---|---|
@@ -12,7 +12,7 @@
 //! | [`verify`] | bytes → findings; the linker shim's records; the account of macOS symbols |
 //! | [`release`] | verified binaries → the dist directory and its manifest |
 //! | [`report`] | events and results → text, JSON, progress |
-//! | [`provision`] | brings what a plan names: std, zig, sysroots, images |
+//! | [`provision`] | provisions what a plan names: std, zig, sysroots, images |
 //! | [`build`] | lanes, cargo's messages, the jobserver, containers of a lane |
 //! | [`cli`] | argv → requests; validation only |
 //! | [`command`] | one file a subcommand: composes all of these |

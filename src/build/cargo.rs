@@ -95,19 +95,21 @@ pub(super) struct Fault {
     pub engine: Option<String>,
     /// The limit of its memory.
     pub memory: Option<String>,
+    /// The engine's program: `docker` or `podman`.
+    pub program: &'static str,
 }
 
 impl Fault {
     /// One sentence, and what to do about it.
-    pub(crate) fn said(&self) -> (String, String) {
+    pub(crate) fn message_and_hint(&self) -> (String, String) {
         let words = self.engine.as_ref().map(|words| format!(": {words}")).unwrap_or_default();
         if !self.started {
             return (
                 format!("could not start the container{words}"),
-                "check that the container engine is running (`docker info`)".to_owned(),
+                format!("check that the container engine is running (`{} info`)", self.program),
             );
         }
-        let message = format!("the container ended before cargo did{words}");
+        let message = format!("the container exited before cargo did{words}");
         let hint = match (&self.engine, &self.memory) {
             (None, Some(memory)) => {
                 format!(
@@ -143,7 +145,7 @@ pub(super) fn run(
     let Start { mut command, input } = start;
     let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
     command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-    interrupt.own_group(&mut command);
+    interrupt.set_process_group(&mut command);
     for log in logs.iter_mut() {
         writeln!(log, "$ {}", shown(&command))?;
     }
@@ -245,19 +247,20 @@ fn take(
     progress: &mut impl FnMut(Progress<'_>),
 ) -> Result<()> {
     // Where cargo saw the lane's folder at another place.
-    let here = |file: &Utf8Path| match moved.and_then(|(seen, here)| Some(here.join(file.strip_prefix(seen).ok()?))) {
-        Some(file) => file,
-        None => file.to_owned(),
-    };
+    let on_host =
+        |file: &Utf8Path| match moved.and_then(|(seen, on_host)| Some(on_host.join(file.strip_prefix(seen).ok()?))) {
+            Some(file) => file,
+            None => file.to_owned(),
+        };
     match serde_json::from_str(line) {
         Ok(Message::CompilerArtifact(artifact)) => {
             outcome.any_artifact = true;
             if let Some(file) = artifact.filenames.first() {
-                progress(Progress::Unit { crate_name: &artifact.target.name, file: &here(file) });
+                progress(Progress::Unit { crate_name: &artifact.target.name, file: &on_host(file) });
             }
             let is_bin = artifact.target.is_bin();
             if let Some(file) = artifact.executable.filter(|_| is_bin) {
-                outcome.add_executable((artifact.package_id.repr, artifact.target.name, here(&file)));
+                outcome.add_executable((artifact.package_id.repr, artifact.target.name, on_host(&file)));
             }
         }
         Ok(Message::CompilerMessage(message)) => {

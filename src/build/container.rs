@@ -16,6 +16,7 @@ use crate::build::setup::LaneEnvironment;
 use crate::build::streaming::{self, Streaming, uses_zig};
 use crate::machine::engine::{Engine, EngineFacts};
 use crate::machine::{cargo_command, process_environment};
+use crate::model::code::Code;
 use crate::plan::container::{
     CARGO_PARTS, Confinement, Entry, Gathered, ImagePlan, Mount, Places, Start, entering, included, masked, mounts,
 };
@@ -71,19 +72,19 @@ impl<'a> Container<'a> {
         share: &Share,
         dir: &Utf8Path,
     ) -> Result<cargo::Start> {
-        let own = self.job.convoy_dir.join("tools").join(&lane.id);
-        fs_err::create_dir_all(&own)?;
+        let lane_dir = self.job.convoy_dir.join("tools").join(&lane.id);
+        fs_err::create_dir_all(&lane_dir)?;
         let mut places = self.places(cells, environment, dir)?;
         let cargo_home = self.cargo_home()?;
         for part in CARGO_PARTS {
             // What is mounted must be there.
             fs_err::create_dir_all(cargo_home.join(part))?;
         }
-        self.configure_cargo(&own, &cargo_home, &mut places)?;
+        self.configure_cargo(&lane_dir, &cargo_home, &mut places)?;
         if self.engine.mounts() {
             // Where files are sent, this folder is not among them.
             let hidden = hidden_folder(&self.job.convoy_dir, &places.sources);
-            places.hidden = hidden.map(|dir| (dir.to_owned(), own.join("hidden")));
+            places.hidden = hidden.map(|dir| (dir.to_owned(), lane_dir.join("hidden")));
         }
         places.cargo_home = cargo_home.clone();
         let entry = Entry {
@@ -93,7 +94,7 @@ impl<'a> Container<'a> {
         places.more.extend(share.fifo.iter().map(|fifo| Mount::write(fifo)));
         // Of an earlier run.
         remove_if_there(&dir.join(ENDED))?;
-        places.read.push(own);
+        places.read.push(lane_dir);
         if self.engine.mounts() {
             // Where files are sent, links of these folders are followed there.
             places.read.extend(CARGO_PARTS.iter().flat_map(|part| linked(&cargo_home.join(part))));
@@ -109,12 +110,12 @@ impl<'a> Container<'a> {
         }
         let mut volumes = Vec::new();
         if let Some(streaming) = self.streaming() {
-            volumes = streaming.bring(&mounts, &places, lane, cells, environment, dir)?;
+            volumes = streaming.fill_volumes(&mounts, &places, lane, cells, environment, dir)?;
             mounts.clear();
         }
         let confinement = Confinement {
             network: self.settings.network.unwrap_or(false),
-            // What the user brings may write anywhere.
+            // An image of the user may need to write anywhere.
             writable_root: self.image.recipe().is_none(),
             memory: self.settings.memory.clone(),
             cpus: self.settings.cpus.clone(),
@@ -143,12 +144,12 @@ impl<'a> Container<'a> {
         (!self.engine.mounts()).then_some(streaming)
     }
 
-    /// This program, as scripts inside start it.
+    /// This program, as wrappers inside start it.
     pub(crate) fn program(&self) -> Utf8PathBuf {
         if self.engine.mounts() { self.job.exe.clone() } else { streaming::program() }
     }
 
-    /// Brings what was built to this machine, where it is not here already.
+    /// Copies what was built to this machine, if it is not there already.
     pub(crate) fn fetch_built(&self, dir: &Utf8Path, outcome: &Outcome) -> Result<()> {
         let Some(streaming) = self.streaming() else { return Ok(()) };
         let built: Vec<Utf8PathBuf> = outcome.executables.iter().map(|(_, _, file)| file.clone()).collect();
@@ -170,7 +171,7 @@ impl<'a> Container<'a> {
             let sysroot = cell.setup.sysroot.as_ref().and_then(|name| job.host.sysroots.get(name));
             read.extend(sysroot.map(|sysroot| sysroot.root.clone()));
         }
-        // zig, and this very program as a linker's shim, are started by wrapper scripts.
+        // zig, and this very program as a linker's shim, are started by wrappers.
         let zig = job.host.zig.as_ref().map(|zig| zig.path.parent().unwrap_or(&zig.path).to_owned());
         read.extend(environment.set.get("SDKROOT").map(Utf8PathBuf::from));
         let room = |room: &str| Some(job.cache.root().join(room)).filter(|room| room.is_dir());
@@ -199,7 +200,7 @@ impl<'a> Container<'a> {
     }
 
     /// Writes cargo's configuration for the inside, and what stands in for files of the project with secrets.
-    fn configure_cargo(&self, own: &Utf8Path, cargo_home: &Utf8Path, places: &mut Places) -> Result<()> {
+    fn configure_cargo(&self, lane_dir: &Utf8Path, cargo_home: &Utf8Path, places: &mut Places) -> Result<()> {
         let job = self.job;
         let inside = |path: &Utf8Path| places.sources.iter().any(|source| path.starts_with(source));
         let mut gathered = Gathered::default();
@@ -245,11 +246,11 @@ impl<'a> Container<'a> {
         }
 
         for (number, (file, seen)) in masks.into_iter().enumerate() {
-            let path = own.join(format!("masked-{number}.toml"));
+            let path = lane_dir.join(format!("masked-{number}.toml"));
             files::replace(&path, seen)?;
             places.masks.push((file, path));
         }
-        let stand_in = own.join("cargo-home");
+        let stand_in = lane_dir.join("cargo-home");
         fs_err::create_dir_all(&stand_in)?;
         files::replace(&stand_in.join("config.toml"), gathered.text())?;
         places.read.extend(gathered.folders.into_iter().chain(folders).filter(|folder| folder.exists()));
@@ -320,7 +321,7 @@ impl<'a> Container<'a> {
         }
         let names: Vec<&str> = entering.keys().map(String::as_str).collect();
         let message = format!("environment variables passed to the container: {}", names.join(", "));
-        self.job.reporter.debug(Phase::Build, message).code("container-variables").send();
+        self.job.reporter.debug(Phase::Build, message).code(Code::ContainerVariables).send();
     }
 
     /// cargo's own folder, as cargo finds it.
@@ -358,8 +359,8 @@ impl<'a> Container<'a> {
         fetch.args(["--target", &job.host.rustc.host]);
         fetch.args(job.selection.locked.then_some("--locked"));
         fetch.args(job.selection.offline.then_some("--offline"));
-        if let Err(told) = self.ends_well(&mut fetch)? {
-            return Ok(Err(told));
+        if let Err(answer) = self.ends_well(&mut fetch)? {
+            return Ok(Err(answer));
         }
         if !lane.build_std {
             return Ok(Ok(()));
@@ -377,8 +378,8 @@ impl<'a> Container<'a> {
                 .because(error)
                 .hint("check that Rust is installed and `cargo` is on PATH")
         })?;
-        let told = String::from_utf8_lossy(&done.stderr).trim().to_owned();
-        Ok(if done.status.success() { Ok(()) } else { Err(told) })
+        let answer = String::from_utf8_lossy(&done.stderr).trim().to_owned();
+        Ok(if done.status.success() { Ok(()) } else { Err(answer) })
     }
 
     /// Makes sure that the container is gone. An engine removes one that ended; one whose client was ended goes on.
@@ -387,13 +388,14 @@ impl<'a> Container<'a> {
     }
 
     /// Why cargo did not come to its end inside, if so; `told` is what was said on standard error.
-    pub(crate) fn fault(&self, dir: &Utf8Path, told: &str) -> Option<Fault> {
+    pub(crate) fn fault(&self, dir: &Utf8Path, answer: &str) -> Option<Fault> {
         let ended = text_of_lane(dir, ENDED).ok().flatten();
         match &ended {
             Some(status) if !status.is_empty() => None,
             ended => {
                 let memory = self.settings.memory.clone();
-                Some(Fault { started: ended.is_some(), engine: engine_words(told), memory })
+                let program = self.engine.kind.name();
+                Some(Fault { started: ended.is_some(), engine: engine_words(answer), memory, program })
             }
         }
     }
@@ -423,14 +425,14 @@ pub(super) fn remove(engine: &EngineFacts, name: &str) {
 }
 
 /// The line in which the engine's program says what is wrong, in Docker's and Podman's forms.
-fn engine_words(told: &str) -> Option<String> {
-    told.lines().rev().map(str::trim).find_map(|line| {
+fn engine_words(answer: &str) -> Option<String> {
+    answer.lines().rev().map(str::trim).find_map(|line| {
         if let Some((_, message)) = line.strip_prefix("time=").and_then(|line| line.split_once(" msg=\"")) {
             return Some(message.trim_end_matches('"').replace("\\\"", "\""));
         }
-        let own = line.strip_prefix("docker: ").or_else(|| line.strip_prefix("Error: "));
-        let own = own.map(|own| own.strip_prefix("Error response from daemon: ").unwrap_or(own));
-        own.or_else(|| line.contains("annot connect to").then_some(line)).map(str::to_owned)
+        let message = line.strip_prefix("docker: ").or_else(|| line.strip_prefix("Error: "));
+        let message = message.map(|message| message.strip_prefix("Error response from daemon: ").unwrap_or(message));
+        message.or_else(|| line.contains("annot connect to").then_some(line)).map(str::to_owned)
     })
 }
 

@@ -7,9 +7,9 @@
 //! that starts a plain `make` then gets the sequential one that it would get from cargo without convoy.
 //!
 //! - The pipe has a name, for lanes that run elsewhere (in a container), but it is always announced by number: make before
-//!   4.4 stops with an internal error where it reads `fifo:`. So convoy's own descriptors are inherited by what it starts.
+//!   4.4 stops with an internal error where it reads `fifo:`. So convoy's separate descriptors are inherited by what it starts.
 //! - A process that is killed takes its tokens with it. A lane that waits loses nothing by that: while one waits, as many run
-//!   as there may be processes, and the pipe is empty. A later attempt by another route gets a pipe of its own.
+//!   as there may be processes, and the pipe is empty. A later attempt by another route gets a pipe of its separate.
 //! - Who started convoy under a jobserver (`make -j`) is obeyed: lanes run one after another, and each finds that one.
 
 mod outer;
@@ -25,6 +25,7 @@ use camino::Utf8PathBuf;
 use crate::build::Job;
 use crate::build::cargo::Outcome;
 use crate::machine::build_jobs;
+use crate::model::code::Code;
 use crate::report::Phase;
 use crate::util::error::Result;
 use crate::util::shell::quote;
@@ -45,8 +46,8 @@ pub(super) struct Seat {
 /// Where cargo takes its tokens from.
 #[derive(Clone, Debug)]
 enum Tokens {
-    /// Its own pipe, or that of whoever started convoy; with what `-j` says.
-    Own(Option<String>),
+    /// Its own pipe, or that of convoy's caller; with what `-j` says.
+    Separate(Option<String>),
     /// The lanes' common one.
     Common {
         pool: Arc<Pool>,
@@ -59,14 +60,14 @@ enum Tokens {
 
 impl Default for Tokens {
     fn default() -> Self {
-        Tokens::Own(None)
+        Tokens::Separate(None)
     }
 }
 
 /// What the cargos of a lane used.
 #[derive(Debug)]
 struct Used {
-    /// None where that could not be told for one of them.
+    /// None if it is unknown for one of them.
     cpu: Option<Duration>,
 }
 
@@ -90,19 +91,19 @@ pub(super) struct Share {
 }
 
 impl Seat {
-    fn own(jobs: Option<&String>) -> Self {
-        Self { tokens: Tokens::Own(jobs.cloned()), ..Self::default() }
+    fn separate(jobs: Option<&String>) -> Self {
+        Self { tokens: Tokens::Separate(jobs.cloned()), ..Self::default() }
     }
 
     /// For a cargo that convoy itself starts: it inherits the descriptors.
     pub(crate) fn on_host(&self) -> Share {
         match &self.tokens {
-            Tokens::Own(_) => self.apart(),
+            Tokens::Separate(_) => self.apart(),
             Tokens::Common { pool, jobs, .. } => Share { env: variables(&pool.numbers(), *jobs), ..Share::default() },
         }
     }
 
-    /// For a cargo that a script starts on this machine's own kernel, in a container or not.
+    /// For a cargo that a script starts on this machine's separate kernel, in a container or not.
     pub(crate) fn in_script(&self) -> Share {
         let Tokens::Common { pool, jobs, .. } = &self.tokens else { return self.apart() };
         let Some(fifo) = pool.fifo() else { return self.apart() };
@@ -117,7 +118,7 @@ impl Seat {
     /// For a cargo that no pipe of this machine reaches: it gets its part of the jobs for itself.
     pub(crate) fn apart(&self) -> Share {
         let jobs = match &self.tokens {
-            Tokens::Own(jobs) => jobs.clone(),
+            Tokens::Separate(jobs) => jobs.clone(),
             Tokens::Common { jobs, lanes, .. } => Some((jobs / lanes).max(1).to_string()),
         };
         let args = jobs.map(|jobs| vec!["--jobs".to_owned(), jobs]).unwrap_or_default();
@@ -152,7 +153,7 @@ pub(super) fn run_all<T: Send>(
 ) -> Result<Vec<T>> {
     match jobs_in_common(job, lanes) {
         Some(jobs) => together(job, Queue::new(jobs, lanes), &lane),
-        None => (0..lanes).map(|index| lane(index, &Seat::own(job.selection.jobs.as_ref()))).collect(),
+        None => (0..lanes).map(|index| lane(index, &Seat::separate(job.selection.jobs.as_ref()))).collect(),
     }
 }
 
@@ -164,7 +165,7 @@ fn jobs_in_common(job: &Job<'_>, lanes: usize) -> Option<usize> {
     if Outer::find(|name| std::env::var(name).ok()).is_some_and(|outer| outer.is_usable()) {
         let message =
             "running under a jobserver (`make -j`): cargo invocations run one after another and share its tokens";
-        job.reporter.debug(Phase::Build, message).code("outer-jobserver").send();
+        job.reporter.debug(Phase::Build, message).code(Code::OuterJobserver).send();
         return None;
     }
     let asked = job.selection.jobs.as_deref();
@@ -216,7 +217,7 @@ fn together<T: Send>(
         }
     })?;
     let (found, jobs) = (pool.tokens()?, queue.jobs());
-    job.reporter.debug(Phase::Build, format!("{found} of {jobs} job tokens were returned")).code("tokens").send();
+    job.reporter.debug(Phase::Build, format!("{found} of {jobs} job tokens were returned")).code(Code::Tokens).send();
     results.into_iter().flatten().collect()
 }
 
@@ -246,10 +247,10 @@ mod tests {
 
     #[test]
     fn alone_cargo_gets_what_the_user_gave() {
-        let seat = Seat::own(Some(&"3".to_owned()));
+        let seat = Seat::separate(Some(&"3".to_owned()));
         let wanted = Share { args: vec!["--jobs".to_owned(), "3".to_owned()], ..Share::default() };
         assert_eq!([seat.on_host(), seat.in_script(), seat.apart()], [wanted.clone(), wanted.clone(), wanted]);
-        assert_eq!(Seat::own(None).on_host(), Share::default());
+        assert_eq!(Seat::separate(None).on_host(), Share::default());
     }
 
     #[test]

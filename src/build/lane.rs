@@ -1,27 +1,26 @@
 //! A lane: one cargo invocation for one or more cells; and when it fails, who is to blame.
 
-use std::collections::BTreeMap;
-use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::build::cargo::{self, Invocation, Outcome, Progress, Start};
+use crate::build::cargo::{self, Outcome, Progress, Start};
 use crate::build::container::{Container, USAGE};
-use crate::build::jobserver::{self, Seat, Share};
+use crate::build::failure::{BUILD_SCRIPT, Reported, failure, not_fetched, setup_failed, tell_failure};
+use crate::build::invocation::{command, cross, invocation, xwin};
+use crate::build::jobserver::{self, Seat};
 use crate::build::lane_files;
 use crate::build::setup::{self, LaneEnvironment};
-use crate::build::{Artifact, CellOutcome, CellResult, Failure, Job};
-use crate::machine::{CrossFacts, cargo_command, rust_command};
+use crate::build::{Artifact, CellOutcome, CellResult, Job};
+use crate::model::code::Code;
 use crate::plan::container;
-use crate::plan::diagnose::{self, BUILD_SCRIPT_FAILED, LINK_FAILED};
 use crate::plan::{CellPlan, Lane, RouteKind};
-use crate::report::{Phase, Reporter};
-use crate::util::error::{Error, Result};
-use crate::util::files::{self, LARGE, SMALL, UntrustedDir};
+use crate::report::Phase;
+use crate::util::error::Result;
+use crate::util::files::{self, SMALL, UntrustedDir};
 
-/// Runs the plan's lanes, at the same time where there are cores for it. What came of them is told in the plan's order.
+/// Runs the plan's lanes, at the same time where there are cores for it. Their results are reported in the plan's order.
 pub fn run_lanes(job: &Job<'_>) -> Result<Vec<CellOutcome>> {
     let shared = Shared::default();
     let outcomes = jobserver::run_all(job, job.plan.lanes.len(), |index, seat| {
@@ -32,7 +31,7 @@ pub fn run_lanes(job: &Job<'_>) -> Result<Vec<CellOutcome>> {
         }
         let started = Instant::now();
         let outcomes = run_lane(job, lane, &cells, seat, &shared);
-        let ended = job.reporter.debug(Phase::Build, format!("cargo invocation {}", lane.id)).code("lane");
+        let ended = job.reporter.debug(Phase::Build, format!("cargo invocation {}", lane.id)).code(Code::Lane);
         ended.took(started.elapsed()).cpu(seat.cpu()).send();
         outcomes
     })?;
@@ -42,8 +41,8 @@ pub fn run_lanes(job: &Job<'_>) -> Result<Vec<CellOutcome>> {
 /// What the lanes of a run have in common.
 #[derive(Debug, Default)]
 struct Shared {
-    told: Told,
-    /// Held while a lane is set up: lanes write scripts for this machine to the same place, and what one brings into the
+    output: Reported,
+    /// Held while a lane is set up: lanes write wrappers for this machine to the same place, and what one brings into the
     /// cache (libc++) the next is to find there.
     setup: Mutex<()>,
 }
@@ -57,14 +56,14 @@ fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan], seat: &Seat, shared
     fs_err::create_dir_all(&dir)?;
     let started = Instant::now();
     let mut outcomes = Vec::new();
-    let told = &shared.told;
+    let output = &shared.output;
     let container = Container::of(job, lane, cells)?;
     if let Some(container) = &container
         && let Err(complaint) = container.fetch(lane, cells)?
     {
         let failed = |cell: &&CellPlan| {
             let result = CellResult::Failed(not_fetched(&complaint));
-            finish(job, cell, result, started.elapsed(), told)
+            finish(job, cell, result, started.elapsed(), output)
         };
         return Ok(cells.iter().map(failed).collect());
     }
@@ -77,7 +76,7 @@ fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan], seat: &Seat, shared
     if dir.read_dir_utf8()?.next().is_some() {
         lane_files::wait_for_cargo(&dir, job.interrupt, || {
             let message = "waiting for a cargo process of an earlier run in this project to finish";
-            job.reporter.info(Phase::Build, message).code("waiting").send();
+            job.reporter.info(Phase::Build, message).code(Code::Waiting).send();
         })?;
     }
     let (mut environment, broken) = {
@@ -91,7 +90,7 @@ fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan], seat: &Seat, shared
     for (id, error) in &broken {
         let cell = cells.iter().find(|cell| cell.cell.id == *id);
         let result = CellResult::Failed(setup_failed(error));
-        outcomes.extend(cell.map(|cell| finish(job, cell, result, started.elapsed(), told)));
+        outcomes.extend(cell.map(|cell| finish(job, cell, result, started.elapsed(), output)));
     }
     let cells: Vec<&CellPlan> = cells.iter().filter(|cell| !broken.contains_key(&cell.cell.id)).copied().collect();
     let cells = cells.as_slice();
@@ -99,14 +98,15 @@ fn run_lane(job: &Job<'_>, lane: &Lane, cells: &[&CellPlan], seat: &Seat, shared
         return Ok(outcomes);
     }
     for cell in cells {
-        let key = environment.keys.get(&cell.cell.target).map(String::as_str).unwrap_or_default();
+        let key = environment.keys.get(cell.cell.target.as_str()).map(String::as_str).unwrap_or_default();
         clear_when_changed(&dir, &cell.cell.target, key)?;
         let words = cell.route.map_or("", |route| route.name());
         let words = cell.inner_route.map_or(words.to_owned(), |inner| format!("{words} ({inner})"));
         job.reporter.info(Phase::Build, format!("route {words}")).target(&cell.cell.id).send();
     }
 
-    let ready = Ready { job, lane, environment: &environment, dir: &dir, container: container.as_ref(), started, told };
+    let ready =
+        Ready { job, lane, environment: &environment, dir: &dir, container: container.as_ref(), started, output };
     outcomes.extend(ready.build(cells)?);
     Ok(outcomes)
 }
@@ -119,7 +119,7 @@ struct Ready<'a> {
     dir: &'a Utf8Path,
     container: Option<&'a Container<'a>>,
     started: Instant,
-    told: &'a Told,
+    output: &'a Reported,
 }
 
 impl Ready<'_> {
@@ -132,7 +132,7 @@ impl Ready<'_> {
     }
 
     fn finished(&self, cell: &CellPlan, result: CellResult) -> CellOutcome {
-        finish(self.job, cell, result, self.started.elapsed(), self.told)
+        finish(self.job, cell, result, self.started.elapsed(), self.output)
     }
 
     /// Runs cargo for all cells, and once more for each that it did not build.
@@ -158,7 +158,7 @@ impl Ready<'_> {
             };
             let took = done.iter().find(|(id, _)| *id == cell.cell.id).map(|(_, took)| *took);
             let took = took.unwrap_or_else(|| self.started.elapsed());
-            outcomes.push(finish(self.job, cell, CellResult::Built(artifacts), took, self.told));
+            outcomes.push(finish(self.job, cell, CellResult::Built(artifacts), took, self.output));
         }
         // cargo's messages carry no triple, and a failed build script names only the host side. So each unfinished cell of
         // a shared lane runs once alone on the same folder, where all that was built is fresh, and its own run tells why.
@@ -196,69 +196,18 @@ impl Ready<'_> {
     }
 }
 
-/// The crates could not be fetched ahead of a container, which has no network.
-fn not_fetched(complaint: &str) -> Failure {
-    let error = diagnose::cargo::error(complaint);
-    Failure {
-        code: "fetch-failed",
-        message: format!("could not download the crates: {}", error.lines().next().unwrap_or_default()),
-        diagnostics: complaint.to_owned(),
-        hint: Some("check the network connection; after `cargo fetch`, `--offline` works without it".to_owned()),
-        cause: None,
-    }
-}
-
-/// The word for a container that did not come to its end.
-pub(crate) const ENGINE_FAILED: &str = "engine-failed";
-
-/// What cargo says of a build script that failed.
-const BUILD_SCRIPT: &str = "failed to run custom build command for";
-
-/// convoy could not do its own part for a cell.
-fn setup_failed(error: &Error) -> Failure {
-    let mut message = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(source) = cause {
-        message.push_str(&format!(": {source}"));
-        cause = source.source();
-    }
-    let hint = error.hint_text().map(str::to_owned);
-    Failure { code: "setup-failed", message, diagnostics: String::new(), hint, cause: None }
-}
-
-/// Diagnostics that were already shown, and under which cell's name.
-#[derive(Debug, Default)]
-pub(crate) struct Told(Mutex<BTreeMap<String, String>>);
-
-fn finish(job: &Job<'_>, cell: &CellPlan, result: CellResult, took: Duration, told: &Told) -> CellOutcome {
+fn finish(job: &Job<'_>, cell: &CellPlan, result: CellResult, took: Duration, output: &Reported) -> CellOutcome {
     let id = &cell.cell.id;
     match &result {
         CellResult::Built(artifacts) => {
             let names: Vec<&str> = artifacts.iter().map(|artifact| artifact.bin.name.as_str()).collect();
             job.reporter.info(Phase::Build, names.join(", ")).target(id).took(took).send();
         }
-        CellResult::Failed(failure) if failure.cause.is_none() => tell_failure(job.reporter, id, failure, took, told),
+        CellResult::Failed(failure) if failure.cause.is_none() => tell_failure(job.reporter, id, failure, took, output),
         CellResult::Failed(_) => {}
         CellResult::Interrupted => {}
     }
     CellOutcome { id: id.clone(), result, took }
-}
-
-/// Says why a cell failed, with what cargo printed.
-pub(crate) fn tell_failure(reporter: &Reporter, id: &str, failure: &Failure, took: Duration, told: &Told) {
-    let report = reporter.error(Phase::Build, failure.message.clone()).target(id).code(failure.code).took(took);
-    let diagnostics = failure.diagnostics.trim_end();
-    // Held until it is said: another lane's "above" must be above.
-    let mut told = told.0.lock().unwrap_or_else(PoisonError::into_inner);
-    // The same mistake in the user's code fails every target: once is enough to read.
-    match told.get(diagnostics) {
-        _ if diagnostics.is_empty() => report.send(),
-        Some(other) => report.below(format!("        same errors as for {other}, above")).send(),
-        None => {
-            report.below(diagnostics).send();
-            told.insert(diagnostics.to_owned(), id.to_owned());
-        }
-    }
 }
 
 /// Every bin's file, when cargo named them all.
@@ -278,91 +227,6 @@ fn artifacts(job: &Job<'_>, dir: &Utf8Path, cell: &CellPlan, outcome: &Outcome) 
     .collect()
 }
 
-/// Less free space than this makes a full disk the likely cause: what did not fit is gone again when one looks.
-const SCARCE: u64 = 256 << 20;
-
-/// The free space of a folder's disk; none where that cannot be told.
-fn free_bytes(dir: &Utf8Path) -> Option<u64> {
-    #[cfg(unix)]
-    return rustix::fs::statvfs(dir.as_std_path()).ok().map(|disk| disk.f_bavail * disk.f_frsize);
-    #[cfg(not(unix))]
-    None
-}
-
-/// Why an executable that was named is none to publish, if so.
-fn not_usable(dir: &Utf8Path, file: &Utf8Path) -> Option<String> {
-    match UntrustedDir::open(dir).and_then(|lane| lane.file_at(file, LARGE)) {
-        Ok(_) => None,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Some(format!("cargo reported success, but its output file does not exist: {file}"))
-        }
-        Err(error) => Some(format!("cargo reported success, but its output file cannot be used: {error}")),
-    }
-}
-
-fn failure(outcome: &Outcome, dir: &Utf8Path) -> Failure {
-    let all = format!("{}\n{}", outcome.diagnostics, outcome.complaints);
-    let plain = anstream::adapter::strip_str(&all).to_string();
-    let diagnostics = match (outcome.diagnostics.trim(), outcome.complaints.trim()) {
-        ("", complaints) => complaints.to_owned(),
-        // rustc said it better than cargo's summary, except when a build script also failed.
-        (diagnostics, complaints) if complaints.contains(BUILD_SCRIPT) => {
-            format!("{diagnostics}\n{complaints}")
-        }
-        (diagnostics, _) => diagnostics.to_owned(),
-    };
-    // A linker that maps its output into memory does not get an error from a full disk but SIGBUS.
-    let bus = plain.contains("SIGBUS") && free_bytes(dir).is_some_and(|free| free < SCARCE);
-    if bus || plain.contains("No space left on device") {
-        return Failure {
-            code: "disk-full",
-            message: "the disk is full".to_owned(),
-            diagnostics,
-            hint: Some("free some disk space, or set `--target-dir` to a directory on another disk".to_owned()),
-            cause: None,
-        };
-    }
-    if let Some(fault) = &outcome.fault {
-        let (message, hint) = fault.said();
-        return Failure { code: ENGINE_FAILED, message, diagnostics, hint: Some(hint), cause: None };
-    }
-    if outcome.success {
-        return Failure {
-            code: "artifact-missing",
-            message: outcome
-                .executables
-                .iter()
-                .find_map(|(_, _, file)| not_usable(dir, file))
-                .unwrap_or_else(|| "cargo reported success, but built no binary".to_owned()),
-            diagnostics,
-            hint: Some("check whether the binary is disabled for this target".to_owned()),
-            cause: None,
-        };
-    }
-    let first = |needle: &str| plain.lines().find(|line| line.contains(needle)).map(|line| line.trim().to_owned());
-    let (code, message) = if let Some(line) = first(BUILD_SCRIPT) {
-        (BUILD_SCRIPT_FAILED, line.trim_start_matches("error: ").to_owned())
-    } else if let Some(line) = ["linking with", "linker `", "could not exec the linker"]
-        .iter()
-        .find_map(|words| first(&format!("error: {words}")))
-    {
-        (LINK_FAILED, line.trim_start_matches("error: ").to_owned())
-    } else if let Some(line) = first("error: could not compile") {
-        ("compile-failed", line.trim_start_matches("error: ").to_owned())
-    } else {
-        let begins = |line: &&str| line.starts_with("error: ") || line.starts_with("error[");
-        let line = plain.lines().map(str::trim).find(begins).unwrap_or("cargo failed without an error message");
-        ("cargo-failed", line.trim_start_matches("error: ").to_owned())
-    };
-    match diagnose::cause(code, &plain) {
-        Some(cause) => {
-            let (message, hint) = (cause.message.clone(), Some(cause.hint.clone()));
-            Failure { code, message, diagnostics, hint, cause: Some(cause) }
-        }
-        None => Failure { code, message, diagnostics, hint: None, cause: None },
-    }
-}
-
 fn invoke(
     job: &Job<'_>,
     lane: &Lane,
@@ -379,8 +243,14 @@ fn invoke(
     let invocation = invocation(job, lane, cells, environment, &share, dir);
     let start = match container {
         Some(container) => container.start(lane, cells, environment, &invocation, &share, dir)?,
-        None if is_cross(cells) => Start { command: cross(job, &invocation, dir)?, input: None },
-        None => Start { command: command(job, environment, &invocation)?, input: None },
+        None => {
+            let command = match cells.first().map(|cell| (cell.route, cell)) {
+                Some((Some(RouteKind::Cross), _)) => cross(job, &invocation, dir)?,
+                Some((Some(RouteKind::Xwin), cell)) => xwin(job, cell, environment, &invocation)?,
+                _ => command(job, environment, &invocation)?,
+            };
+            Start { command, input: None }
+        }
     };
     let logs_dir = job.convoy_dir.join("logs");
     fs_err::create_dir_all(&logs_dir)?;
@@ -388,7 +258,8 @@ fn invoke(
         .iter()
         .map(|cell| files::new_file(&logs_dir.join(format!("{}.log", cell.cell.id))))
         .collect::<Result<Vec<_>>>()?;
-    let homes: Vec<(Utf8PathBuf, &CellPlan)> = cells.iter().map(|cell| (dir.join(&cell.cell.target), *cell)).collect();
+    let homes: Vec<(Utf8PathBuf, &CellPlan)> =
+        cells.iter().map(|cell| (dir.join(cell.cell.target.as_str()), *cell)).collect();
     let mut counts = vec![0; cells.len()];
     let of_cell = |cell: &&CellPlan| -> Vec<&str> {
         job.bins.iter().filter(|bin| bin.is_of(&cell.cell.id)).map(|bin| bin.name.as_str()).collect()
@@ -418,18 +289,18 @@ fn invoke(
     let moved = is_cross(cells).then_some((Utf8Path::new("/target"), dir));
     let echo = |text: &str| job.reporter.text(text);
     let mut outcome = cargo::run(start, job.interrupt, &mut logs, progress, verbose, moved, echo);
-    if let (Some(container), Ok(told)) = (container, &mut outcome) {
+    if let (Some(container), Ok(output)) = (container, &mut outcome) {
         let fetched = match job.interrupt.came() {
-            None => container.fetch_built(dir, told),
+            None => container.fetch_built(dir, output),
             Some(_) => Ok(()),
         };
         // What was not fetched tells nothing of how cargo ended, but its own words do.
-        let cargo_said = !told.diagnostics.is_empty() || told.complaints.contains(BUILD_SCRIPT);
+        let cargo_said = !output.diagnostics.is_empty() || output.complaints.contains(BUILD_SCRIPT);
         match fetched {
-            Err(error) if told.success => outcome = Err(error),
+            Err(error) if output.success => outcome = Err(error),
             Err(_) if cargo_said => {}
-            _ if told.success => {}
-            _ => told.fault = container.fault(dir, &told.complaints),
+            _ if output.success => {}
+            _ => output.fault = container.fault(dir, &output.complaints),
         }
     }
     if let Some(container) = container
@@ -449,118 +320,9 @@ fn invoke(
     Ok(outcome)
 }
 
-fn invocation(
-    job: &Job<'_>,
-    lane: &Lane,
-    cells: &[&CellPlan],
-    environment: &LaneEnvironment,
-    share: &Share,
-    dir: &Utf8Path,
-) -> Invocation {
-    let selection = job.selection;
-    let mut args: Vec<String> = vec!["build".to_owned()];
-    let mut add = |words: &[&str]| args.extend(words.iter().map(|word| (*word).to_owned()));
-    if let Some(manifest) = &job.manifest_path {
-        add(&["--manifest-path", manifest.as_str()]);
-    }
-    add(&["--target-dir", dir.as_str(), "--profile", job.profile]);
-    for cell in cells {
-        add(&["--target", &cell.cell.target]);
-    }
-    for package in &selection.packages {
-        add(&["--package", package]);
-    }
-    if selection.workspace {
-        add(&["--workspace"]);
-    }
-    for package in &selection.exclude {
-        add(&["--exclude", package]);
-    }
-    if selection.bins.is_empty() {
-        add(&["--bins"]);
-    }
-    for bin in &selection.bins {
-        add(&["--bin", bin]);
-    }
-    let mut features = selection.features.clone();
-    features.list.extend(lane.features.iter().cloned());
-    let features = features.to_args();
-    add(&features.iter().map(String::as_str).collect::<Vec<_>>());
-    if selection.locked {
-        add(&["--locked"]);
-    }
-    if selection.offline {
-        add(&["--offline"]);
-    }
-    let words: Vec<&str> = share.args.iter().map(String::as_str).collect();
-    add(&words);
-    let color = job.reporter.style().color;
-    let ansi = if color { "json-diagnostic-rendered-ansi" } else { "json" };
-    add(&["--keep-going", &format!("--message-format={ansi}")]);
-    add(&["--color", if color { "always" } else { "never" }]);
-    for config in &environment.config {
-        add(&["--config", config]);
-    }
-    let mut set = environment.set.clone();
-    set.extend(share.env.clone());
-    if lane.build_std {
-        add(&["-Zbuild-std=std,panic_abort"]);
-        if !job.host.rustc.version.contains("nightly") {
-            // Lets a stable cargo and rustc take `-Z`: the user asked for std to be built, and rustup has none to bring.
-            set.insert("RUSTC_BOOTSTRAP".to_owned(), "1".to_owned());
-        }
-    }
-    add(&selection.cargo_args.iter().map(String::as_str).collect::<Vec<_>>());
-    if job.build_dir {
-        // The lane's must win: keys and records live there. Not in all projects, as cargo takes `{…}` in it for a variable.
-        set.insert("CARGO_BUILD_BUILD_DIR".to_owned(), dir.to_string());
-    }
-    set.extend(lane.env.clone());
-    Invocation { args, set }
-}
-
-/// The command that starts cargo on this machine itself.
-fn command(job: &Job<'_>, environment: &LaneEnvironment, invocation: &Invocation) -> Result<Command> {
-    let mut command = cargo_command();
-    command.current_dir(&job.cwd).args(&invocation.args);
-    for name in &environment.remove {
-        command.env_remove(name);
-    }
-    if !environment.path.is_empty() {
-        let own = std::env::var_os("PATH").unwrap_or_default();
-        let dirs =
-            environment.path.iter().map(|dir| dir.clone().into_std_path_buf()).chain(std::env::split_paths(&own));
-        command.env(
-            "PATH",
-            std::env::join_paths(dirs)
-                .map_err(|error| Error::work("could not add the project's path to PATH").because(error))?,
-        );
-    }
-    command.envs(&invocation.set);
-    Ok(command)
-}
-
 /// Whether a lane is handed to cross, which builds one target at a time.
 fn is_cross(cells: &[&CellPlan]) -> bool {
     cells.iter().any(|cell| cell.route == Some(RouteKind::Cross))
-}
-
-/// The command that starts cross: with its own Cross.toml, images and settings.
-fn cross(job: &Job<'_>, invocation: &Invocation, dir: &Utf8Path) -> Result<Command> {
-    let Some(CrossFacts { program, toolchain: Some(toolchain) }) = &job.host.cross else {
-        return Err(Error::work("internal error: the plan uses cross, which is missing"));
-    };
-    let mut command = rust_command(program);
-    // Of a toolchain that is named by its version cross changes nothing.
-    command.current_dir(&job.cwd).arg(format!("+{toolchain}")).args(&invocation.args);
-    command.envs(invocation.set.iter().filter(|(name, _)| *name != "CARGO_BUILD_BUILD_DIR"));
-    command.env("CARGO_TARGET_DIR", dir);
-    // cross 0.2.5 takes a toolchain that rustup lists as the active one for one that is not installed, and "installs" it,
-    // which replaces all of it. Named by its folder, it is active under no name.
-    command.env("RUSTUP_TOOLCHAIN", &job.host.rustc.sysroot);
-    // What cargo set for this very process would lead cross to another cargo.
-    command.env_remove("CARGO");
-    Ok(command)
 }
 
 /// Not every build script asks to be run again when its environment changes (the `cmake` crate does not). So what a
@@ -598,7 +360,7 @@ mod tests {
         std::os::unix::fs::symlink(dir.join("outside"), dir.join("t.convoy-key")).unwrap();
         assert!(!build("two"), "a link counts");
         fs_err::remove_file(dir.join("t.convoy-key")).unwrap();
-        assert!(Command::new("mkfifo").arg(dir.join("t.convoy-key")).status().unwrap().success());
+        assert!(std::process::Command::new("mkfifo").arg(dir.join("t.convoy-key")).status().unwrap().success());
         // It does not wait for a writer.
         assert!(!build("two"), "a pipe counts");
         assert!(build("two"), "the pipe was not replaced");

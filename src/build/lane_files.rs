@@ -88,14 +88,14 @@ pub(super) fn wait_for_cargo(dir: &Utf8Path, interrupt: &Interrupt, waiting: imp
     for file in outer.iter().chain(&inner).map(|dir| dir.join(".cargo-lock")) {
         let Ok(file) = lane.file_at(&file, WORDS) else { continue };
         let file = file.into_file();
-        let mut told = false;
+        let mut output = false;
         // One that cannot be locked, as on some file systems, cargo has not locked either.
         while matches!(file.file().try_lock(), Err(std::fs::TryLockError::WouldBlock)) {
             interrupt.check()?;
-            if !told {
+            if !output {
                 waiting();
             }
-            told = true;
+            output = true;
             std::thread::sleep(PAUSE);
         }
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
-use crate::machine::HostFacts;
+use crate::machine::Machine;
 use crate::model::catalog::Glibc;
 use crate::model::zig;
 use crate::plan::{Cell, RouteKind};
@@ -75,19 +75,20 @@ impl Subject {
     }
 
     /// All that a failure of a route depended on: when any of it changes, the route deserves another attempt.
-    fn basis(&self, cell: &Cell, route: RouteKind, host: &HostFacts) -> String {
-        let user = host.user.get(&cell.target);
+    fn basis(&self, cell: &Cell, route: RouteKind, host: &Machine) -> String {
+        let user = host.user.get(cell.target.as_str());
         let tools = match route {
             RouteKind::Host => format!("{:?} {:?}", host.linker, host.cxx),
             RouteKind::Lld => format!("{:?}", host.rust_lld),
-            RouteKind::Gcc => format!("{:?}", host.gcc.get(&cell.target)),
+            RouteKind::Gcc => format!("{:?}", host.gcc.get(cell.target.as_str())),
             // An engine is asked late. What images have follows from convoy's version and from the settings.
             RouteKind::Container => self.containers.clone(),
             RouteKind::Cross => format!("{:?}", host.cross),
+            RouteKind::Xwin => format!("{:?}", host.xwin),
             // What is to be brought is what will have been brought.
             RouteKind::Zig => host.zig.as_ref().map_or(zig::version(), |zig| &zig.version).to_owned(),
         };
-        let found = (host.libraries.get(&cell.target), &host.tools);
+        let found = (host.libraries.get(cell.target.as_str()), &host.tools);
         let (rustc, version) = (&host.rustc.version, crate::VERSION);
         files::sha256(format!("{version}\0{rustc}\0{}\0{tools}\0{user:?}\0{found:?}\0{}", self.lock, self.settings))
     }
@@ -106,7 +107,7 @@ impl Memory {
     }
 
     /// The routes that failed for a cell, each with the cause.
-    pub(crate) fn failed(&self, cell: &Cell, subject: &Subject, host: &HostFacts) -> BTreeMap<RouteKind, String> {
+    pub(crate) fn failed(&self, cell: &Cell, subject: &Subject, host: &Machine) -> BTreeMap<RouteKind, String> {
         let facts = self.failed.iter().filter(|fact| fact.is_of(cell, subject));
         let valid = facts.filter(|fact| fact.basis == subject.basis(cell, fact.route, host));
         valid.map(|fact| (fact.route, fact.cause.clone())).collect()
@@ -118,11 +119,11 @@ impl Memory {
         cell: &Cell,
         subject: &Subject,
         failed: &BTreeMap<RouteKind, String>,
-        host: &HostFacts,
+        host: &Machine,
     ) {
         self.failed.retain(|fact| !fact.is_of(cell, subject));
         self.failed.extend(failed.iter().map(|(route, cause)| Fact {
-            target: cell.target.clone(),
+            target: cell.target.to_string(),
             floor: cell.floor,
             cpu: cell.cpu.clone(),
             built: subject.packages.clone(),
@@ -141,7 +142,8 @@ impl Memory {
 
 impl Fact {
     fn is_of(&self, cell: &Cell, subject: &Subject) -> bool {
-        (&self.target, self.floor, &self.cpu) == (&cell.target, cell.floor, &cell.cpu) && self.built == subject.packages
+        (self.target.as_str(), self.floor, &self.cpu) == (cell.target.as_str(), cell.floor, &cell.cpu)
+            && self.built == subject.packages
     }
 }
 
@@ -155,7 +157,7 @@ mod tests {
     fn cell(floor: Option<&str>, cpu: Option<&str>) -> Cell {
         Cell {
             id: TARGET.to_owned(),
-            target: TARGET.to_owned(),
+            target: TARGET.into(),
             floor: floor.map(|floor| floor.parse().unwrap()),
             floor_by_default: false,
             cpu: cpu.map(str::to_owned),
@@ -168,7 +170,7 @@ mod tests {
         Subject::new([&package], lock, &TargetSettings::default())
     }
 
-    fn host(gcc: &str) -> HostFacts {
+    fn host(gcc: &str) -> Machine {
         let gcc = GccFacts {
             prefix: "aarch64-linux-gnu".to_owned(),
             cc: "/usr/bin/aarch64-linux-gnu-gcc".into(),
@@ -180,7 +182,7 @@ mod tests {
             headers: None,
             fault: None,
         };
-        HostFacts { gcc: [(TARGET.to_owned(), gcc)].into(), ..HostFacts::default() }
+        Machine { gcc: [(TARGET.to_owned(), gcc)].into(), ..Machine::default() }
     }
 
     fn failed() -> BTreeMap<RouteKind, String> {

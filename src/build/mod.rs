@@ -2,7 +2,9 @@
 
 mod cargo;
 mod container;
+mod failure;
 mod hidden;
+mod invocation;
 mod jobserver;
 mod lane;
 mod lane_files;
@@ -11,20 +13,22 @@ mod setup;
 pub mod shim;
 pub mod smoke;
 mod streaming;
+mod windows_manifest;
+pub mod wrapper;
 
 use camino::Utf8PathBuf;
 use std::time::Duration;
 
 use crate::machine::interrupt::Interrupt;
-use crate::machine::{CacheDir, HostFacts, UserFlags};
+use crate::machine::{CacheDir, Machine, UserFlags};
 use crate::model::request::Selection;
 use crate::plan::Plan;
-use crate::plan::diagnose::Cause;
 use crate::project::graph::Bin;
 use crate::release::Artifact;
 use crate::report::Reporter;
+pub use failure::Failure;
+pub(crate) use failure::{Reported, tell_failure};
 pub use lane::run_lanes;
-pub(crate) use lane::{ENGINE_FAILED, Told, tell_failure};
 
 /// All that running needs to know.
 #[derive(Clone, Debug)]
@@ -38,7 +42,7 @@ pub struct Job<'a> {
     /// The bins of every cell.
     pub bins: &'a [Bin],
     /// What this machine offers, after provisioning.
-    pub host: &'a HostFacts,
+    pub host: &'a Machine,
     /// The user's rustc flags.
     pub flags: &'a UserFlags,
     /// The tool's cache.
@@ -93,19 +97,4 @@ pub enum CellResult {
     Failed(Failure),
     /// A signal came first.
     Interrupted,
-}
-
-/// Why a cell did not build.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// A stable name of the cause.
-    pub code: &'static str,
-    /// One line.
-    pub message: String,
-    /// cargo's rendered diagnostics.
-    pub diagnostics: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-    /// The tool's fault that is behind it. Such a failure is not told by the lane, as another route may yet work.
-    pub cause: Option<Cause>,
 }

@@ -3,10 +3,15 @@
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
 
+use crate::build::windows_manifest;
+use crate::machine::interrupt::Interrupt;
+use crate::model::triple::Triple;
+use crate::provision::mingw::{Linked, Runtime};
 use crate::util::error::{Error, Result};
 use crate::util::files::{self, LARGE, PlainFile, SMALL};
 use crate::verify::link::line::{self, Input, LinkLine};
@@ -14,10 +19,25 @@ use crate::verify::link::scan::Scan;
 use crate::verify::link::{LinkRecord, SCHEMA, SUFFIX};
 
 /// What the shim was asked.
-struct Call {
-    linker: OsString,
-    target: Option<String>,
-    args: Vec<OsString>,
+pub(crate) struct Call {
+    /// The linker.
+    pub linker: OsString,
+    /// The triple that is linked for; none if it is unknown.
+    pub target: Option<String>,
+    /// The linker's arguments.
+    pub args: Vec<OsString>,
+    /// MinGW's runtime, for C code that was compiled against its headers.
+    pub mingw: Option<Mingw>,
+}
+
+/// MinGW's runtime, from which a link gets what it lacks.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Mingw {
+    /// Its directory.
+    pub runtime: Utf8PathBuf,
+    /// zig, which compiles it.
+    pub zig: Utf8PathBuf,
 }
 
 /// `cargo-convoy link --linker LINKER [--target TRIPLE] -- ARGS…`, without the first two words: runs LINKER with ARGS,
@@ -25,8 +45,15 @@ struct Call {
 /// a signal takes this process with it by the same signal. A record that cannot be written is a message, never a
 /// failed link.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<i32> {
-    let call = parse_call(args)?;
-    refuse_unknown_frameworks(&call)?;
+    link(&parse_call(args)?)
+}
+
+/// The same, its arguments parsed.
+pub(crate) fn link(call: &Call) -> Result<i32> {
+    refuse_unknown_frameworks(call)?;
+    if call.target.as_deref().is_some_and(|triple| triple.ends_with("-windows-msvc")) {
+        return link_windows(call);
+    }
     // Of what was there before it says nothing of what comes now, should the new one not be written.
     let parsed = line::parse(&call.line());
     if let Some(output) = &parsed.output {
@@ -38,7 +65,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<i32> {
             .hint("install it, or choose another route with `--route`")
     })?;
     // Read the inputs while the linker works: most of the time it takes is hidden.
-    let record = observe(&call, parsed);
+    let record = observe(call, parsed);
     let status = child.wait()?;
     if status.success()
         && let Some(record) = record
@@ -54,15 +81,39 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<i32> {
     Ok(exit_code(status))
 }
 
+/// Links for Windows MSVC, with as much of MinGW's runtime as C code asks for.
+fn link_windows(call: &Call) -> Result<i32> {
+    let args = windows_manifest::embedded(&call.args)?;
+    let runtime = call.mingw.as_ref().map(|mingw| Runtime::at(&mingw.runtime, &mingw.zig));
+    let once = || {
+        let mut command = Command::new(&call.linker);
+        let archive = runtime.as_ref().map(Runtime::archive).filter(|archive| archive.is_file());
+        command.args(&args).args(archive).stdin(Stdio::null());
+        command
+            .output()
+            .map_err(|error| Error::work(format!("could not start `{}`", call.linker.display())).because(error))
+    };
+    let linked = match &runtime {
+        Some(runtime) => runtime.link(&Interrupt::default(), once)?,
+        None => Linked::Ended(once()?),
+    };
+    let (Linked::Ended(done) | Linked::Unsettled(done)) = linked;
+    // A linker whose words nobody reads has still linked.
+    let _ = std::io::stdout().write_all(&done.stdout);
+    let _ = std::io::stderr().write_all(&done.stderr);
+    Ok(exit_code(done.status))
+}
+
 /// A framework that is no part of macOS would be taken for one: its symbols are only looked up at start.
 fn refuse_unknown_frameworks(call: &Call) -> Result<()> {
-    let darwin = call.target.as_deref().is_some_and(|triple| triple.ends_with("-apple-darwin"));
+    let darwin = call.target.as_deref().is_some_and(|triple| Triple::from(triple).is_macos());
     let Some(stubs) = std::env::var("SDKROOT").ok().filter(|_| darwin) else { return Ok(()) };
     match unknown_frameworks(Utf8Path::new(&stubs), &call.line()).as_slice() {
         [] => Ok(()),
-        unknown => Err(Error::work(format!("not known to be part of macOS: framework {}", unknown.join(", "))).hint(
-            "if it ships with your program, pass its directory with `-F` in rustflags; if it is part of macOS, add it \
-             to targets/darwin/frameworks.toml",
+        unknown => Err(Error::work(format!("framework not known to be part of macOS: {}", unknown.join(", "))).hint(
+            "if it ships with your program, pass the directory that contains it with `-F` in `rustflags`; if it is \
+             part of macOS, report it to cargo-convoy (it is missing from `targets/darwin/frameworks.toml` in its \
+             source)",
         )),
     }
 }
@@ -112,18 +163,25 @@ impl Call {
 }
 
 fn parse_call(args: impl IntoIterator<Item = OsString>) -> Result<Call> {
-    let usage = || Error::usage("usage: cargo-convoy link --linker <LINKER> [--target <TRIPLE>] -- <ARGS>…");
-    let (mut linker, mut target) = (None, None);
+    let usage = || {
+        Error::usage(
+            "usage: cargo-convoy link --linker <LINKER> [--target <TRIPLE>] [--mingw <DIR> --zig <ZIG>] -- <ARGS>…",
+        )
+    };
+    let (mut linker, mut target, mut runtime, mut zig) = (None, None, None, None);
     let mut args = args.into_iter();
     loop {
         match args.next().as_deref().and_then(OsStr::to_str) {
             Some("--linker") => linker = args.next(),
             Some("--target") => target = args.next().and_then(|target| target.into_string().ok()),
+            Some("--mingw") => runtime = args.next().and_then(|dir| dir.into_string().ok()),
+            Some("--zig") => zig = args.next().and_then(|zig| zig.into_string().ok()),
             Some("--") => break,
             _ => return Err(usage()),
         }
     }
-    Ok(Call { linker: linker.ok_or_else(usage)?, target, args: args.collect() })
+    let mingw = runtime.zip(zig).map(|(runtime, zig)| Mingw { runtime: runtime.into(), zig: zig.into() });
+    Ok(Call { linker: linker.ok_or_else(usage)?, target, args: args.collect(), mingw })
 }
 
 /// Whether the objects of a target tell something that its binaries do not. An unknown target is looked at.
@@ -197,7 +255,7 @@ fn exit_code(status: ExitStatus) -> i32 {
     }
     let signal = status.signal().unwrap_or_default();
     if let Some(named) = rustix::process::Signal::from_named_raw(signal) {
-        // Whoever started the shim sees what it would have seen of the linker.
+        // The caller of the shim sees what it would have seen of the linker.
         let _ = rustix::process::kill_process(rustix::process::getpid(), named);
     }
     128 + signal

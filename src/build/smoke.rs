@@ -13,6 +13,9 @@ use crate::machine::engine::EngineFacts;
 use crate::machine::interrupt::Interrupt;
 use crate::machine::on_path;
 use crate::model::catalog::{Catalog, Target};
+use crate::model::code::Code;
+use crate::model::cpu;
+use crate::model::triple::Triple;
 use crate::plan::container::{Confinement, Mount, Start};
 use crate::provision::engine::caller;
 use crate::util::error::Result;
@@ -86,7 +89,7 @@ struct Way {
     /// What it reads besides the binary.
     reads: Vec<Utf8PathBuf>,
     /// Whether only this machine has what it takes.
-    here_only: bool,
+    on_host_only: bool,
 }
 
 /// How a start went.
@@ -102,27 +105,33 @@ enum Ended {
 /// # Errors
 /// A signal came, or a temporary file could not be written.
 pub fn smoke(smoke: &Smoke<'_>, interrupt: &Interrupt) -> Result<Finding> {
-    let found = |level, code: &str, message: String| Ok(Finding { level, code: code.to_owned(), message });
+    let found = |level, code, message: String| Ok(Finding { level, code, message });
     let ways = match smoke.ways(&|name| on_path(name)) {
         Ok(ways) => ways,
-        Err(why) => return found(Level::Violation, "smoke-not-run", why),
+        Err(why) => return found(Level::Violation, Code::SmokeNotRun, why),
     };
     let mut last = String::new();
     for way in ways {
-        let image = smoke.image.filter(|image| image.engine.mounts() && !way.here_only);
+        let image = smoke.image.filter(|image| image.engine.mounts() && !way.on_host_only);
         let ended = match image {
             Some(image) => in_image(smoke, &way, image, interrupt)?,
-            None => here(&way, interrupt)?,
+            None => start_on_host(&way, interrupt)?,
         };
         match ended {
             Ended::NotStarted(why) => last = why,
-            Ended::Status(status, told) => return Ok(judge(signal_of(status, image.is_some()), status.code(), &told)),
+            Ended::Status(status, output) => {
+                return Ok(judge(signal_of(status, image.is_some()), status.code(), &output));
+            }
             Ended::TooLong => {
-                return found(Level::Warning, "smoke-unending", format!("did not end within {} s", LIMIT.as_secs()));
+                return found(
+                    Level::Warning,
+                    Code::SmokeUnending,
+                    format!("did not exit within {} s", LIMIT.as_secs()),
+                );
             }
         }
     }
-    found(Level::Violation, "smoke-failed", format!("could not be run: {last}"))
+    found(Level::Violation, Code::SmokeFailed, format!("could not be run: {last}"))
 }
 
 impl Smoke<'_> {
@@ -140,7 +149,7 @@ impl Smoke<'_> {
     fn native(&self) -> Option<Way> {
         let loader = self.target.and_then(|target| target.expect.interpreter.as_deref());
         let startable = self.is_static || self.root.is_some() && loader.is_some();
-        if self.triple != self.host && !(startable && starts_here(self.triple, self.host)) {
+        if self.triple != self.host && !(startable && starts_natively(&self.triple.into(), &self.host.into())) {
             return None;
         }
         Some(match (self.root.filter(|_| !self.is_static), loader) {
@@ -162,6 +171,15 @@ impl Smoke<'_> {
         if let Some(name) = &target.smoke.qemu {
             return self.by_qemu(target, name, on_path);
         }
+        if let Some(name) = &target.smoke.wasm {
+            let runtime = on_path(name).ok_or_else(|| format!("{name} is not on PATH"))?;
+            return Ok(Way {
+                program: runtime,
+                args: vec![self.binary.to_string()],
+                on_host_only: true,
+                ..Way::default()
+            });
+        }
         let Some(name) = &target.smoke.wine else {
             return Err(format!("no known emulator for {} on this machine", self.triple));
         };
@@ -171,7 +189,7 @@ impl Smoke<'_> {
             args: vec![self.binary.to_string()],
             // wine's loader tells a missing DLL there and nowhere else: the exit code could be the program's own.
             env: vec![("WINEDEBUG", "-all,err+module")],
-            here_only: true,
+            on_host_only: true,
             ..Way::default()
         })
     }
@@ -182,25 +200,30 @@ impl Smoke<'_> {
         name: &str,
         on_path: &dyn Fn(&str) -> Option<Utf8PathBuf>,
     ) -> std::result::Result<Way, String> {
-        let own = on_path(&format!("{name}-static"));
+        let static_qemu = on_path(&format!("{name}-static"));
         // One that is not static needs libraries of this machine.
-        let here_only = own.is_none();
-        let Some(qemu) = own.or_else(|| on_path(name)) else {
+        let on_host_only = static_qemu.is_none();
+        let Some(qemu) = static_qemu.or_else(|| on_path(name)) else {
             return Err(format!("neither {name}-static nor {name} is on PATH (Debian, Ubuntu: qemu-user-static)"));
         };
-        let mut way = Way { reads: vec![qemu.clone()], program: qemu, here_only, ..Way::default() };
+        let mut way = Way { reads: vec![qemu.clone()], program: qemu, on_host_only, ..Way::default() };
         let mut add = |words: &[&str]| way.args.extend(words.iter().map(|word| (*word).to_owned()));
-        if let Some(cpu) = emulated(name, self.cpu).or(target.smoke.cpu.as_deref()) {
+        let level = self.cpu.and_then(|cpu| cpu::level(&target.triple, cpu)).and_then(|level| level.qemu.as_deref());
+        if let Some(cpu) = level.or(emulated(name, self.cpu)).or(target.smoke.cpu.as_deref()) {
             add(&["-cpu", cpu]);
         }
-        if !target.expect.r#static && target.debian_arch.is_none() && self.root.is_none() {
+        if !target.expect.r#static && target.other_archive_arch.is_some() && self.root.is_none() {
             // Debian's armhf libraries are ARMv7: on an ARMv6 CPU they, not the binary, end with SIGILL.
             return Err(format!("the libraries for {} are missing on this machine", self.triple));
         }
         if !target.expect.r#static {
             let multiarch = target.multiarch.as_deref().unwrap_or_default();
-            let cross = Utf8PathBuf::from(format!("/usr/{multiarch}"));
-            if let Some(root) = self.root.or(cross.is_dir().then_some(&cross)) {
+            // Debian names the directory of a cross compiler's libraries as its tools, and its own by the multiarch name.
+            let gcc = target.gcc.as_ref().map(|gcc| gcc.prefix.as_str());
+            let cross: Vec<Utf8PathBuf> =
+                [Some(multiarch), gcc].into_iter().flatten().map(|name| Utf8Path::new("/usr").join(name)).collect();
+            let cross = cross.iter().find(|dir| dir.join("lib").is_dir());
+            if let Some(root) = self.root.or(cross.map(|dir| &**dir)) {
                 add(&["-L", root.as_str()]);
             }
             if let Some(root) = self.root {
@@ -214,17 +237,15 @@ impl Smoke<'_> {
 }
 
 /// Whether this machine's kernel starts programs of a triple by itself, as far as that can be told from the names.
-fn starts_here(triple: &str, host: &str) -> bool {
-    let (Some((arch, system)), Some((own, own_system))) = (triple.split_once('-'), host.split_once('-')) else {
-        return false;
-    };
-    let linux = |system: &str| system.contains("linux-") && !system.contains("android") && !system.contains("x32");
-    let same = arch == own || own == "x86_64" && ["i686", "i586"].contains(&arch);
-    same && linux(system) && linux(own_system)
+fn starts_natively(triple: &Triple, host: &Triple) -> bool {
+    let (arch, host_arch) = (triple.architecture_word(), host.architecture_word());
+    let same = arch == host_arch || host_arch == "x86_64" && ["i686", "i586"].contains(&arch);
+    let linux = |triple: &Triple| triple.is_linux() && triple.instruction_set() != Some("x32");
+    same && linux(triple) && linux(host)
 }
 
 /// On this machine, with few of its variables.
-fn here(way: &Way, interrupt: &Interrupt) -> Result<Ended> {
+fn start_on_host(way: &Way, interrupt: &Interrupt) -> Result<Ended> {
     let mut command = Command::new(&way.program);
     command.args(&way.args).env_clear().envs(few(std::env::vars_os())).envs(way.env.iter().copied());
     run(command, interrupt, LIMIT)
@@ -266,7 +287,7 @@ fn in_image(smoke: &Smoke<'_>, way: &Way, image: SmokeImage<'_>, interrupt: &Int
         super::container::remove(image.engine, &name);
     }
     Ok(match ended? {
-        Ended::Status(status, told) if status.code() == Some(NOT_STARTED) => Ended::NotStarted(told),
+        Ended::Status(status, output) if status.code() == Some(NOT_STARTED) => Ended::NotStarted(output),
         ended => ended,
     })
 }
@@ -284,7 +305,7 @@ fn signal_of(status: ExitStatus, in_image: bool) -> Option<i32> {
 }
 
 fn run(mut command: Command, interrupt: &Interrupt, limit: Duration) -> Result<Ended> {
-    interrupt.own_group(&mut command);
+    interrupt.set_process_group(&mut command);
     // A file, not a pipe: a program may write more than a pipe holds, and wine's server keeps a pipe open for long.
     let mut stderr = tempfile::tempfile()?;
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr.try_clone()?);
@@ -298,10 +319,10 @@ fn run(mut command: Command, interrupt: &Interrupt, limit: Duration) -> Result<E
         match child.try_wait() {
             Ok(Some(status)) => {
                 interrupt.check()?;
-                let mut told = Vec::new();
+                let mut output = Vec::new();
                 stderr.rewind()?;
-                stderr.take(4096).read_to_end(&mut told)?;
-                return Ok(Ended::Status(status, complaint(&String::from_utf8_lossy(&told))));
+                stderr.take(4096).read_to_end(&mut output)?;
+                return Ok(Ended::Status(status, complaint(&String::from_utf8_lossy(&output))));
             }
             Ok(None) if begun.elapsed() > limit => {
                 // With what it started: a program that puts itself into the background leaves some.
@@ -310,7 +331,7 @@ fn run(mut command: Command, interrupt: &Interrupt, limit: Duration) -> Result<E
                 return Ok(Ended::TooLong);
             }
             Ok(None) => std::thread::sleep(Duration::from_millis(5)),
-            Err(error) => return Ok(Ended::NotStarted(format!("could not wait for it to end: {error}"))),
+            Err(error) => return Ok(Ended::NotStarted(format!("could not wait for it to exit: {error}"))),
         }
     }
 }
@@ -327,15 +348,16 @@ fn emulated<'a>(qemu: &str, cpu: Option<&'a str>) -> Option<&'a str> {
 /// qemu (7.2) looks up some system calls' paths outside of `-L`, so that a folder which this machine lacks is none; and what
 /// Debian chooses when it installs (of several BLAS one) is in a subfolder and has no link.
 fn library_path(root: &Utf8Path, multiarch: &str) -> String {
-    let own = root.join("usr/lib").join(multiarch);
+    let multiarch_dir = root.join("usr/lib").join(multiarch);
     let is_library = |name: &str| name.starts_with("lib") && name.contains(".so");
     let entries = |dir: &Utf8Path| dir.read_dir_utf8().into_iter().flatten().flatten();
-    let mut inner: Vec<Utf8PathBuf> = entries(&own)
+    let mut inner: Vec<Utf8PathBuf> = entries(&multiarch_dir)
         .map(|entry| entry.into_path())
         .filter(|dir| dir.is_dir() && entries(dir).any(|entry| is_library(entry.file_name())))
         .collect();
     inner.sort();
-    let all: Vec<String> = [own, root.join("lib").join(multiarch)].into_iter().chain(inner).map(String::from).collect();
+    let all: Vec<String> =
+        [multiarch_dir, root.join("lib").join(multiarch)].into_iter().chain(inner).map(String::from).collect();
     all.join(":")
 }
 
@@ -354,145 +376,33 @@ fn complaint(stderr: &str) -> String {
 }
 
 /// Whether an emulator speaks: under its own name, of what it cannot do.
-fn is_emulators(told: &str) -> bool {
-    let who = told.split(':').next().unwrap_or_default();
+fn is_emulators(output: &str) -> bool {
+    let who = output.split(':').next().unwrap_or_default();
     let who = who.strip_suffix("-static").unwrap_or(who);
     Catalog::embedded().targets.iter().any(|target| target.smoke.qemu.as_deref() == Some(who))
 }
 
 /// A program that knows no `--version` ends with a code of its own and has started all the same; a signal, or a code that
 /// loaders and emulators use, means that it did not.
-fn judge(signal: Option<i32>, code: Option<i32>, told: &str) -> Finding {
-    let loader = is_emulators(told)
+fn judge(signal: Option<i32>, code: Option<i32>, output: &str) -> Finding {
+    let loader = is_emulators(output)
         || ["error while loading", "GLIBC_", "Could not open '/lib", "unable to find CPU model", WINE_LOADER]
             .iter()
-            .any(|s| told.contains(s));
-    let told = told.trim_start_matches(WINE_LOADER).trim();
-    let told = if told.is_empty() { String::new() } else { format!(": {told}") };
+            .any(|s| output.contains(s));
+    let output = output.trim_start_matches(WINE_LOADER).trim();
+    let output = if output.is_empty() { String::new() } else { format!(": {output}") };
     let (level, code, message) = match (signal, code) {
-        (Some(signal), _) => (Level::Violation, "smoke-failed", format!("killed by signal {signal}{told}")),
+        (Some(signal), _) => (Level::Violation, Code::SmokeFailed, format!("killed by signal {signal}{output}")),
         (None, Some(code @ (126 | 127))) => {
-            (Level::Violation, "smoke-failed", format!("did not start (exit code {code}){told}"))
+            (Level::Violation, Code::SmokeFailed, format!("did not start (exit code {code}){output}"))
         }
         (None, code) if loader => {
-            (Level::Violation, "smoke-failed", format!("did not start (exit code {}){told}", code.unwrap_or(-1)))
+            (Level::Violation, Code::SmokeFailed, format!("did not start (exit code {}){output}", code.unwrap_or(-1)))
         }
-        (None, code) => (Level::Ok, "smoke-started", format!("started, exit code {}", code.unwrap_or(-1))),
+        (None, code) => (Level::Ok, Code::SmokeStarted, format!("started, exit code {}", code.unwrap_or(-1))),
     };
-    Finding { level, code: code.to_owned(), message }
+    Finding { level, code, message }
 }
 
 #[cfg(all(test, unix))]
-mod tests {
-    use super::*;
-
-    const GNU: &str = "x86_64-unknown-linux-gnu";
-
-    fn ways(triple: &str, host: &str, root: Option<&Utf8Path>) -> std::result::Result<Vec<Utf8PathBuf>, String> {
-        let target = Catalog::embedded().target(triple);
-        let (binary, is_static) = ("/lane/app".into(), triple.ends_with("-musl"));
-        let smoke = Smoke { binary, triple, target, is_static, host, cpu: None, root, image: None };
-        let qemu = |name: &str| name.ends_with("-static").then(|| Utf8Path::new("/usr/bin").join(name));
-        smoke.ways(&qemu).map(|ways| ways.into_iter().map(|way| way.program).collect())
-    }
-
-    #[test]
-    fn a_static_binary_of_this_machines_architecture_is_started_as_it_is() {
-        let first = |triple, host| ways(triple, host, None).unwrap()[0].clone();
-        assert_eq!(first("x86_64-unknown-linux-musl", GNU), "/lane/app");
-        assert_eq!(first("i686-unknown-linux-musl", GNU), "/lane/app");
-        assert_eq!(first("aarch64-unknown-linux-musl", "aarch64-unknown-linux-gnu"), "/lane/app");
-        assert_eq!(first("aarch64-unknown-linux-musl", GNU), "/usr/bin/qemu-aarch64-static");
-        // Where this machine's own kernel refuses it, an emulator may not.
-        assert_eq!(ways("x86_64-unknown-linux-musl", GNU, None).unwrap().len(), 2);
-        // Its loader is another than this machine's.
-        let musl = "x86_64-unknown-linux-musl";
-        assert_eq!(first(GNU, musl), "/usr/bin/qemu-x86_64-static");
-        let by_loader = ways(GNU, musl, Some("/root".into())).unwrap();
-        assert_eq!(by_loader[0], "/root/lib64/ld-linux-x86-64.so.2");
-    }
-
-    #[test]
-    fn a_program_knows_few_variables() {
-        let all = ["PATH", "LC_ALL", "GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "SSH_AUTH_SOCK", "WINEPREFIX"];
-        let kept = few(all.into_iter().map(|name| (name.into(), "x".into()))).map(|(name, _)| name);
-        assert_eq!(kept.collect::<Vec<_>>(), ["PATH", "LC_ALL", "WINEPREFIX"]);
-    }
-
-    #[test]
-    fn a_program_that_runs_too_long_ends_with_what_it_started() {
-        let held = tempfile::tempdir().unwrap();
-        let file = Utf8Path::from_path(held.path()).unwrap().join("pid");
-        let interrupt = Interrupt::listening();
-        let mut command = Command::new("sh");
-        command.args(["-c", &format!("sleep 600 & echo $! >{file}.new; mv {file}.new {file}; wait")]);
-        let ended = run(command, &interrupt, Duration::from_secs(2)).unwrap();
-        assert!(matches!(ended, Ended::TooLong));
-        let pid: i32 = fs_err::read_to_string(&file).unwrap().trim().parse().unwrap();
-        let pid = rustix::process::Pid::from_raw(pid).unwrap();
-        // Whoever adopted it takes a moment.
-        let gone = (0..500).any(|_| {
-            std::thread::sleep(Duration::from_millis(10));
-            let stat = fs_err::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            stat.is_empty() || stat.contains(") Z ")
-        });
-        assert!(gone, "it still runs");
-    }
-
-    #[test]
-    fn an_engines_client_tells_a_signal_by_its_code() {
-        let status = |code: i32| <ExitStatus as std::os::unix::process::ExitStatusExt>::from_raw(code << 8);
-        assert_eq!(
-            (signal_of(status(139), true), signal_of(status(139), false), signal_of(status(2), true)),
-            (Some(11), None, None)
-        );
-    }
-
-    #[test]
-    fn a_sysroots_own_folders_come_first_and_plugins_are_none() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = Utf8Path::from_path(dir.path()).unwrap();
-        for file in ["pulseaudio/libpulsecommon-16.1.so", "blas/libblas.so.3", "pkgconfig/x.pc", "engines-3/afalg.so"] {
-            let file = root.join("usr/lib/arm-linux-gnueabihf").join(file);
-            fs_err::create_dir_all(file.parent().unwrap()).unwrap();
-            fs_err::write(file, "").unwrap();
-        }
-        let path = library_path(root, "arm-linux-gnueabihf").replace(root.as_str(), "");
-        assert_eq!(
-            path,
-            "/usr/lib/arm-linux-gnueabihf:/lib/arm-linux-gnueabihf:/usr/lib/arm-linux-gnueabihf/blas:\
-             /usr/lib/arm-linux-gnueabihf/pulseaudio"
-        );
-    }
-
-    #[test]
-    fn a_dll_that_wine_lacks_is_no_start() {
-        let stderr = "it looks like wine32 is missing, you should install it.\n0024:err:module:import_dll Library \
-            bcryptprimitives.dll (which is needed by L\"Z:\\\\a.exe\") not found\n0024:err:module:LdrInitializeThunk \
-            Importing dlls for L\"Z:\\\\a.exe\" failed, status c0000135\n";
-        let finding = judge(None, Some(53), &complaint(stderr));
-        assert_eq!(finding.level, Level::Violation);
-        insta::assert_snapshot!(
-            finding.message,
-            @"did not start (exit code 53): this version of Wine has no bcryptprimitives.dll; try a newer one"
-        );
-    }
-
-    #[test]
-    fn what_an_emulator_cannot_do_is_no_start() {
-        for told in ["unable to find CPU model 'cortex-a53'", "qemu-arm-static: cannot do that", "qemu-aarch64: no"] {
-            assert_eq!(judge(None, Some(1), told).code, "smoke-failed", "{told}");
-        }
-        assert_eq!(judge(None, Some(1), "qemu-tool: unknown option").code, "smoke-started");
-        assert_eq!(emulated("qemu-arm", Some("cortex-a53")), Some("max"));
-        assert_eq!(emulated("qemu-arm", Some("cortex-a7")), Some("cortex-a7"));
-        assert_eq!(emulated("qemu-aarch64", Some("cortex-a53")), Some("cortex-a53"));
-        assert_eq!(emulated("qemu-arm", Some("arm1176jzf-s")), None);
-    }
-
-    #[test]
-    fn a_code_of_the_programs_own_is_a_start() {
-        let finding = judge(None, Some(2), &complaint("error: unexpected argument '--version' found\n"));
-        assert_eq!((finding.level, finding.code.as_str()), (Level::Ok, "smoke-started"));
-    }
-}
+mod tests;

@@ -10,6 +10,7 @@ use crate::build::Job;
 use crate::build::setup::LaneEnvironment;
 use crate::machine::engine::{EngineFacts, Identity};
 use crate::model::catalog::Catalog;
+use crate::model::code::Code;
 use crate::plan::container::{
     Content, Kept, Known, Mount, Part, Places, Stream, Tree, VolumeKind, VolumeMount, streams,
 };
@@ -21,6 +22,7 @@ use crate::provision::volumes::{Step, Volumes};
 use crate::report::{Phase, table::size_text};
 use crate::util::error::{Error, Result};
 use crate::util::files;
+use crate::util::plural::counted;
 use crate::util::stamp::this_program;
 
 /// Where this very program is inside.
@@ -35,7 +37,7 @@ const LARGE_REPOSITORY: u64 = 512 << 20;
 /// One lane at a time: they share the volumes of their project.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// What a lane's volumes are brought with.
+/// What a lane's volumes are filled with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Streaming<'a> {
     pub job: &'a Job<'a>,
@@ -48,11 +50,12 @@ pub(super) fn program() -> Utf8PathBuf {
     Utf8Path::new(PROGRAM).join("cargo-convoy")
 }
 
-/// Whether wrapper scripts of a cell start zig.
+/// Whether wrappers of a cell start zig.
 pub(super) fn uses_zig(cell: &CellPlan) -> bool {
     let by_linker = match &cell.setup.linker {
         Linker::Zig(_) => true,
         Linker::Darwin { libcxx, .. } => libcxx.is_some(),
+        Linker::Windows { c, .. } => c.is_some(),
         Linker::Inherit | Linker::Driver(_) | Linker::RustLld(_) => false,
     };
     by_linker || matches!(cell.setup.c, CTools::Zig(_))
@@ -75,8 +78,8 @@ impl Streaming<'_> {
         }
     }
 
-    /// Makes volumes of a table of mounts, and fills them with what is on this machine now.
-    pub(crate) fn bring(
+    /// Makes volumes for a table of mounts, and fills them with what is on this machine now.
+    pub(crate) fn fill_volumes(
         &self,
         table: &[Mount],
         places: &Places,
@@ -98,10 +101,11 @@ impl Streaming<'_> {
         }
         for mount in table.iter().filter(|mount| mount.writable && !known.lane.contains(&mount.outside)) {
             let message = format!(
-                "files that a container writes to {} stay on the engine, which cannot access this machine",
+                "files that a container writes to {} stay on the container engine's machine, because the engine \
+                 cannot access this machine's files",
                 mount.inside
             );
-            job.reporter.warning(Phase::Build, message).code("volume-not-shared").send();
+            job.reporter.warning(Phase::Build, message).code(Code::VolumeNotShared).send();
         }
         let mut streams = streams(&table, &known, &|path| path.is_file())
             .map_err(|why| Error::work(why).hint("use a container engine on this machine, or remove the volume"))?;
@@ -128,14 +132,14 @@ impl Streaming<'_> {
             }
             Step::Waiting { what } => {
                 let message = format!("waiting for another run to send {what} to the container engine");
-                reporter.info(Phase::Provision, message).code("waiting").send();
+                reporter.info(Phase::Provision, message).code(Code::Waiting).send();
             }
-            Step::Odd { what, count } => {
+            Step::UnsupportedNames { what, count } => {
                 let message = format!(
-                    "{count} file(s) of {what} are not available in the container, because of unsupported characters \
-                     in their names"
+                    "{} of {what} cannot be used in the container, because of unsupported characters in the name",
+                    counted(*count, "file", "files"),
                 );
-                reporter.warning(Phase::Build, message).code("odd-names").send();
+                reporter.warning(Phase::Build, message).code(Code::OddNames).send();
             }
         }
     }
@@ -161,7 +165,7 @@ impl Streaming<'_> {
                 let message = format!(
                     "{repository} is larger than {size} and is not sent to the container; build scripts cannot use it"
                 );
-                job.reporter.warning(Phase::Build, message).code("repository-left-out").send();
+                job.reporter.warning(Phase::Build, message).code(Code::RepositoryLeftOut).send();
                 known.skip.insert(repository);
             }
         }
@@ -207,7 +211,7 @@ impl Streaming<'_> {
         let version = &host.rustc.version;
         let rustlib = sysroot.join("lib/rustlib");
         // rustup's own are the same wherever they are; somebody's own build is told from an earlier one by its times.
-        let own = !rustlib.join("multirust-channel-manifest.toml").is_file();
+        let without_rustup = !rustlib.join("multirust-channel-manifest.toml").is_file();
         let targets: BTreeSet<&str> = Catalog::embedded()
             .targets
             .iter()
@@ -216,7 +220,12 @@ impl Streaming<'_> {
             .filter(|triple| *triple != host.rustc.host)
             .collect();
         let kept = |kind, what: String, name: &str, tree: Tree| -> Result<Kept> {
-            Ok(Kept { kind, what, key: format!("{version}\n{name}\n{}", Listing::of(&tree)?.digest(own)), tree })
+            Ok(Kept {
+                kind,
+                what,
+                key: format!("{version}\n{name}\n{}", Listing::of(&tree)?.digest(without_rustup)),
+                tree,
+            })
         };
         let inner = targets.iter().copied().chain(["src"]);
         let base = Tree {

@@ -84,7 +84,7 @@ pub(crate) struct SelectionArgs {
     /// Directory for the verified binaries [default: dist]
     #[arg(long, value_name = "DIR", help_heading = "Build Options")]
     dist_dir: Option<Utf8PathBuf>,
-    /// Use this route (host, lld, gcc, zig, container or cross), for all targets or for one (repeatable)
+    /// Use this route (host, lld, gcc, zig, container, cross or xwin), for all targets or for one (repeatable)
     #[arg(long = "route", value_name = "[TARGET=]ROUTE", value_parser = parse_route, help_heading = "Build Options")]
     routes: Vec<ForcedRoute>,
     /// Do not download or install anything (rustup targets, zig, sysroots, images)
@@ -259,7 +259,7 @@ pub(crate) fn without_cargo_prefix(
 ) -> impl Iterator<Item = std::ffi::OsString> {
     let mut args = args.into_iter().peekable();
     let program = args.next();
-    // `cargo convoy build` starts `cargo-convoy convoy build`; nobody types the word twice.
+    // `cargo convoy build` starts `cargo-convoy convoy build`; the word is not typed twice.
     args.next_if(|arg| arg == "convoy");
     program.into_iter().chain(args)
 }

@@ -2,20 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use crate::command::prepare::{Prepared, Project, look};
+use crate::command::prepare::{Prepared, look};
 use crate::command::print_json;
 use crate::command::why::Ways;
+use crate::command::workspace::Planned;
 use crate::machine::engine::Engine;
-use crate::model::request::Selection;
+use crate::model::request::{EngineChoice, Selection};
+use crate::model::supply::SupplyKind;
 use crate::plan::remedy::{self, RemedyKind};
 use crate::plan::{CellPlan, DEBIAN_ARCHIVE, Status};
-use crate::project::needs::{Need, NeedKind, Side, SupplyKind};
+use crate::project::needs::{Need, NeedKind, Side};
 use crate::report::{DoctorCell, DoctorReport, Lack, OfferRow, Style, advice};
 use crate::util::error::{Exit, Result};
 
 pub(super) fn doctor(selection: &Selection, json: bool, style: Style) -> Result<Exit> {
     let (reporter, mut prepared) = look(selection, style)?;
-    // Whoever asks what this machine offers wants to know it also where no target needs it.
+    // `doctor` shows what this machine offers even if no target needs it.
     prepared.ask_engine();
     let report = report(&prepared)?;
     if json {
@@ -23,13 +25,13 @@ pub(super) fn doctor(selection: &Selection, json: bool, style: Style) -> Result<
     } else {
         reporter.text(&advice::doctor(&report, style));
     }
-    Ok(if prepared.project.plan.has_blocked() { Exit::Blocked } else { Exit::Success })
+    Ok(if prepared.planned.plan.has_blocked() { Exit::Blocked } else { Exit::Success })
 }
 
 fn report(prepared: &Prepared) -> Result<DoctorReport> {
     let ways = Ways::new(prepared)?;
-    let host = &prepared.project.host;
-    let cells: Vec<DoctorCell> = prepared.project.plan.cells.iter().map(|cell| examined(cell, &ways)).collect();
+    let machine = &prepared.planned.machine;
+    let cells: Vec<DoctorCell> = prepared.planned.plan.cells.iter().map(|cell| examined(cell, &ways)).collect();
     let remedies: Vec<remedy::Remedy> = cells
         .iter()
         .flat_map(|cell| &cell.lacks)
@@ -45,7 +47,7 @@ fn report(prepared: &Prepared) -> Result<DoctorReport> {
     Ok(DoctorReport {
         schema: 1,
         kind: "doctor".to_owned(),
-        host: host.rustc.host.clone(),
+        host: machine.rustc.host.to_string(),
         offers: offers(prepared),
         commands,
         configuration,
@@ -55,13 +57,13 @@ fn report(prepared: &Prepared) -> Result<DoctorReport> {
 
 /// Whether libraries could come in a sysroot, if only apt knew an archive of Debian.
 fn lacks_archive(prepared: &Prepared) -> bool {
-    let Project { host, plan, .. } = &prepared.project;
-    let foreign = host.apt.as_ref().is_some_and(|apt| apt.mirror.is_none());
+    let Planned { machine, plan, .. } = &prepared.planned;
+    let foreign = machine.apt.as_ref().is_some_and(|apt| apt.mirror.is_none());
     let lacking = |cell: &CellPlan| {
         let unmet = |need: &Need| need.kind == NeedKind::SystemLibrary && need.blocks() && need.supply.is_none();
-        cell.status == Status::Blocked && cell.cell.target.contains("-linux-gnu") && cell.needs.iter().any(unmet)
+        cell.status == Status::Blocked && cell.cell.target.is_glibc() && cell.needs.iter().any(unmet)
     };
-    foreign && prepared.settings.supply.mirrors.is_none() && plan.cells.iter().any(lacking)
+    foreign && prepared.project.settings.supply.mirrors.is_none() && plan.cells.iter().any(lacking)
 }
 
 fn examined(cell: &CellPlan, ways: &Ways<'_>) -> DoctorCell {
@@ -83,12 +85,12 @@ fn examined(cell: &CellPlan, ways: &Ways<'_>) -> DoctorCell {
 
 /// The container engine, and the crates for whose tools a container is taken.
 fn engine(prepared: &Prepared) -> Option<OfferRow> {
-    let Project { host, plan, .. } = &prepared.project;
+    let Planned { machine, plan, .. } = &prepared.planned;
     let in_container = plan.cells.iter().filter(|cell| cell.image.is_some());
     let lacking = in_container.flat_map(|cell| &cell.needs).filter(|need| match need.kind {
-        NeedKind::Tool => !host.tools.contains_key(&need.name),
-        NeedKind::HostLinker => host.linker.is_none(),
-        NeedKind::CCompiler | NeedKind::CxxCompiler => need.side == Side::Target || host.linker.is_none(),
+        NeedKind::Tool => !machine.tools.contains_key(&need.name),
+        NeedKind::HostLinker => machine.linker.is_none(),
+        NeedKind::CCompiler | NeedKind::CxxCompiler => need.side == Side::Target || machine.linker.is_none(),
         _ => false,
     });
     let needed_by: BTreeSet<&str> = lacking.map(|need| need.package.as_str()).collect();
@@ -99,8 +101,10 @@ fn engine(prepared: &Prepared) -> Option<OfferRow> {
         fault: None,
         needed_by: needed_by.into_iter().map(str::to_owned).collect(),
     };
-    match &host.engine {
+    match &machine.engine {
         Engine::Unasked => None,
+        // Who disabled it does not miss it.
+        Engine::None { .. } if prepared.project.settings.engine.value == EngineChoice::None => None,
         Engine::None { reason, .. } => Some(OfferRow { fault: Some(reason.clone()), ..row }),
         Engine::Found(engine) => {
             let version = Some(format!("{} {}", engine.kind.name(), engine.version));
@@ -111,8 +115,8 @@ fn engine(prepared: &Prepared) -> Option<OfferRow> {
 
 /// Compilers, zig and the container engine always; other tools and libraries where something asks for them.
 fn offers(prepared: &Prepared) -> Vec<OfferRow> {
-    let host = &prepared.project.host;
-    let needs: Vec<&Need> = prepared.project.plan.cells.iter().flat_map(|cell| &cell.needs).collect();
+    let machine = &prepared.planned.machine;
+    let needs: Vec<&Need> = prepared.planned.plan.cells.iter().flat_map(|cell| &cell.needs).collect();
     let needed_by = |means: &dyn Fn(&Need) -> bool| {
         let set: BTreeSet<String> = needs.iter().filter(|need| means(need)).map(|need| need.package.clone()).collect();
         set.into_iter().collect::<Vec<_>>()
@@ -126,19 +130,19 @@ fn offers(prepared: &Prepared) -> Vec<OfferRow> {
     };
     let text = |path: &Option<camino::Utf8PathBuf>| path.as_ref().map(|path| path.to_string());
     let short = |version: &str| version.split(' ').next().map(str::to_owned);
-    let rustc = host.rustc.sysroot.join("bin/rustc").to_string();
-    let zig_path = host.zig.as_ref().map(|zig| zig.path.to_string());
+    let rustc = machine.rustc.sysroot.join("bin/rustc").to_string();
+    let zig_path = machine.zig.as_ref().map(|zig| zig.path.to_string());
     let mut rows = vec![
-        row("rustc", Some(rustc), short(&host.rustc.version)),
-        OfferRow { fault: host.linker_fault.clone(), ..row("cc (this machine)", text(&host.linker), None) },
-        OfferRow { fault: host.cxx_fault.clone(), ..row("c++ (this machine)", text(&host.cxx), None) },
+        row("rustc", Some(rustc), short(&machine.rustc.version)),
+        OfferRow { fault: machine.linker_fault.clone(), ..row("cc (this machine)", text(&machine.linker), None) },
+        OfferRow { fault: machine.cxx_fault.clone(), ..row("c++ (this machine)", text(&machine.cxx), None) },
         OfferRow {
-            fault: host.zig_unavailable.as_ref().map(|why| format!("could not be installed: {why}")),
-            ..row("zig", zig_path, host.zig.as_ref().map(|zig| zig.version.clone()))
+            fault: machine.zig_unavailable.as_ref().map(|why| format!("could not be installed: {why}")),
+            ..row("zig", zig_path, machine.zig.as_ref().map(|zig| zig.version.clone()))
         },
     ];
     rows.extend(engine(prepared));
-    if let Some(apt) = &host.apt {
+    if let Some(apt) = &machine.apt {
         let in_sysroot = |need: &Need| need.supply.as_ref().is_some_and(|supply| supply.kind == SupplyKind::Sysroot);
         rows.push(OfferRow {
             fault: apt.mirror.is_none().then(|| format!("no Debian archive configured ({})", apt.distribution)),
@@ -146,8 +150,8 @@ fn offers(prepared: &Prepared) -> Vec<OfferRow> {
             ..row("apt (libraries)", Some(apt.apt_get.to_string()), None)
         });
     }
-    let targets: BTreeSet<&str> = prepared.project.plan.cells.iter().map(|cell| cell.cell.target.as_str()).collect();
-    for gcc in host.gcc.iter().filter(|(triple, _)| targets.contains(triple.as_str())).map(|(_, gcc)| gcc) {
+    let targets: BTreeSet<&str> = prepared.planned.plan.cells.iter().map(|cell| cell.cell.target.as_str()).collect();
+    for gcc in machine.gcc.iter().filter(|(triple, _)| targets.contains(triple.as_str())).map(|(_, gcc)| gcc) {
         let name = format!("{}-gcc", gcc.prefix);
         rows.push(OfferRow {
             fault: gcc.fault.clone(),
@@ -159,10 +163,10 @@ fn offers(prepared: &Prepared) -> Vec<OfferRow> {
     for tool in tools {
         rows.push(OfferRow {
             needed_by: needed_by(&|need| need.kind == NeedKind::Tool && need.name == tool),
-            ..row(tool, host.tools.get(tool).map(|path| path.to_string()), None)
+            ..row(tool, machine.tools.get(tool).map(|path| path.to_string()), None)
         });
     }
-    for (triple, libraries) in &host.libraries {
+    for (triple, libraries) in &machine.libraries {
         for (name, library) in libraries {
             rows.push(OfferRow {
                 needed_by: needed_by(&|need| need.kind == NeedKind::SystemLibrary && &need.name == name),

@@ -1,4 +1,4 @@
-//! Images that a plan asks for: brought, looked into, held against Convoy.lock, and lent to apt.
+//! Images that a plan needs: provisioned, inspected, compared with Convoy.lock, and used to run apt.
 
 pub(super) mod commands;
 mod locked;
@@ -6,21 +6,24 @@ mod locked;
 use std::cell::OnceCell;
 use std::time::Instant;
 
-use crate::command::prepare::{Prepared, Project};
+use crate::command::prepare::Prepared;
+use crate::command::workspace::Planned;
 use crate::machine::engine::{Engine, EngineFacts, EngineKind};
 use crate::machine::interrupt::Interrupt;
-use crate::machine::{self, AptFacts, CacheDir, HostFacts, Refused};
+use crate::machine::{self, AptFacts, CacheDir, Machine};
+use crate::model::code::Code;
 use crate::model::request::{EngineChoice, Selection};
 use crate::plan::container::ImagePlan;
-use crate::plan::{CellPlan, Plan};
+use crate::plan::{Attempt, CellPlan, Plan, Refused};
 use crate::project::config::{Forbidden, Source};
 use crate::provision::image::{Came, Images, Origin, Step};
 use crate::provision::runs::{RunMark, left_behind, reap};
 use crate::report::{Phase, Reporter};
 use crate::util::error::{Error, Exit, Result};
+use crate::util::plural::counted;
 
-/// Who brings images.
-pub(super) struct ImageBringer<'a> {
+/// What provisions images.
+pub(super) struct ImageProvisioner<'a> {
     pub selection: &'a Selection,
     pub cache: &'a CacheDir,
     pub reporter: &'a Reporter,
@@ -29,9 +32,9 @@ pub(super) struct ImageBringer<'a> {
     pub mark: &'a OnceCell<RunMark>,
 }
 
-impl ImageBringer<'_> {
+impl ImageProvisioner<'_> {
     /// Marks the run as one that has containers, and removes those of runs that were killed; gives what names this machine.
-    pub(crate) fn ready(&self, host: &HostFacts) -> Result<String> {
+    pub(crate) fn ready(&self, host: &Machine) -> Result<String> {
         if let Some(mark) = self.mark.get() {
             return Ok(mark.machine.clone());
         }
@@ -67,8 +70,9 @@ impl ImageBringer<'_> {
     fn reap(&self, engine: &EngineFacts) -> Result<()> {
         let orphans = reap(engine, self.cache, self.interrupt)?;
         if orphans > 0 {
-            let message = format!("removed {orphans} container(s) left behind by a killed run");
-            self.reporter.info(Phase::Provision, message).code("orphans-removed").send();
+            let message =
+                format!("removed {} left behind by a killed run", counted(orphans, "container", "containers"));
+            self.reporter.info(Phase::Provision, message).code(Code::OrphansRemoved).send();
         }
         Ok(())
     }
@@ -81,35 +85,35 @@ impl ImageBringer<'_> {
         Ok(Images { engine, cache: self.cache, mark, interrupt: self.interrupt })
     }
 
-    /// Brings an image of the plan. A refusal is noted among the host's facts, for the next plan.
-    pub(crate) fn bring(&self, name: &str, prepared: &mut Prepared) -> Result<()> {
-        let Some(plan) = planned(&prepared.project.plan, name) else { return Ok(()) };
-        let Engine::Found(engine) = prepared.project.host.engine.clone() else { return Ok(()) };
-        self.may_bring(&plan, prepared)?;
+    /// Provisions an image of the plan. A refusal is recorded in the attempt, for the next plan.
+    pub(crate) fn provision(&self, name: &str, prepared: &mut Prepared) -> Result<()> {
+        let Some(plan) = planned(&prepared.planned.plan, name) else { return Ok(()) };
+        let Engine::Found(engine) = prepared.planned.machine.engine.clone() else { return Ok(()) };
+        self.may_provision(&plan, prepared)?;
         let started = Instant::now();
-        match self.bring_planned(&plan, engine, prepared) {
+        match self.provision_planned(&plan, engine, prepared) {
             Ok(Ok(())) => {}
-            Ok(Err(refused)) => return self.refuse(name, refused, &mut prepared.project.host),
-            Err(error) => return self.refuse_for(name, error, &mut prepared.project.host),
+            Ok(Err(refused)) => return self.refuse(name, refused, &mut prepared.attempt),
+            Err(error) => return self.refuse_for(name, error, &mut prepared.attempt),
         }
         let done = format!("the image {name}");
         self.reporter.debug(Phase::Provision, done).took(started.elapsed()).send();
         Ok(())
     }
 
-    fn bring_planned(
+    fn provision_planned(
         &self,
         plan: &ImagePlan,
         mut engine: EngineFacts,
         prepared: &mut Prepared,
     ) -> Result<Result<(), Refused>> {
-        self.ready(&prepared.project.host)?;
-        let (name, dir) = (plan.reference.as_str(), prepared.project.convoy_dir());
+        self.ready(&prepared.planned.machine)?;
+        let (name, dir) = (plan.reference.as_str(), prepared.planned.workspace.convoy_dir());
         let images = self.images(&engine)?;
-        if let Some(forbidden) = prepared.settings.provisioning.forbids(Source::Network)
+        if let Some(forbidden) = prepared.project.settings.provisioning.forbids(Source::Network)
             && images.present(plan)?.is_none()
         {
-            return Ok(Err(not_here(&forbidden)));
+            return Ok(Err(image_missing(&forbidden, engine.kind, name)));
         }
         let lock = &prepared.locked.lock;
         let digest = match plan.recipe() {
@@ -120,7 +124,7 @@ impl ImageBringer<'_> {
         let id = match images.bring(plan, origin, &|step| self.tell(step))? {
             Ok((Came::Before, id)) => id,
             Ok((Came::Now, id)) => {
-                prepared.brought.insert(name.to_owned());
+                prepared.new_images.insert(name.to_owned());
                 id
             }
             Err(refused) => return Ok(Err(refused)),
@@ -129,7 +133,7 @@ impl ImageBringer<'_> {
         engine.pin(name, &id);
         let images = self.images(&engine)?;
         let shares = images.shares_files(name, &[&dir])?;
-        let host = &mut prepared.project.host;
+        let host = &mut prepared.planned.machine;
         if plan.is_opaque() {
             host.image_facts.insert(name.to_owned(), images.look_into(name)?);
         }
@@ -141,12 +145,12 @@ impl ImageBringer<'_> {
     }
 
     /// Finds out whether containers see this machine's files, ahead of the first one that is to build. An image that was
-    /// there already was not tried when it was brought.
-    pub(crate) fn try_files(&self, project: &mut Project) -> Result<()> {
-        let Some(image) = project.plan.lanes.iter().find_map(|lane| lane.image.clone()) else { return Ok(()) };
-        self.ready(&project.host)?;
-        let dir = project.convoy_dir();
-        let Engine::Found(engine) = &mut project.host.engine else { return Ok(()) };
+    /// there already was not tried when it was provisioned.
+    pub(crate) fn try_files(&self, planned: &mut Planned) -> Result<()> {
+        let Some(image) = planned.plan.lanes.iter().find_map(|lane| lane.image.clone()) else { return Ok(()) };
+        self.ready(&planned.machine)?;
+        let dir = planned.workspace.convoy_dir();
+        let Engine::Found(engine) = &mut planned.machine.engine else { return Ok(()) };
         if engine.shares_files.is_none() {
             let tried = self.images(engine)?.shares_files(&image, &[&dir]);
             self.interrupt.check()?;
@@ -155,7 +159,7 @@ impl ImageBringer<'_> {
         }
         if engine.shares_files == Some(false) {
             let message = format!("{} cannot access this machine's files; they are sent to it", engine.kind.name());
-            self.reporter.info(Phase::Provision, message).code("files-sent").send();
+            self.reporter.info(Phase::Provision, message).code(Code::FilesSent).send();
         }
         Ok(())
     }
@@ -164,46 +168,48 @@ impl ImageBringer<'_> {
         let message = match step {
             Step::Pulling(name) => format!("the image {name} (downloading)"),
             Step::Building(name) => format!("the image {name} (built once, takes a minute or two)"),
-            Step::NotPulled(name, told) => {
-                let message = format!("the image {name} was not updated: {told}");
-                return self.reporter.info(Phase::Provision, message).code("image-not-pulled").send();
+            Step::NotPulled(name, output) => {
+                let message = format!("could not update the image {name}; using the one on this machine: {output}");
+                return self.reporter.info(Phase::Provision, message).code(Code::ImageNotPulled).send();
             }
             Step::NotTheSame(name) => {
                 let message = format!("the image {name} was built from a different recipe and is not used");
-                return self.reporter.warning(Phase::Provision, message).code("image-not-the-same").send();
+                return self.reporter.warning(Phase::Provision, message).code(Code::ImageNotTheSame).send();
             }
         };
         self.reporter.info(Phase::Provision, message).send();
     }
 
-    /// On a machine without apt, that of an image brings the packages of a sysroot.
+    /// On a machine without apt, the apt of an image downloads the packages of a sysroot.
     pub(crate) fn lend_apt(&self, sysroot: &str, prepared: &mut Prepared) -> Result<()> {
-        let host = &mut prepared.project.host;
+        let host = &mut prepared.planned.machine;
         if host.apt.is_some() {
             return Ok(());
         }
         let takes = |cell: &&CellPlan| cell.sysroot.as_ref().is_some_and(|key| key.to_string() == sysroot);
-        let image = prepared.project.plan.cells.iter().filter(takes).find_map(|cell| cell.image.clone());
+        let image = prepared.planned.plan.cells.iter().filter(takes).find_map(|cell| cell.image.clone());
         let (Some(image), Engine::Found(engine)) = (image, host.engine.clone()) else { return Ok(()) };
-        if host.refused_images.contains_key(&image.reference) {
+        if prepared.attempt.images.contains_key(&image.reference) {
             return Ok(());
         }
         self.ready(host)?;
         match self.apt_of(&image.reference, &engine) {
             Ok(apt) => host.apt = apt,
-            Err(error) => self.refuse_for(&image.reference, error, host)?,
+            Err(error) => self.refuse_for(&image.reference, error, &mut prepared.attempt)?,
         }
         Ok(())
     }
 
-    /// The apt of an image, as it brings packages to this machine; none where it cannot.
+    /// The apt of an image, as it downloads packages for this machine; none if it cannot.
     fn apt_of(&self, name: &str, engine: &EngineFacts) -> Result<Option<AptFacts>> {
         let images = self.images(engine)?;
         // What its apt fetches is to come to a folder of this machine.
         if !images.shares_files(name, &[])? {
-            let message = "its apt cannot download packages for this machine, because the engine cannot access this \
-                           machine's files";
-            self.reporter.warning(Phase::Provision, format!("the image {name}: {message}")).send();
+            let message = format!(
+                "apt in the image {name} cannot download packages for this machine, because the engine cannot access \
+                 this machine's files"
+            );
+            self.reporter.warning(Phase::Provision, message).send();
             return Ok(None);
         }
         let apt = images.look_into(name)?.apt;
@@ -211,28 +217,28 @@ impl ImageBringer<'_> {
     }
 
     /// An image that fails convoy's own work keeps only its own targets from being built; a signal ends the run.
-    fn refuse_for(&self, name: &str, error: Error, host: &mut HostFacts) -> Result<()> {
+    fn refuse_for(&self, name: &str, error: Error, attempt: &mut Attempt) -> Result<()> {
         if self.interrupt.came().is_some() || error.exit() != Exit::Work {
             return Err(error);
         }
-        self.refuse(name, refused(&error), host)
+        self.refuse(name, refused(&error), attempt)
     }
 
-    fn refuse(&self, name: &str, refused: Refused, host: &mut HostFacts) -> Result<()> {
+    fn refuse(&self, name: &str, refused: Refused, attempt: &mut Attempt) -> Result<()> {
         self.interrupt.check()?;
         self.reporter
             .warning(Phase::Provision, format!("the image {name}: {}", refused.reason))
-            .code("image-missing")
+            .code(Code::ImageMissing)
             .send();
-        host.refused_images.insert(name.to_owned(), refused);
+        attempt.images.insert(name.to_owned(), refused);
         Ok(())
     }
 }
 
-/// An image of the user's own that is not here, and may not be brought.
-fn not_here(forbidden: &Forbidden) -> Refused {
+/// An image of the user that is missing, and may not be pulled.
+fn image_missing(forbidden: &Forbidden, engine: EngineKind, name: &str) -> Refused {
     let reason = format!("it is not on this machine, and {}", forbidden.reason);
-    Refused { reason, hint: Some(forbidden.hint_or("download it manually")), work: false }
+    Refused { reason, hint: Some(forbidden.hint_or(&format!("run `{} pull {name}`", engine.name()))), work: false }
 }
 
 fn refused(error: &Error) -> Refused {

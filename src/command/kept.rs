@@ -8,11 +8,12 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::build::learned;
-use crate::command::prepare::{Prepared, Project, helpers};
+use crate::command::prepare::{Prepared, helpers};
+use crate::command::workspace::Planned;
 use crate::machine::CacheDir;
 use crate::model::request::Selection;
 use crate::plan::container::included;
-use crate::plan::{CellPlan, Setup, Status, ZigTool};
+use crate::plan::{CellPlan, Status};
 use crate::project::evidence::{self, Evidence, Source};
 use crate::util::files::{self, PlainFile};
 use crate::util::stamp::{Stamp, this_program};
@@ -47,15 +48,11 @@ struct Kept {
     files: Vec<(Utf8PathBuf, Option<Stamp>)>,
     /// What local packages showed of themselves.
     evidence: Vec<(Source, Evidence)>,
-    project: Project,
-    // The parts of the plan that its JSON leaves out.
-    setups: Vec<Setup>,
-    lanes: Vec<(Vec<String>, BTreeMap<String, String>, bool)>,
-    host_linker: Option<ZigTool>,
+    planned: Planned,
 }
 
 /// What an earlier run prepared for the same command line, when nothing that it was made from has changed.
-pub(super) fn recall(cache: &CacheDir, selection: &Selection, cwd: &Utf8Path) -> Option<Project> {
+pub(super) fn recall(cache: &CacheDir, selection: &Selection, cwd: &Utf8Path) -> Option<Planned> {
     let kept: Kept = cache.recall(ROOM, &key(selection, cwd))?;
     let same = kept.version == this_program()
         && kept.environment == environment()
@@ -64,45 +61,33 @@ pub(super) fn recall(cache: &CacheDir, selection: &Selection, cwd: &Utf8Path) ->
     if !same {
         return None;
     }
-    let Kept { mut project, setups, lanes, host_linker, .. } = kept;
-    for (cell, setup) in project.plan.cells.iter_mut().zip(setups) {
-        cell.setup = setup;
-    }
-    for (lane, (features, env, build_std)) in project.plan.lanes.iter_mut().zip(lanes) {
-        (lane.features, lane.env, lane.build_std) = (features, env, build_std);
-    }
-    project.plan.host_linker = host_linker;
-    Some(project)
+    Some(kept.planned)
 }
 
-/// Keeps a project whose plan is settled: nothing is blocked and nothing is still to be brought.
+/// Keeps a project whose plan is settled: nothing is blocked, and nothing remains to be provisioned.
 pub(super) fn remember(cache: &CacheDir, selection: &Selection, prepared: &Prepared) {
-    let project = &prepared.project;
+    let planned = &prepared.planned;
     let settled = |cell: &CellPlan| cell.status == Status::Buildable && cell.provision.is_empty();
     // No file tells that an engine's images are still there.
-    let in_image = project.plan.cells.iter().any(|cell| cell.image.is_some());
-    if in_image || !project.plan.cells.iter().all(settled) {
+    let in_image = planned.plan.cells.iter().any(|cell| cell.image.is_some());
+    if in_image || !planned.plan.cells.iter().all(settled) {
         return;
     }
-    let files = read_files(project).into_iter().map(|path| (path.clone(), Stamp::of(&path))).collect();
-    let plan = &project.plan;
+    let files = read_files(planned).into_iter().map(|path| (path.clone(), Stamp::of(&path))).collect();
     let kept = Kept {
         version: this_program(),
         environment: environment(),
         files,
         evidence: prepared.local_evidence(),
-        setups: plan.cells.iter().map(|cell| cell.setup.clone()).collect(),
-        lanes: plan.lanes.iter().map(|l| (l.features.clone(), l.env.clone(), l.build_std)).collect(),
-        host_linker: plan.host_linker.clone(),
-        project: project.clone(),
+        planned: planned.clone(),
     };
     // A cache that cannot be written only costs time.
-    let _ = cache.remember(ROOM, &key(selection, &project.cwd), &kept);
+    let _ = cache.remember(ROOM, &key(selection, &planned.workspace.cwd), &kept);
 }
 
 fn key(selection: &Selection, cwd: &Utf8Path) -> String {
-    let said = serde_json::to_string(selection).unwrap_or_default();
-    files::sha256(format!("{cwd}\0{said}"))
+    let words = serde_json::to_string(selection).unwrap_or_default();
+    files::sha256(format!("{cwd}\0{words}"))
 }
 
 /// A digest, because the environment may hold secrets.
@@ -114,26 +99,26 @@ fn environment() -> String {
 
 /// Every file and folder that the project was made from. A folder's stamp changes when something appears in it: a new
 /// workspace member, a new bin, a new tool on PATH, a new std.
-fn read_files(project: &Project) -> Vec<Utf8PathBuf> {
-    let mut files = project.read.clone();
+fn read_files(planned: &Planned) -> Vec<Utf8PathBuf> {
+    let mut files = planned.workspace.read.clone();
     // Of the workspace, and of those that path dependencies outside of it belong to.
-    files.push(project.workspace_root.join("Cargo.toml"));
-    files.extend(project.sources().into_iter().filter(|source| source.is_file()));
-    files.push(learned::file(&project.convoy_dir()));
-    for manifest in &project.read {
+    files.push(planned.workspace.root.join("Cargo.toml"));
+    files.extend(planned.workspace.sources().into_iter().filter(|source| source.is_file()));
+    files.push(learned::file(&planned.workspace.convoy_dir()));
+    for manifest in &planned.workspace.read {
         let Some(dir) = manifest.parent() else { continue };
         // Their contents are the evidence's; here it is whether they are there.
         files.extend([dir.join("build.rs"), dir.join("src"), dir.join("src/bin")]);
         let bins = dir.join("src/bin").read_dir_utf8().into_iter().flatten().flatten();
         files.extend(bins.filter(|bin| bin.path().is_dir()).map(|bin| bin.path().join("main.rs")));
         // A new member appears beside the others; what lies beside the workspace itself is none.
-        files.extend(dir.parent().filter(|_| dir != project.workspace_root).map(Utf8Path::to_owned));
+        files.extend(dir.parent().filter(|_| dir != planned.workspace.root).map(Utf8Path::to_owned));
     }
     let cargo_home = std::env::var("CARGO_HOME").map(Utf8PathBuf::from).ok();
     let home = std::env::var("HOME").map(Utf8PathBuf::from).ok();
     let cargo_home = cargo_home.or_else(|| home.as_ref().map(|home| home.join(".cargo")));
     let mut configs = Vec::new();
-    for dir in project.cwd.ancestors().chain(project.workspace_root.ancestors()) {
+    for dir in planned.workspace.cwd.ancestors().chain(planned.workspace.root.ancestors()) {
         configs.extend([dir.join(".cargo/config.toml"), dir.join(".cargo/config")]);
         files.extend([dir.join("rust-toolchain"), dir.join("rust-toolchain.toml")]);
     }
@@ -143,7 +128,7 @@ fn read_files(project: &Project) -> Vec<Utf8PathBuf> {
     let rustup_home = rustup_home.or_else(|| home.map(|home| home.join(".rustup")));
     files.extend(rustup_home.map(|dir| dir.join("settings.toml")));
 
-    let host = &project.host;
+    let host = &planned.machine;
     let sysroot = &host.rustc.sysroot;
     files.extend([sysroot.join("bin/rustc"), sysroot.join("bin/cargo"), sysroot.join("lib/rustlib")]);
     files.extend(host.std.iter().map(|triple| sysroot.join("lib/rustlib").join(triple).join("lib")));

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::machine::{CacheDir, HostFacts};
+use crate::machine::{CacheDir, Machine};
+use crate::model::code::Code;
 use crate::project::lock::ConvoyLock;
 use crate::provision::sysroot;
 use crate::report::{Phase, Reporter};
@@ -38,7 +39,7 @@ impl Locked {
         if let Err(error) = self.merge() {
             let message =
                 format!("could not write `Convoy.lock`, so another build may use different packages: {error}");
-            reporter.warning(Phase::Provision, message).code("lock-not-written").send();
+            reporter.warning(Phase::Provision, message).code(Code::LockNotWritten).send();
         }
     }
 
@@ -56,7 +57,7 @@ impl Locked {
     }
 
     /// Tells the host's facts which locked sysroots are here, or could be unpacked without apt and network.
-    pub(super) fn look_up(&self, cache: &CacheDir, host: &mut HostFacts) {
+    pub(super) fn look_up(&self, cache: &CacheDir, host: &mut Machine) {
         for locked in self.lock.sysroots() {
             let name = locked.key.to_string();
             if let Some(sysroot) = sysroot::in_cache(cache, locked) {

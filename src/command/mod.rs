@@ -9,12 +9,15 @@ mod images;
 mod init;
 mod kept;
 mod locked;
+mod plan;
 mod prepare;
 mod supply;
 mod sysroots;
 mod targets;
 mod verify;
 mod why;
+mod workspace;
+mod wrapper;
 mod zig;
 
 use std::ffi::OsString;
@@ -56,7 +59,7 @@ pub enum Command {
     /// Show what `build` would do, and why
     ///
     /// Builds nothing, and does not use the network.
-    Plan(build::PlanCommandArgs),
+    Plan(plan::PlanCommandArgs),
     /// Show why a tool or library is needed, and how to avoid it
     ///
     /// Lists the dependency paths that require it, the features that enable them, and ways to fix it if it is missing.
@@ -90,10 +93,10 @@ pub enum Command {
     Completions(docs::CompletionsArgs),
     /// Generate the man pages
     Man(docs::ManArgs),
-    /// Run zig as compiler or linker (used by convoy's wrapper scripts)
+    /// Run zig as compiler or linker (used by convoy's wrappers)
     #[command(subcommand, hide = true)]
     Zig(cargo_zigbuild::Zig),
-    /// Run the linker shim (used by convoy's wrapper scripts)
+    /// Run the linker shim (used by convoy's wrappers)
     #[command(hide = true)]
     Link(LinkArgs),
 }
@@ -105,8 +108,18 @@ pub struct LinkArgs {
     pub args: Vec<std::ffi::OsString>,
 }
 
-/// Runs the command line; the exit code is the whole result.
+/// Runs the command line, or the tool that this process was started as a wrapper of; the exit code is the whole result.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let args: Vec<OsString> = args.into_iter().collect();
+    // Before anything else, as it happens for each file that is compiled.
+    match wrapper::run(&args) {
+        Ok(None) => {}
+        Ok(Some(code)) => return u8::try_from(code).unwrap_or(u8::MAX),
+        Err(error) => {
+            tell(&error, style(&OutputArgs::default()));
+            return error.exit().code();
+        }
+    }
     let parsed = match Cli::try_parse_from(cli::without_cargo_prefix(args)) {
         Ok(parsed) => parsed,
         Err(error) => return usage(&error).code(),
@@ -155,8 +168,8 @@ fn dispatch(command: Command, style: Style) -> Result<Exit, Failed> {
             let dockerfile = args.dockerfile;
             let (selection, json) = args.validate()?;
             Ok(match dockerfile {
-                true => build::dockerfiles(&selection, style)?,
-                false => build::plan(&selection, json, style)?,
+                true => plan::dockerfiles(&selection, style)?,
+                false => plan::plan(&selection, json, style)?,
             })
         }
         Command::Why(args) => {
@@ -178,7 +191,7 @@ fn dispatch(command: Command, style: Style) -> Result<Exit, Failed> {
         Command::Completions(args) => Ok(docs::completions(args.shell)?),
         Command::Man(args) => Ok(docs::man(&args.dir)?),
         Command::Zig(zig) => Ok(zig::zig(zig)?),
-        Command::Link(_) => unreachable!("handled by `main`, as its exit code is another's"),
+        Command::Link(_) => unreachable!("handled by `main`, which returns the exit code of the linker"),
     }
 }
 
@@ -195,7 +208,7 @@ fn style(output: &OutputArgs) -> Style {
 }
 
 fn usage(error: &clap::Error) -> Exit {
-    // Nobody is left to tell when the stream is closed.
+    // A closed stream cannot be reported to anybody.
     let _ = error.print();
     if error.use_stderr() { Exit::Usage } else { Exit::Success }
 }

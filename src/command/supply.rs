@@ -9,18 +9,20 @@ use std::collections::BTreeMap;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::command::prepare::{Network, Prepared, prepare, prepare_anew, run_id};
-use crate::command::sysroots::{Bringer, with_earlier_packages};
+use crate::command::sysroots::{SysrootProvisioner, with_earlier_packages};
 use crate::command::{current_dir, print_json, say};
 use crate::machine::interrupt::Interrupt;
-use crate::machine::{self, CacheDir, Refused};
+use crate::machine::{self, CacheDir};
 use crate::model::request::{Features, Selection};
 use crate::model::sysroot::SysrootKey;
+use crate::plan::Refused;
 use crate::project::config::{Forbidden, Origin};
 use crate::project::lock::{self, LockedSysroot};
 use crate::provision::sysroot::{self, KeptSysroot, Limits, Sysroots};
 use crate::report::table::size_text;
 use crate::report::{ListedSysroot, Phase, Reporter, Style, SupplyReport};
 use crate::util::error::{Error, Exit, Result};
+use crate::util::plural::counted;
 
 #[derive(Debug, Subcommand)]
 pub enum SupplyCommand {
@@ -135,25 +137,26 @@ fn update(selection: &Selection, style: Style) -> Result<Exit> {
         return Err(Error::usage("`supply update` changes `Convoy.lock` and cannot be used with `--locked`"));
     }
     let reporter = Reporter::new(run_id(), style, None)?;
-    let project = of_project(selection);
-    let mut prepared = prepare_anew(&project, Network::Allowed, &cache, &reporter, &interrupt)?;
-    if let Some(Forbidden { reason, hint }) = prepared.settings.provisioning.forbids_network() {
-        let told = format!("`supply update` needs the network, and {reason}");
-        return Err(Error::usage(told).hint(hint));
+    let planned = of_project(selection);
+    let mut prepared = prepare_anew(&planned, Network::Allowed, &cache, &reporter, &interrupt)?;
+    if let Some(Forbidden { reason, hint }) = prepared.project.settings.provisioning.forbids_network() {
+        let output = format!("`supply update` needs the network, and {reason}");
+        return Err(Error::usage(output).hint(hint));
     }
     // A variable of the environment selects, too.
-    let is_whole = selects_nothing(selection) && !matches!(prepared.settings.targets.origin, Origin::Environment(_));
-    let plans = prepared.project.plan.sysroots.clone();
+    let is_whole =
+        selects_nothing(selection) && !matches!(prepared.project.settings.targets.origin, Origin::Environment(_));
+    let plans = prepared.planned.plan.sysroots.clone();
     let (cache, reporter, interrupt) = (&cache, &reporter, &interrupt);
-    let bringer = Bringer { selection: &project, cache, reporter, interrupt, offline: false };
+    let provisioner = SysrootProvisioner { selection: &planned, cache, reporter, interrupt, offline: None };
     for plan in &plans {
         let chosen = match is_whole && prepared.says_all_of(&plan.key) {
-            true => bringer.choose(plan, &prepared)?,
-            false => bringer.choose(&with_earlier_packages(plan, &prepared), &prepared)?,
+            true => provisioner.choose(plan, &prepared)?,
+            false => provisioner.choose(&with_earlier_packages(plan, &prepared), &prepared)?,
         };
         let locked = chosen.map_err(|refused| refusal(&plan.key.to_string(), refused))?;
         let changes = changes(&locked, &prepared);
-        bringer.lock(locked, &mut prepared)?;
+        provisioner.lock(locked, &mut prepared)?;
         reporter.info(Phase::Finish, format!("{}: {changes}", plan.key)).send();
     }
     let forgotten = if is_whole { not_asked_for(&prepared) } else { Vec::new() };
@@ -190,16 +193,16 @@ fn refusal(name: &str, Refused { reason, hint, .. }: Refused) -> Error {
 
 /// What changed about a sysroot, in words.
 fn changes(new: &LockedSysroot, prepared: &Prepared) -> String {
-    let count = new.packages.len();
-    let Some(old) = prepared.locked.lock.get(&new.key) else { return format!("{count} packages locked") };
+    let count = counted(new.packages.len(), "package", "packages");
+    let Some(old) = prepared.locked.lock.get(&new.key) else { return format!("{count} locked") };
     fn versions(locked: &LockedSysroot) -> BTreeMap<&str, &str> {
         locked.packages.iter().map(|package| (package.name.as_str(), package.version.as_str())).collect()
     }
     let changed = lock::changes(&versions(old), &versions(new));
     match changed.as_slice() {
-        [] if new.digest() == old.digest() => format!("{count} packages, none changed"),
-        [] => format!("{count} packages, same versions but rebuilt"),
-        _ => format!("{count} packages; {}", changed.join(", ")),
+        [] if new.digest() == old.digest() => format!("{count}, none changed"),
+        [] => format!("{count}, same versions but rebuilt"),
+        _ => format!("{count}; {}", changed.join(", ")),
     }
 }
 
@@ -211,7 +214,7 @@ fn pack(file: &Utf8Path, selection: &Selection, style: Style) -> Result<Exit> {
     reporter.clear();
     let left_out = not_asked_for(&prepared);
     let lock = prepared.locked.lock.only(|key| !left_out.contains(key));
-    let root = &prepared.project.workspace_root;
+    let root = &prepared.planned.workspace.root;
     if lock.sysroots().is_empty() {
         let what = match left_out.is_empty() {
             true => format!("no locked packages in `{root}/Convoy.lock`"),
@@ -221,18 +224,20 @@ fn pack(file: &Utf8Path, selection: &Selection, style: Style) -> Result<Exit> {
     }
     let apt = machine::apt(&cache);
     let file = current_dir()?.join(file);
-    let archive = |key: &SysrootKey| prepared.settings.archive_of(key.of.as_deref());
+    let archive = |key: &SysrootKey| prepared.project.settings.archive_of(key.of.as_deref());
+    let forbidden = prepared.project.settings.provisioning.forbids_network();
     let sysroots = Sysroots {
         apt: apt.as_ref(),
         cache: &cache,
-        offline: prepared.settings.provisioning.forbids_network().is_some(),
+        offline: forbidden.as_ref(),
         limits: Limits::default(),
         interrupt: &interrupt,
         progress: &|_| {},
     };
     let packed =
         sysroots.pack(&lock, &archive, &file)?.map_err(|refused| refusal("the packages of `Convoy.lock`", refused))?;
-    say(&format!("wrote {} packages ({}) to {file}\n", packed.packages, size_text(packed.bytes)));
+    let packages = counted(packed.packages, "package", "packages");
+    say(&format!("wrote {packages} ({}) to {file}\n", size_text(packed.bytes)));
     for key in left_out {
         say(&format!(
             "left out {key}, which no target of this run needs; select more targets with `-t` to include it\n"
@@ -245,6 +250,7 @@ fn unpack(file: &Utf8Path) -> Result<Exit> {
     let interrupt = Interrupt::listen()?;
     let cache = CacheDir::find()?;
     let unpacked = sysroot::unpack(&current_dir()?.join(file), &cache, &interrupt)?;
-    say(&format!("added {} packages ({}) to convoy's cache\n", unpacked.packages, size_text(unpacked.bytes)));
+    let packages = counted(unpacked.packages, "package", "packages");
+    say(&format!("added {packages} ({}) to convoy's cache\n", size_text(unpacked.bytes)));
     Ok(Exit::Success)
 }

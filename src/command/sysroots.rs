@@ -4,14 +4,18 @@ use std::time::Instant;
 
 use crate::command::prepare::Prepared;
 use crate::machine::interrupt::Interrupt;
-use crate::machine::{AptFacts, CacheDir, Refused};
+use crate::machine::{AptFacts, CacheDir};
+use crate::model::code::Code;
 use crate::model::request::Selection;
 use crate::model::sysroot::{Sysroot, SysrootPlan};
+use crate::plan::Refused;
+use crate::project::config::Forbidden;
 use crate::project::lock::LockedSysroot;
 use crate::provision::sysroot::{Limits, Progress, Sysroots};
 use crate::report::table::size_text;
 use crate::report::{Phase, Reporter};
 use crate::util::error::{Error, Result};
+use crate::util::plural::counted;
 
 /// A plan with what the lock asked for before: that stays in it.
 pub(super) fn with_earlier_packages(plan: &SysrootPlan, prepared: &Prepared) -> SysrootPlan {
@@ -20,30 +24,30 @@ pub(super) fn with_earlier_packages(plan: &SysrootPlan, prepared: &Prepared) -> 
     plan
 }
 
-/// Who brings sysroots.
-pub(super) struct Bringer<'a> {
+/// What provisions sysroots.
+pub(super) struct SysrootProvisioner<'a> {
     pub selection: &'a Selection,
     pub cache: &'a CacheDir,
     pub reporter: &'a Reporter,
     pub interrupt: &'a Interrupt,
-    /// Whether nothing may go over the network.
-    pub offline: bool,
+    /// Why nothing may go over the network, if so.
+    pub offline: Option<Forbidden>,
 }
 
-impl Bringer<'_> {
-    /// Brings one that the plan names: what is locked, else what the archive has now, which is then locked. A refusal is
-    /// noted among the host's facts, for the next plan.
-    pub(super) fn bring(&self, name: &str, prepared: &mut Prepared) -> Result<()> {
+impl SysrootProvisioner<'_> {
+    /// Provisions a sysroot that the plan names: the locked packages, or else those that the archive has now, which are
+    /// then locked. A refusal is recorded in the attempt, for the next plan.
+    pub(super) fn provision(&self, name: &str, prepared: &mut Prepared) -> Result<()> {
         let wanted = |plan: &&SysrootPlan| plan.key.to_string() == name;
-        let Some(plan) = prepared.project.plan.sysroots.iter().find(wanted).cloned() else { return Ok(()) };
+        let Some(plan) = prepared.planned.plan.sysroots.iter().find(wanted).cloned() else { return Ok(()) };
         let known = prepared.locked.lock.get(&plan.key).filter(|locked| locked.covers(&plan.packages)).cloned();
         let started = Instant::now();
-        let apt = prepared.project.host.apt.as_ref();
-        let brought = match known {
+        let apt = prepared.planned.machine.apt.as_ref();
+        let provisioned = match known {
             Some(locked) => {
-                let brought =
+                let provisioned =
                     self.sysroots(apt, &|progress| self.tell(name, progress)).bring(&locked, &plan.archive)?;
-                brought.map(|sysroot| (locked, sysroot))
+                provisioned.map(|sysroot| (locked, sysroot))
             }
             None => {
                 self.may_lock(&plan, prepared)?;
@@ -56,23 +60,23 @@ impl Bringer<'_> {
                 }
             }
         };
-        if brought.is_ok() {
+        if provisioned.is_ok() {
             let done = format!("the sysroot {name}");
             self.reporter.debug(Phase::Provision, done).took(started.elapsed()).send();
         }
-        self.settle(name, brought, prepared)
+        self.settle(name, provisioned, prepared)
     }
 
     fn settle(
         &self,
         name: &str,
-        brought: std::result::Result<(LockedSysroot, Sysroot), Refused>,
+        provisioned: std::result::Result<(LockedSysroot, Sysroot), Refused>,
         prepared: &mut Prepared,
     ) -> Result<()> {
-        match brought {
+        match provisioned {
             Ok((locked, sysroot)) => {
                 self.lock(locked, prepared)?;
-                prepared.project.host.sysroots.insert(name.to_owned(), sysroot);
+                prepared.planned.machine.sysroots.insert(name.to_owned(), sysroot);
                 Ok(())
             }
             Err(refused) => self.refuse(name, refused, prepared),
@@ -98,19 +102,19 @@ impl Bringer<'_> {
 
     /// apt, and a line that says what it is asked for.
     fn needs_apt<'p>(&self, plan: &SysrootPlan, prepared: &'p Prepared) -> std::result::Result<&'p AptFacts, Refused> {
-        let Some(apt) = &prepared.project.host.apt else {
+        let Some(apt) = &prepared.planned.machine.apt else {
             let reason = "apt, which resolves its packages, is missing on this machine".to_owned();
             return Err(Refused { reason, hint: None, work: false });
         };
         let names: Vec<&str> = plan.packages.iter().map(String::as_str).collect();
-        let message = format!("the packages of {} (by apt): {}", plan.key, names.join(", "));
+        let message = format!("the packages of {} (resolved with apt): {}", plan.key, names.join(", "));
         self.reporter.info(Phase::Provision, message).send();
         Ok(apt)
     }
 
     fn sysroots<'b>(&'b self, apt: Option<&'b AptFacts>, progress: &'b dyn Fn(Progress)) -> Sysroots<'b> {
         let limits = Limits::default();
-        Sysroots { apt, cache: self.cache, offline: self.offline, limits, interrupt: self.interrupt, progress }
+        Sysroots { apt, cache: self.cache, offline: self.offline.as_ref(), limits, interrupt: self.interrupt, progress }
     }
 
     fn tell(&self, name: &str, progress: Progress) {
@@ -121,17 +125,21 @@ impl Bringer<'_> {
         match progress {
             Progress::Waiting => {
                 let message = "waiting for another run to finish downloading packages";
-                self.reporter.info(Phase::Provision, message).target(name).code("waiting").send();
+                self.reporter.info(Phase::Provision, message).target(name).code(Code::Waiting).send();
             }
             Progress::NoFixes => {
                 let message = format!(
-                    "the packages of {name} do not include Debian's security fixes: the mirror has no security archive \
-                     beside it; set `security` in `[supply]`"
+                    "the packages of {name} do not include Debian's security fixes, because no security archive was \
+                     found next to the mirror; set `security` under `[supply]` in `Convoy.toml`"
                 );
-                self.reporter.warning(Phase::Provision, message).code("no-security-fixes").send();
+                self.reporter.warning(Phase::Provision, message).code(Code::NoSecurityFixes).send();
             }
             Progress::Chosen { packages, bytes } => {
-                let message = format!("the sysroot {name}: {packages} Debian packages, {}", size_text(bytes));
+                let message = format!(
+                    "the sysroot {name}: {}, {}",
+                    counted(packages, "Debian package", "Debian packages"),
+                    size_text(bytes)
+                );
                 self.reporter.info(Phase::Provision, message).send();
             }
             Progress::Checking => {
@@ -162,12 +170,13 @@ impl Bringer<'_> {
         }
         let told = if prepared.locked.exists {
             format!(
-                "packages that {} needs are missing in `Convoy.lock`, and `--locked` does not allow changing it",
+                "packages that {} needs are missing from `Convoy.lock`, and `--locked` does not allow changing it",
                 plan.key
             )
         } else {
             format!(
-                "there is no `Convoy.lock` with the packages of {}, and `--locked` does not allow creating one",
+                "`Convoy.lock` does not exist, so the packages of {} are not locked, and `--locked` does not allow \
+                 creating it",
                 plan.key
             )
         };
@@ -178,9 +187,9 @@ impl Bringer<'_> {
         self.interrupt.check()?;
         self.reporter
             .warning(Phase::Provision, format!("the sysroot {name}: {}", refused.reason))
-            .code("sysroot-missing")
+            .code(Code::SysrootMissing)
             .send();
-        prepared.project.host.refused_sysroots.insert(name.to_owned(), refused);
+        prepared.attempt.sysroots.insert(name.to_owned(), refused);
         Ok(())
     }
 }

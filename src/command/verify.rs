@@ -1,11 +1,14 @@
 //! `cargo convoy verify`: inspects any binary.
 
+use std::collections::BTreeSet;
+
 use camino::Utf8PathBuf;
 use clap::Args;
 
 use crate::command::{current_dir, print_json, say};
 use crate::machine;
-use crate::model::catalog::Catalog;
+use crate::model::catalog::{Catalog, UNIVERSAL};
+use crate::model::code::Code;
 use crate::plan::matrix;
 use crate::report::{Style, VerifiedFile, VerifyReport, table};
 use crate::util::error::{Error, Exit, Result};
@@ -29,7 +32,10 @@ pub struct VerifyArgs {
 
 pub(super) fn verify(files: &[Utf8PathBuf], target: Option<&str>, json: bool, style: Style) -> Result<Exit> {
     let catalog = Catalog::embedded();
-    let asked = target.map(|word| expectation_of(word, catalog)).transpose()?;
+    // Each of its binaries has a target of its own.
+    let universal = target.is_some_and(|word| UNIVERSAL.is(&catalog.canonical(word)));
+    let asked = target.filter(|_| !universal);
+    let asked = asked.map(|word| expectation_of(word, catalog)).transpose()?;
     let mut report = VerifyReport { schema: 1, kind: "verify".to_owned(), files: Vec::new() };
     let mut exit = Exit::Success;
     for file in files {
@@ -41,7 +47,13 @@ pub(super) fn verify(files: &[Utf8PathBuf], target: Option<&str>, json: bool, st
                 continue;
             }
         };
-        let row = look(file, &bytes, asked.as_ref(), catalog);
+        let mut row = look(file, &bytes, asked.as_ref(), catalog);
+        if universal && row.target.as_deref() != Some(UNIVERSAL.triple) {
+            let halves = UNIVERSAL.halves.join(" and ");
+            let message = format!("not a universal Mach-O with binaries for {halves}");
+            row.findings.push(Finding { level: Level::Violation, code: Code::WrongFormat, message });
+            row.verified = false;
+        }
         if !row.verified {
             exit = exit.worst(Exit::Rejected);
         }
@@ -67,7 +79,7 @@ fn read(file: &Utf8PathBuf) -> std::result::Result<Vec<u8>, String> {
 fn unread(file: &Utf8PathBuf, asked: Option<&Expectation>, why: String) -> VerifiedFile {
     VerifiedFile {
         file: file.to_string(),
-        target: asked.map(|asked| asked.triple.clone()),
+        target: asked.map(|asked| asked.triple.to_string()),
         inferred: false,
         verified: false,
         inspection: None,
@@ -75,9 +87,41 @@ fn unread(file: &Utf8PathBuf, asked: Option<&Expectation>, why: String) -> Verif
     }
 }
 
+/// A universal file is right if each of its binaries is, for the target that it seems to be for.
+fn look_at_slices(file: &Utf8PathBuf, bytes: &[u8], catalog: &Catalog) -> VerifiedFile {
+    let inspections = match verify::inspect_slices(bytes) {
+        Ok(inspections) => inspections,
+        Err(unreadable) => {
+            return VerifiedFile { findings: vec![unreadable.finding()], ..unread(file, None, String::new()) };
+        }
+    };
+    let mut findings = Vec::new();
+    let mut arches = BTreeSet::new();
+    for inspection in &inspections {
+        let triple = verify::infer(inspection, catalog).unwrap_or_default();
+        let mut own = verify::judge(inspection, &Expectation::of_triple(&triple, catalog));
+        own.extend(verify::not_checked(inspection, &triple));
+        findings.extend(
+            own.into_iter()
+                .map(|finding| Finding { message: format!("{}: {}", inspection.arch, finding.message), ..finding }),
+        );
+        arches.insert(triple);
+    }
+    let both = UNIVERSAL.halves.iter().all(|half| arches.contains(*half));
+    VerifiedFile {
+        file: file.to_string(),
+        target: both.then(|| UNIVERSAL.triple.to_owned()),
+        inferred: true,
+        verified: !inspections.is_empty() && findings.iter().all(|finding| finding.level < Level::Violation),
+        inspection: None,
+        findings,
+    }
+}
+
 fn look(file: &Utf8PathBuf, bytes: &[u8], asked: Option<&Expectation>, catalog: &Catalog) -> VerifiedFile {
     let inspection = match verify::inspect(bytes) {
         Ok(inspection) => inspection,
+        Err(verify::Unreadable::Fat(_)) if asked.is_none() => return look_at_slices(file, bytes, catalog),
         Err(unreadable) => {
             return VerifiedFile { findings: vec![unreadable.finding()], ..unread(file, asked, String::new()) };
         }
@@ -94,7 +138,7 @@ fn look(file: &Utf8PathBuf, bytes: &[u8], asked: Option<&Expectation>, catalog: 
         Some(inferred) => findings.extend(verify::not_checked(&inspection, inferred)),
         None if asked.is_none() => findings.push(Finding {
             level: Level::Warning,
-            code: "target-unknown".to_owned(),
+            code: Code::TargetUnknown,
             message: "nothing was checked, because the target could not be detected from the file; specify it with \
                       `--target`"
                 .to_owned(),
@@ -103,7 +147,7 @@ fn look(file: &Utf8PathBuf, bytes: &[u8], asked: Option<&Expectation>, catalog: 
     }
     VerifiedFile {
         file: file.to_string(),
-        target: expectation.map(|expectation| expectation.triple),
+        target: expectation.map(|expectation| expectation.triple.into()),
         inferred: inferred.is_some(),
         verified: findings.iter().all(|finding| finding.level < Level::Violation),
         inspection: Some(inspection),
@@ -129,7 +173,10 @@ fn expectation_of(word: &str, catalog: &Catalog) -> Result<Expectation> {
             cpu: cell.cpu.clone(),
             ..Expectation::of_triple(&cell.target, catalog)
         }),
-        many => Err(Error::usage(format!("`{word}` stands for {} targets, but a file is built for one", many.len()))
-            .hint("specify one target, such as `linux/arm64`")),
+        many => Err(Error::usage(format!(
+            "`{word}` selects {} targets, but a file is verified for exactly one",
+            many.len()
+        ))
+        .hint("specify one target, such as `linux/arm64`")),
     }
 }

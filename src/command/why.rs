@@ -76,7 +76,7 @@ impl<'s> Subject<'s> {
 
 fn report(subject: &str, prepared: &Prepared) -> Result<WhyReport> {
     let subject = &Subject::parse(subject)?;
-    let plan = &prepared.project.plan;
+    let plan = &prepared.planned.plan;
     let mut found: Vec<Vec<(&Need, &CellPlan)>> = Vec::new();
     for cell in &plan.cells {
         for need in cell.needs.iter().filter(|need| means(subject, need)) {
@@ -129,7 +129,7 @@ fn path_to(subject: &Subject<'_>, prepared: &Prepared) -> Result<Vec<String>> {
         return Err(Error::usage(format!("`{subject}` is not in the dependency graph, which has `{name}` {all}"))
             .hint(format!("use `{name}@{version}`")));
     }
-    let needs = prepared.project.plan.cells.iter().flat_map(|cell| &cell.needs);
+    let needs = prepared.planned.plan.cells.iter().flat_map(|cell| &cell.needs);
     let packages = prepared.slices.values().flat_map(|slice| slice.target.iter().chain(&slice.host));
     let words = needs.flat_map(|need| [need.name.as_str(), need.kind.name()]);
     let near = nearest(subject, words.chain(packages.map(|package| package.name.as_str())));
@@ -185,8 +185,8 @@ impl<'a> Ways<'a> {
 
     /// What meets a need of a cell. One that is not sure to be there blocks nothing.
     pub(super) fn met(&self, need: &Need, cell: &CellPlan) -> Option<String> {
-        let settings = &self.prepared.settings;
-        let met = plan::met(need, cell, &self.prepared.project.host, &settings.provisioning);
+        let settings = &self.prepared.project.settings;
+        let met = plan::met(need, cell, &self.prepared.planned.machine, &settings.provisioning);
         let unsure = need.confidence == needs::Confidence::Unknown;
         met.or_else(|| unsure.then(|| "may not be needed".to_owned()))
     }
@@ -196,7 +196,7 @@ impl<'a> Ways<'a> {
         let Some(first) = unmet.first() else { return Vec::new() };
         let mut remedies = self.by_features(need, first);
         for cell in unmet {
-            for remedy in remedy::install(need, &cell.cell.target, &self.prepared.project.host) {
+            for remedy in remedy::install(need, &cell.cell.target, &self.prepared.planned.machine) {
                 if !remedies.contains(&remedy) {
                     remedies.push(remedy);
                 }
@@ -204,10 +204,10 @@ impl<'a> Ways<'a> {
         }
         // Where the plan found that an engine would do, it says so.
         let would_do = |hint: &String| {
-            let told = |cell: &&CellPlan| cell.hint.as_ref().is_some_and(|told| told.contains(hint.as_str()));
-            need.is_of_tools() && unmet.iter().any(told)
+            let output = |cell: &&CellPlan| cell.hint.as_ref().is_some_and(|output| output.contains(hint.as_str()));
+            need.is_of_tools() && unmet.iter().any(output)
         };
-        if let Engine::None { hint: Some(hint), .. } = &self.prepared.project.host.engine
+        if let Engine::None { hint: Some(hint), .. } = &self.prepared.planned.machine.engine
             && would_do(hint)
         {
             remedies.push(Remedy {
@@ -221,12 +221,12 @@ impl<'a> Ways<'a> {
     }
 
     fn by_features(&self, need: &Need, cell: &CellPlan) -> Vec<Remedy> {
-        let host = &self.prepared.project.host;
+        let host = &self.prepared.planned.machine;
         let triple = match need.side {
             Side::Target => &cell.cell.target,
             Side::Host => &host.rustc.host,
         };
-        let Prepared { settings, evidence, .. } = self.prepared;
+        let Prepared { project: plan::Project { settings, .. }, evidence, .. } = self.prepared;
         let env = environment(host, &cell.cell);
         let knowledge = Knowledge { evidence, user: &settings.needs, env: &env };
         let judged = |package: &crate::project::graph::Package| {

@@ -1,4 +1,4 @@
-//! zig behind convoy's wrapper scripts.
+//! zig behind convoy's wrappers.
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
@@ -7,7 +7,7 @@ use camino::Utf8Path;
 use cargo_zigbuild::Zig;
 
 use crate::machine::interrupt::Interrupt;
-use crate::provision::mingw::{self, Added, Runtime};
+use crate::provision::mingw::{self, Linked, Runtime};
 use crate::util::error::{Error, Exit, Result};
 
 /// Runs zig in the place of a compiler or linker.
@@ -24,40 +24,23 @@ pub(super) fn zig(mut zig: Zig) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// The MinGW runtime that the wrapper script names.
+/// The MinGW runtime that the wrapper names.
 fn runtime() -> Option<Runtime> {
     let dir = std::env::var(mingw::VARIABLE).ok()?;
     let zig = std::env::var("CARGO_ZIGBUILD_ZIG_COMMAND").ok()?;
     Some(Runtime::at(Utf8Path::new(&dir), Utf8Path::new(&zig))).filter(Runtime::is_ready)
 }
 
-/// How often a link may ask for more of the runtime: what is added may ask for more itself.
-const ROUNDS: usize = 12;
-
 /// Links against the part of MinGW's runtime that is compiled, and compiles what is missing of it. None where zig is to
 /// link in its own way.
 fn link_with(runtime: &Runtime, args: &[String]) -> Result<Option<Exit>> {
-    let interrupt = Interrupt::default();
-    for _ in 0..ROUNDS {
-        let done = link_once(runtime, args)?;
-        if done.status.success() {
+    match runtime.link(&Interrupt::default(), || link_once(runtime, args))? {
+        Linked::Unsettled(_) => Ok(None),
+        Linked::Ended(done) => {
             show(&done);
-            return Ok(Some(Exit::Success));
-        }
-        let missing = mingw::missing_symbols(&String::from_utf8_lossy(&done.stderr));
-        if missing.is_empty() {
-            return Ok(None);
-        }
-        match runtime.add(&missing, &interrupt)? {
-            Added::Some => {}
-            Added::Unknown => return Ok(None),
-            Added::None => {
-                show(&done);
-                return Ok(Some(Exit::BuildFailed));
-            }
+            Ok(Some(if done.status.success() { Exit::Success } else { Exit::BuildFailed }))
         }
     }
-    Ok(None)
 }
 
 /// One try, in a process of its own: cargo-zigbuild ends the process when zig fails.

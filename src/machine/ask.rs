@@ -45,12 +45,12 @@ fn output_within(command: &mut Command, limit: Duration) -> Result<String> {
         let _ = child.wait();
         return Err(Error::work(format!("`{shown}` did not respond within {} seconds", limit.as_secs())));
     };
-    let mut told = [Vec::new(), Vec::new()];
+    let mut answer = [Vec::new(), Vec::new()];
     for _ in 0..2 {
         let Ok((index, bytes)) = receive.recv_timeout(limit) else { break };
-        told[index] = bytes;
+        answer[index] = bytes;
     }
-    let [stdout, stderr] = told.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let [stdout, stderr] = answer.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     if !status.success() {
         return Err(Error::work(format!("`{shown}` failed ({status}): {}", stderr.trim())));
     }

@@ -20,8 +20,10 @@ pub struct CacheDir {
 }
 
 /// The rooms of the cache. Nothing else in it is ever removed.
-pub(crate) const ROOMS: [&str; 12] =
-    ["apt", "darwin", "debs", "engines", "evidence", "libcxx", "mingw", "plans", "probes", "runs", "sysroots", "zig"];
+pub(crate) const ROOMS: [&str; 13] = [
+    "apt", "darwin", "debs", "engines", "evidence", "libcxx", "mingw", "plans", "probes", "runs", "sysroots",
+    "windows", "zig",
+];
 
 const TAG_NAME: &str = "CACHEDIR.TAG";
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55
@@ -79,7 +81,7 @@ impl CacheDir {
     /// # Errors
     /// It cannot be created, or the cache's directory is not convoy's.
     pub fn room(&self, name: &str) -> Result<Utf8PathBuf> {
-        debug_assert!(ROOMS.contains(&name), "`cache clean` has to know the room {name}");
+        debug_assert!(ROOMS.contains(&name), "the cache directory {name} is not in the list that `cache clean` uses");
         if !self.is_ours() {
             self.create()?;
         }
@@ -114,7 +116,8 @@ impl CacheDir {
     /// Whether something is in it that convoy did not create.
     fn is_foreign(&self) -> bool {
         let empty = |mut entries: camino::ReadDirUtf8| entries.next().is_none();
-        !self.is_ours() && self.root.read_dir_utf8().is_ok_and(|entries| !empty(entries))
+        // In this order: another process may put the directory there between the two, and then it has the tag.
+        self.root.read_dir_utf8().is_ok_and(|entries| !empty(entries)) && !self.is_ours()
     }
 
     fn foreign(&self) -> Error {

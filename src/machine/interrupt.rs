@@ -77,7 +77,7 @@ impl Interrupt {
     }
 
     /// Gives a command a group of its own, so that a signal reaches it and its children through us, once.
-    pub fn own_group(&self, command: &mut Command) {
+    pub fn set_process_group(&self, command: &mut Command) {
         #[cfg(unix)]
         if self.listens {
             use std::os::unix::process::CommandExt;
@@ -128,7 +128,7 @@ impl Interrupt {
 
     /// Runs a command to its end; a signal ends it.
     pub fn output(&self, command: &mut Command) -> Result<std::io::Result<Output>> {
-        self.own_group(command);
+        self.set_process_group(command);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = match command.spawn() {
             Ok(child) => child,
@@ -148,7 +148,7 @@ impl Interrupt {
         input: impl FnOnce(ChildStdin) -> io::Result<()> + Send,
         output: impl FnOnce(ChildStdout) -> T,
     ) -> Result<io::Result<Talk<T>>> {
-        self.own_group(command);
+        self.set_process_group(command);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = match command.spawn() {
             Ok(child) => child,
@@ -164,7 +164,7 @@ impl Interrupt {
             let input = scope.spawn(move || input(stdin));
             let stderr = scope.spawn(move || pipe::read_tail(stderr, pipe::TAIL).text);
             let output = output(stdout);
-            let died = |_| Err(io::Error::other("a writer thread panicked"));
+            let died = |_| Err(io::Error::other("internal error: a writer thread panicked"));
             (output, input.join().unwrap_or_else(died), stderr.join().unwrap_or_default())
         });
         let status = child.wait();
@@ -331,7 +331,7 @@ mod tests {
             let interrupt = Interrupt::listening();
             let mut command = Command::new("sh");
             command.args(["-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done"]);
-            interrupt.own_group(&mut command);
+            interrupt.set_process_group(&mut command);
             let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
             child.stdout.take().unwrap().read_exact(&mut [0; 6]).unwrap();
             interrupt.count.store(count, Ordering::SeqCst);

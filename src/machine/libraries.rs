@@ -46,18 +46,18 @@ struct Places {
     lib: Vec<Utf8PathBuf>,
     by: FoundBy,
     /// Whether the triple is this machine's own.
-    own: bool,
+    native: bool,
 }
 
 const VARIABLES: [&str; 3] = ["PKG_CONFIG_PATH", "PKG_CONFIG_LIBDIR", "PKG_CONFIG_SYSROOT_DIR"];
 
 impl Places {
     fn new(triple: &str, host: &str, pkg_config: Option<&Utf8PathBuf>, memory: &Memory) -> Self {
-        let own = triple == host;
+        let native = triple == host;
         let target = Catalog::embedded().target(triple);
         // As the `pkg-config` crate looks variables up.
         let targeted = |name: &str| {
-            let side = if own { "HOST" } else { "TARGET" };
+            let side = if native { "HOST" } else { "TARGET" };
             [
                 format!("{name}_{triple}"),
                 format!("{name}_{}", triple.replace('-', "_")),
@@ -71,20 +71,21 @@ impl Places {
             Some(value) => value != "0",
             None => targeted("PKG_CONFIG_SYSROOT_DIR").is_some(),
         };
-        let by_user = !own && allowed;
+        let by_user = !native && allowed;
         let mut variables: Vec<(&'static str, Option<String>)> = Vec::new();
-        if own || by_user {
+        if native || by_user {
             variables.extend(VARIABLES.map(|name| (name, targeted(name))));
         } else {
             let libdir = target.and_then(Target::pkg_config_libdir);
             variables.extend([(VARIABLES[0], None), (VARIABLES[1], libdir), (VARIABLES[2], None)]);
         }
-        let set = |name: &str| variables.iter().find(|(own, _)| *own == name).and_then(|(_, value)| value.clone());
+        let set =
+            |name: &str| variables.iter().find(|(variable, _)| *variable == name).and_then(|(_, value)| value.clone());
         let standard = || {
             let tool = pkg_config?;
             memory.ask("pc_path", tool, || output(Command::new(tool).args(["--variable=pc_path", "pkg-config"])).ok())
         };
-        let last = set("PKG_CONFIG_LIBDIR").or_else(|| (own || by_user).then(standard).flatten());
+        let last = set("PKG_CONFIG_LIBDIR").or_else(|| (native || by_user).then(standard).flatten());
         let split = |text: Option<String>| {
             let text = text.unwrap_or_default();
             text.trim().split(':').filter(|dir| !dir.is_empty()).map(Utf8PathBuf::from).collect::<Vec<_>>()
@@ -96,11 +97,11 @@ impl Places {
             .flat_map(|dir| [format!("/usr/lib/{dir}"), format!("/lib/{dir}")])
             .map(Into::into)
             .collect();
-        if own {
+        if native {
             lib.extend(["/usr/lib64", "/usr/lib", "/usr/local/lib", "/lib64", "/lib"].map(Into::into));
         }
         let by = if by_user { FoundBy::User } else { FoundBy::Machine };
-        Self { pkg_config: pkg_config.cloned(), variables, pc, lib, by, own }
+        Self { pkg_config: pkg_config.cloned(), variables, pc, lib, by, native }
     }
 
     fn find(&self, name: &str, memory: &Memory) -> Option<FoundLibrary> {
@@ -113,7 +114,7 @@ impl Places {
         by_pkg_config.or_else(|| {
             let library = library?;
             let file = match &library.runtime {
-                Some(runtime) if self.own => self.first(std::slice::from_ref(runtime))?,
+                Some(runtime) if self.native => self.first(std::slice::from_ref(runtime))?,
                 _ if library.pkg_config.is_some() => return None,
                 _ => {
                     let files: Option<Vec<_>> = library

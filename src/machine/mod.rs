@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::machine::engine::{Engine, ImageFacts};
 use crate::model::catalog::Glibc;
 use crate::model::sysroot::Sysroot;
+use crate::model::triple::Triple;
 pub use apt::apt;
 pub use cache::CacheDir;
 pub(crate) use cache::ROOMS;
@@ -32,9 +33,9 @@ pub(crate) use user::{
     build_environment, build_jobs, cargo_config, has_build_dir, process_environment, user_flags, user_tools,
 };
 
-/// What this machine offers.
+/// What this machine offers. A plan does not change it; what is provisioned becomes a part of it.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-pub struct HostFacts {
+pub struct Machine {
     /// The Rust compiler.
     pub rustc: Rustc,
     /// `cargo --version` without the word; empty where it was not asked.
@@ -44,14 +45,11 @@ pub struct HostFacts {
     pub toolchain: Option<String>,
     /// Targets whose std is installed.
     pub std: BTreeSet<String>,
-    /// Targets whose std rustup was asked for in this run and could not bring, with its reason.
+    /// Targets whose std rustup has for this toolchain; none where that is not known.
     #[serde(default)]
-    pub refused_std: BTreeMap<String, String>,
+    pub published_std: Option<BTreeSet<String>>,
     /// Whether std's source is installed.
     pub rust_src: bool,
-    /// Why rustup could not bring std's source in this run.
-    #[serde(default)]
-    pub refused_src: Option<String>,
     /// rustup's `rust-lld`.
     pub rust_lld: Option<Utf8PathBuf>,
     /// The linker for this machine itself (`cc`).
@@ -72,7 +70,7 @@ pub struct HostFacts {
     pub glibc: Option<Glibc>,
     /// zig.
     pub zig: Option<ZigFacts>,
-    /// Why zig cannot be brought; none where it can, or is here.
+    /// Why zig cannot be installed; none if it can, or is present.
     pub zig_unavailable: Option<String>,
     /// Cross gccs, by triple.
     pub gcc: BTreeMap<String, GccFacts>,
@@ -83,7 +81,7 @@ pub struct HostFacts {
     /// Libraries of the needs that were looked for and found, by triple and by key of `targets/needs.toml`.
     #[serde(default)]
     pub libraries: BTreeMap<String, BTreeMap<String, FoundLibrary>>,
-    /// What brings Debian packages; none where no apt is here, or none was needed.
+    /// The apt that downloads Debian packages; none if there is none, or none was needed.
     #[serde(default)]
     pub apt: Option<AptFacts>,
     /// Sysroots on this machine that serve the project, by their keys' names.
@@ -92,24 +90,18 @@ pub struct HostFacts {
     /// Sysroots whose packages are all here, locked and not yet unpacked, by their keys' names.
     #[serde(default)]
     pub fetched_sysroots: BTreeSet<String>,
-    /// Sysroots that were tried in this run and could not be brought.
-    #[serde(default)]
-    pub refused_sysroots: BTreeMap<String, Refused>,
     /// cross.
     #[serde(default)]
     pub cross: Option<CrossFacts>,
+    /// cargo-xwin.
+    #[serde(default)]
+    pub xwin: Option<Utf8PathBuf>,
     /// The container engine.
     #[serde(default)]
     pub engine: Engine,
     /// What images of the user's own hold, by their names.
     #[serde(default)]
     pub image_facts: BTreeMap<String, ImageFacts>,
-    /// Images that were tried in this run and could not be had, by their names, with the reason.
-    #[serde(default)]
-    pub refused_images: BTreeMap<String, Refused>,
-    /// The user's own Dockerfiles and scripts for images, with what is in them.
-    #[serde(default)]
-    pub image_files: BTreeMap<Utf8PathBuf, String>,
     /// The folder of libclang's own headers, where that is known without a look beside it.
     #[serde(default)]
     pub libclang_headers: Option<Utf8PathBuf>,
@@ -173,11 +165,11 @@ pub enum FoundBy {
     User,
 }
 
-impl HostFacts {
+impl Machine {
     /// Whether build scripts and proc-macros are linked without convoy's help: by a compiler on PATH, or by the linker
     /// that the user configured for this machine's own triple.
     pub fn links_itself(&self) -> bool {
-        let configured = self.user.get(&self.rustc.host).is_some_and(|user| user.linker.is_some());
+        let configured = self.user.get(self.rustc.host.as_str()).is_some_and(|user| user.linker.is_some());
         self.linker.is_some() || configured
     }
 }
@@ -188,7 +180,7 @@ pub struct Rustc {
     /// `rustc --version` without the word.
     pub version: String,
     /// The triple of this machine.
-    pub host: String,
+    pub host: Triple,
     /// Its folder.
     pub sysroot: Utf8PathBuf,
 }
@@ -200,17 +192,6 @@ pub struct ZigFacts {
     pub path: Utf8PathBuf,
     /// Its version.
     pub version: String,
-}
-
-/// Why a sysroot or an image could not be brought in this run.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
-pub struct Refused {
-    /// What happened.
-    pub reason: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-    /// Whether it was chosen already (locked) and only could not be had: convoy's own work failed.
-    pub work: bool,
 }
 
 /// `cross` on this machine.

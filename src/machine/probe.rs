@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 use super::ask::output;
 use super::trial::{self, Language};
 use crate::machine::engine::Engine;
-use crate::machine::{CacheDir, CrossFacts, GccFacts, HostFacts, Rustc, System, ZigFacts, on_path, rust_command, zig};
+use crate::machine::{CacheDir, CrossFacts, GccFacts, Machine, Rustc, System, ZigFacts, on_path, rust_command, zig};
 use crate::model::architecture::Architecture;
 use crate::model::catalog::{Catalog, Glibc, Target, tools};
 use crate::util::error::{Error, Result};
 use crate::util::stamp::Stamp;
 
 /// Looks at this machine, as seen from a project's folder (a `rust-toolchain.toml` there chooses the toolchain).
-pub(crate) fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Result<HostFacts> {
+pub(crate) fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Result<Machine> {
     let memory = Memory::open(cache);
     let (rust, zig, gcc) = std::thread::scope(|scope| {
         let rust = scope.spawn(|| rust(dir, &memory));
@@ -29,7 +29,7 @@ pub(crate) fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Resu
             .iter()
             .filter_map(|target| {
                 let prefix = &target.gcc.as_ref()?.prefix;
-                Some((target.triple.clone(), gcc(prefix, Some(target), &memory)?))
+                Some((target.triple.to_string(), gcc(prefix, Some(target), &memory)?))
             })
             .collect();
         (rust.join(), zig.join(), gcc)
@@ -44,13 +44,13 @@ pub(crate) fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Resu
         memory.ask("version", &cargo, || output(rust_command(&cargo).arg("--version")).ok()).unwrap_or_default();
 
     let rustlib = rustc.sysroot.join("lib/rustlib");
-    let rust_lld = rustlib.join(&rustc.host).join("bin").join(format!("rust-lld{}", std::env::consts::EXE_SUFFIX));
-    let (linker, linker_fault) = own_compiler(&["cc", "gcc", "clang"], Language::C, &memory);
-    let (cxx, cxx_fault) = own_compiler(&["c++", "g++", "clang++"], Language::Cxx, &memory);
-    let facts = HostFacts {
+    let rust_lld =
+        rustlib.join(rustc.host.as_str()).join("bin").join(format!("rust-lld{}", std::env::consts::EXE_SUFFIX));
+    let (linker, linker_fault) = native_compiler(&["cc", "gcc", "clang"], Language::C, &memory);
+    let (cxx, cxx_fault) = native_compiler(&["c++", "g++", "clang++"], Language::Cxx, &memory);
+    let facts = Machine {
         std: installed_std(&rustlib)?,
-        refused_std: BTreeMap::new(),
-        refused_src: None,
+        published_std: published_std(&rustlib),
         rust_src: rustlib.join("src/rust/library/Cargo.lock").exists(),
         rust_lld: rust_lld.exists().then_some(rust_lld),
         linker,
@@ -64,12 +64,10 @@ pub(crate) fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Resu
         apt: None,
         sysroots: BTreeMap::new(),
         fetched_sysroots: BTreeSet::new(),
-        refused_sysroots: BTreeMap::new(),
         cross: cross(&rustc),
+        xwin: on_path("cargo-xwin"),
         engine: Engine::Unasked,
         image_facts: BTreeMap::new(),
-        refused_images: BTreeMap::new(),
-        image_files: BTreeMap::new(),
         libclang_headers: None,
         env: BTreeMap::new(),
         user: BTreeMap::new(),
@@ -117,7 +115,7 @@ fn system() -> System {
 }
 
 /// A compiler for this machine itself that really compiles and links; where there is none, why the first on PATH does not.
-fn own_compiler(names: &[&str], language: Language, memory: &Memory) -> (Option<Utf8PathBuf>, Option<String>) {
+fn native_compiler(names: &[&str], language: Language, memory: &Memory) -> (Option<Utf8PathBuf>, Option<String>) {
     let mut first = None;
     for compiler in names.iter().filter_map(|name| on_path(name)) {
         match fault(&compiler, language, None, memory) {
@@ -228,6 +226,19 @@ fn installed_std(rustlib: &Utf8Path) -> Result<std::collections::BTreeSet<String
     Ok(found)
 }
 
+/// What rustup's own list of the toolchain's components says.
+fn published_std(rustlib: &Utf8Path) -> Option<BTreeSet<String>> {
+    let text = fs_err::read_to_string(rustlib.join("multirust-channel-manifest.toml")).ok()?;
+    let of = |line: &str| Some(line.strip_prefix("[pkg.rust-std.target.")?.strip_suffix(']')?.to_owned());
+    let mut lines = text.lines();
+    let mut found = BTreeSet::new();
+    while let Some(line) = lines.next() {
+        found.extend(of(line).filter(|_| lines.next().is_some_and(|line| line.ends_with("true"))));
+    }
+    // A list of another shape tells nothing.
+    Some(found).filter(|found| !found.is_empty())
+}
+
 /// The toolchain that holds in the project's folder, and its name in rustup.
 fn rust(dir: &Utf8Path, memory: &Memory) -> Result<(Rustc, Option<String>)> {
     // rustup's proxies decide by folder and environment, so the real compiler's folder is asked for each time; what it
@@ -248,7 +259,7 @@ fn rust(dir: &Utf8Path, memory: &Memory) -> Result<(Rustc, Option<String>)> {
     // rustup keeps toolchains under `toolchains/<name>`; another layout is not rustup's.
     let name = sysroot.parent().filter(|parent| parent.file_name() == Some("toolchains")).and(sysroot.file_name());
     let toolchain = name.filter(|_| on_path("rustup").is_some()).map(str::to_owned);
-    Ok((Rustc { version, host, sysroot }, toolchain))
+    Ok((Rustc { version, host: host.into(), sysroot }, toolchain))
 }
 
 /// When cargo started us, its own folder tells the toolchain without a process.
@@ -341,12 +352,12 @@ fn host_glibc(host: &str) -> Option<Glibc> {
 /// What tools said of themselves in earlier runs.
 #[derive(Debug)]
 pub(super) struct Memory {
-    told: Mutex<BTreeMap<String, Told>>,
+    remembered: Mutex<BTreeMap<String, Remembered>>,
     changed: AtomicBool,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
-struct Told {
+struct Remembered {
     stamp: Stamp,
     text: String,
 }
@@ -356,7 +367,10 @@ const MEMORY: &str = "tools-4";
 
 impl Memory {
     pub(super) fn open(cache: &CacheDir) -> Self {
-        Self { told: Mutex::new(cache.recall("probes", MEMORY).unwrap_or_default()), changed: AtomicBool::new(false) }
+        Self {
+            remembered: Mutex::new(cache.recall("probes", MEMORY).unwrap_or_default()),
+            changed: AtomicBool::new(false),
+        }
     }
 
     /// What a tool says to a question, asked anew when its file changes. An answer of none is not remembered.
@@ -364,11 +378,11 @@ impl Memory {
         let stamp = Stamp::of(path)?;
         let key = format!("{question} {path}");
         let lock = |poisoned: std::sync::PoisonError<_>| poisoned.into_inner();
-        if let Some(told) = self.told.lock().unwrap_or_else(lock).get(&key).filter(|told| told.stamp == stamp) {
+        if let Some(told) = self.remembered.lock().unwrap_or_else(lock).get(&key).filter(|told| told.stamp == stamp) {
             return Some(told.text.clone());
         }
         let text = ask()?;
-        self.told.lock().unwrap_or_else(lock).insert(key, Told { stamp, text: text.clone() });
+        self.remembered.lock().unwrap_or_else(lock).insert(key, Remembered { stamp, text: text.clone() });
         self.changed.store(true, Ordering::Relaxed);
         Some(text)
     }
@@ -377,7 +391,7 @@ impl Memory {
         let lock = |poisoned: std::sync::PoisonError<_>| poisoned.into_inner();
         if self.changed.into_inner() {
             // A cache that cannot be written only costs time.
-            let _ = cache.remember("probes", MEMORY, &self.told.into_inner().unwrap_or_else(lock));
+            let _ = cache.remember("probes", MEMORY, &self.remembered.into_inner().unwrap_or_else(lock));
         }
     }
 }

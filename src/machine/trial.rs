@@ -47,7 +47,9 @@ fn attempt(compiler: &Utf8Path, language: Language, target: Option<&Target>) -> 
         let right = made.is_ok_and(|(format, arch, little)| is_for(target, format, arch, little));
         if !right {
             return Err(match made {
-                Ok((format, arch, _)) => format!("`{compiler}` generates {format:?} object files for {arch:?}"),
+                Ok((format, arch, _)) => {
+                    format!("`{compiler}` generates object files for another target ({format:?}, {arch:?})")
+                }
                 Err(_) => format!("`{compiler}` generates object files in an unknown format"),
             });
         }
@@ -60,6 +62,7 @@ fn is_for(target: &Target, format: BinaryFormat, architecture: Architecture, lit
         Format::Elf => format == BinaryFormat::Elf,
         Format::Pe => format == BinaryFormat::Coff,
         Format::MachO => format == BinaryFormat::MachO,
+        Format::Wasm => format == BinaryFormat::Wasm,
     };
     format_right && name_of(architecture, little_endian) == target.expect.arch
 }

@@ -26,7 +26,7 @@ fn unreadable(error: cargo_config2::Error) -> Error {
 }
 
 /// The rustc flags of a target's own tables; none where cargo falls back to `build.rustflags`.
-fn own_flags(marked: &cargo_config2::Config, triple: &str) -> Option<Vec<String>> {
+fn target_flags(marked: &cargo_config2::Config, triple: &str) -> Option<Vec<String>> {
     let flags = marked.rustflags(triple).ok().flatten()?.flags;
     (!flags.iter().any(|flag| flag == MARK)).then_some(flags)
 }
@@ -73,8 +73,8 @@ pub(crate) fn user_tools(config: &cargo_config2::Config, triples: &[&str], host:
             names.iter().find_map(|name| variable(name)).map(|(origin, value)| UserTool { value, origin })
         };
         let from_table = |names: &[String]| {
-            let own = names.iter().find_map(|name| config.env.get(name))?;
-            let value = own.value.clone().into_string().ok().filter(|value| !value.is_empty())?;
+            let set = names.iter().find_map(|name| config.env.get(name))?;
+            let value = set.value.clone().into_string().ok().filter(|value| !value.is_empty())?;
             Some(UserTool { value, origin: "[env] of .cargo/config.toml".to_owned() })
         };
         let linker = from_variable(&[format!("CARGO_TARGET_{}_LINKER", in_capitals(triple))]).or_else(|| {
@@ -135,7 +135,8 @@ pub(crate) fn user_flags(
     let variables = std::env::vars_os().filter(|(name, _)| name != build).chain(marked);
     let options = ResolveOptions::default().host_triple(host).env(variables);
     let marked = cargo_config2::Config::load_with_options(dir, options).map_err(unreadable)?;
-    let own = triples.iter().filter_map(|triple| Some(((*triple).to_owned(), own_flags(&marked, triple)?))).collect();
+    let own =
+        triples.iter().filter_map(|triple| Some(((*triple).to_owned(), target_flags(&marked, triple)?))).collect();
     let build = config.build.rustflags.clone().map(|flags| flags.flags).unwrap_or_default();
     Ok(UserFlags { everywhere: None, build, own })
 }

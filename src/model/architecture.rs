@@ -1,9 +1,12 @@
 //! `targets/architectures.toml`: what is known of instruction sets, wherever one is named.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use serde::Deserialize;
+
+use crate::model::catalog::Glibc;
+use crate::model::cpu::Level;
 
 /// An instruction set.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
@@ -33,6 +36,57 @@ pub struct Architecture {
     /// zig's `-mcpu` for what rustc compiles for, by the triple's first word.
     #[serde(default)]
     baseline: BTreeMap<String, String>,
+    /// The size of a pointer in bits.
+    pub bits: u8,
+    /// Whether the highest byte of a number comes first.
+    #[serde(default)]
+    pub big_endian: bool,
+    /// The number of its ELF files (`e_machine`); none where it has no ELF files.
+    pub machine: Option<u16>,
+    /// What `e_flags` must hold; none where nothing is asked of them, or another check reads them (32-bit ARM).
+    pub flags: Option<Flags>,
+    /// glibc's dynamic loader.
+    loader: Option<String>,
+    /// The same for triples whose ABI passes floats in registers.
+    loader_hard_float: Option<String>,
+    /// The first glibc that has it; none where Rust's own minimum is newer.
+    pub glibc: Option<Glibc>,
+    /// The page sizes of its kernels; none where all have pages of 4 KiB.
+    pub pages: Option<Pages>,
+    /// qemu's user-mode emulator, without a `-static` suffix.
+    pub qemu: Option<String>,
+    /// qemu's `-cpu`: the lowest that the targets promise to run on.
+    pub qemu_cpu: Option<String>,
+    /// How gcc takes a CPU; `-mcpu` where none is named.
+    gcc_cpu: Option<String>,
+    /// The extensions of RISC-V that its targets promise; empty for every other architecture.
+    #[serde(default)]
+    pub extensions: BTreeSet<String>,
+    /// CPUs and levels beyond what its targets promise, by the names that people use.
+    #[serde(default, rename = "level")]
+    pub(crate) levels: BTreeMap<String, Level>,
+}
+
+/// What the `e_flags` of an ABI hold.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Flags {
+    /// The bits that tell the ABI.
+    pub mask: u32,
+    /// What they must be.
+    pub value: u32,
+    /// The name of the ABI that these stand for.
+    pub abi: String,
+}
+
+/// The page sizes of an architecture's kernels, in bytes.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Pages {
+    /// The smallest alignment of segments that every usual kernel loads.
+    pub least: u64,
+    /// The alignment that convoy links with.
+    pub linked: u64,
 }
 
 #[derive(Deserialize)]
@@ -65,7 +119,7 @@ impl Architecture {
     /// use cargo_convoy::model::architecture::Architecture;
     /// let name = |triple| Architecture::of_triple(triple).map(|it| it.name.as_str());
     /// assert_eq!(name("riscv64gc-unknown-linux-gnu"), Some("riscv64"));
-    /// assert_eq!(name("wasm32-wasip1"), None);
+    /// assert_eq!(name("hexagon-unknown-linux-musl"), None);
     /// ```
     pub fn of_triple(triple: &str) -> Option<&'static Self> {
         Self::of_word(triple.split('-').next().unwrap_or_default())
@@ -90,6 +144,16 @@ impl Architecture {
     /// The first word of the names of GNU tools for a triple whose own first word is `word`.
     pub fn gnu<'a>(&'a self, word: &'a str) -> &'a str {
         self.gnu.as_deref().unwrap_or(word)
+    }
+
+    /// glibc's dynamic loader, for a triple of this architecture.
+    pub fn loader(&self, hard_float: bool) -> Option<&str> {
+        self.loader_hard_float.as_deref().filter(|_| hard_float).or(self.loader.as_deref())
+    }
+
+    /// How gcc takes a CPU.
+    pub fn gcc_cpu(&self) -> &str {
+        self.gcc_cpu.as_deref().unwrap_or("-mcpu")
     }
 
     /// zig's `-mcpu` for what rustc compiles for, where zig's own default is more; `word` is the triple's first.
@@ -122,6 +186,7 @@ pub(crate) fn name_of(arch: object::Architecture, little_endian: bool) -> String
         (Seen::Riscv64, _) => "riscv64",
         (Seen::S390x, _) => "s390x",
         (Seen::Sparc64, _) => "sparc64",
+        (Seen::Wasm32, _) => "wasm32",
         (Seen::Unknown, _) => "unknown",
         (other, _) => return format!("{other:?}").to_lowercase(),
     };
@@ -130,8 +195,6 @@ pub(crate) fn name_of(arch: object::Architecture, little_endian: bool) -> String
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::model::sysroot::Suites;
 
@@ -145,6 +208,38 @@ mod tests {
         for it in Architecture::all() {
             assert!(it.since.as_ref().is_none_or(|suite| Suites::embedded().named(suite).is_some()), "{}", it.name);
             assert!(!it.words.is_empty() || !it.prefixes.is_empty(), "{}", it.name);
+        }
+    }
+
+    /// The least of an ELF file that `object` reads.
+    fn elf(it: &Architecture, machine: u16) -> Vec<u8> {
+        let wide = it.bits == 64;
+        let mut bytes = vec![0; if wide { 64 } else { 52 }];
+        bytes[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', 1 + u8::from(wide), 1 + u8::from(it.big_endian), 1]);
+        let mut put = |at: usize, value: u16| {
+            let value = if it.big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
+            bytes[at..at + 2].copy_from_slice(&value);
+        };
+        put(16, 2);
+        put(18, machine);
+        put(if wide { 52 } else { 40 }, if wide { 64 } else { 52 });
+        // The ABI of MIPS is in its flags: `EF_MIPS_ARCH_64` for the wide one.
+        if machine == 8 && wide {
+            put(if it.big_endian { 48 } else { 50 }, 0x6000);
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_file_with_the_number_and_byte_order_of_a_row_is_of_that_architecture() {
+        use object::Object as _;
+        for it in Architecture::all() {
+            let Some(machine) = it.machine else { continue };
+            let bytes = elf(it, machine);
+            let file = object::File::parse(&*bytes).unwrap();
+            assert_eq!(name_of(file.architecture(), file.is_little_endian()), it.name);
+            assert!(it.pages.is_none_or(|pages| pages.least <= pages.linked), "{}", it.name);
+            assert!(it.flags.as_ref().is_none_or(|flags| flags.value & !flags.mask == 0), "{}", it.name);
         }
     }
 

@@ -2,9 +2,14 @@
 
 pub mod architecture;
 pub mod catalog;
+pub mod code;
+pub mod cpu;
 pub(crate) mod darwin;
 pub(crate) mod needs;
 pub mod recipe;
 pub mod request;
+pub mod supply;
 pub mod sysroot;
+pub mod triple;
+pub mod windows;
 pub mod zig;

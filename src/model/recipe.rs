@@ -52,25 +52,25 @@ pub struct RustInImage {
 /// The packages that every composed image has: the cross compilers, and the tools of build scripts but for those that
 /// are large and rare. `host` is the triple that the image's own programs are of.
 pub fn standard_packages(host: &str, suite: &Suite) -> BTreeSet<String> {
-    let own = ["gcc", "g++", "libc6-dev"].map(str::to_owned);
+    let native = ["gcc", "g++", "libc6-dev"].map(str::to_owned);
     let others = Catalog::embedded().targets.iter().filter(|target| target.triple != host);
-    let cross = others.filter_map(|target| target.gcc.as_ref());
+    let cross = others.filter_map(|target| target.gcc.as_ref()).filter(|gcc| !gcc.rare);
     let cross = cross.flat_map(|gcc| gcc.debian.iter().cloned());
     let tools =
         tools::tools().values().filter(|tool| tool.is_in_images()).flat_map(|tool| tool.image_packages(suite.llvm));
-    own.into_iter().chain(cross).chain(tools).collect()
+    native.into_iter().chain(cross).chain(tools).collect()
 }
 
 impl Recipe {
     /// What two recipes must have in common to be one image with the packages of both.
-    pub(crate) fn kin(&self) -> (String, Vec<String>, Option<String>) {
+    pub(crate) fn merge_key(&self) -> (String, Vec<String>, Option<String>) {
         (self.base.clone(), self.pre_build.clone(), self.rust.as_ref().map(|rust| rust.version.clone()))
     }
 
     /// Whether an image of this recipe serves where another is wanted.
     pub fn covers(&self, wanted: &Recipe) -> bool {
         let targets = |recipe: &Recipe| recipe.rust.as_ref().map(|rust| rust.targets.clone()).unwrap_or_default();
-        self.kin() == wanted.kin()
+        self.merge_key() == wanted.merge_key()
             && self.packages.is_superset(&wanted.packages)
             && targets(self).is_superset(&targets(wanted))
     }

@@ -113,12 +113,21 @@ pub enum RouteKind {
     Container,
     /// An installed `cross`; only used on request.
     Cross,
+    /// An installed `cargo-xwin`, which brings Microsoft's SDK; only used on request.
+    Xwin,
 }
 
 impl RouteKind {
     /// Every route.
-    pub const ALL: [RouteKind; 6] =
-        [RouteKind::Host, RouteKind::Lld, RouteKind::Gcc, RouteKind::Zig, RouteKind::Container, RouteKind::Cross];
+    pub const ALL: [RouteKind; 7] = [
+        RouteKind::Host,
+        RouteKind::Lld,
+        RouteKind::Gcc,
+        RouteKind::Zig,
+        RouteKind::Container,
+        RouteKind::Cross,
+        RouteKind::Xwin,
+    ];
 
     /// Its name on the command line and in JSON.
     pub fn name(self) -> &'static str {
@@ -129,7 +138,13 @@ impl RouteKind {
             RouteKind::Zig => "zig",
             RouteKind::Container => "container",
             RouteKind::Cross => "cross",
+            RouteKind::Xwin => "xwin",
         }
+    }
+
+    /// Whether it hands the build to another tool, with all that this one brings.
+    pub fn is_foreign(self) -> bool {
+        matches!(self, RouteKind::Cross | RouteKind::Xwin)
     }
 
     /// The route with this name.

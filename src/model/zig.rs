@@ -1,4 +1,4 @@
-//! The zig that convoy brings: `targets/zig.toml`.
+//! The zig that convoy installs: `targets/zig.toml`.
 
 use std::sync::LazyLock;
 
@@ -31,7 +31,7 @@ static PINNED: LazyLock<Pinned> = LazyLock::new(|| {
         .unwrap_or_else(|error| panic!("embedded targets/zig.toml: {error}"))
 });
 
-/// The version that is brought.
+/// The version that is installed.
 pub fn version() -> &'static str {
     &PINNED.version
 }

@@ -21,8 +21,8 @@ mod words;
 
 use std::sync::Arc;
 
-use crate::machine::HostFacts;
-use crate::model::catalog::{Catalog, Glibc};
+use crate::machine::Machine;
+use crate::model::catalog::{Catalog, Glibc, Target, UNIVERSAL, WindowsRuntime};
 use crate::model::sysroot::Suites;
 use crate::model::zig;
 use crate::plan::Cell;
@@ -43,18 +43,24 @@ pub struct Known<'a> {
     pub rustc_targets: &'a [String],
     /// The newest glibc that something can link against; none where any floor will do.
     pub newest_glibc: Option<Glibc>,
+    /// Which target the platform of 64-bit Windows is.
+    pub windows: WindowsRuntime,
 }
 
 impl<'a> Known<'a> {
     /// What the catalog knows, whatever the machine.
     pub fn of_catalog(catalog: &'a Catalog) -> Self {
-        Self { catalog, host: "", rustc_targets: &[], newest_glibc: None }
+        Self { catalog, host: "", rustc_targets: &[], newest_glibc: None, windows: WindowsRuntime::default() }
+    }
+
+    fn platform_of(&self, target: &'a Target) -> Option<&'a str> {
+        self.catalog.platform_of(target, self.windows)
     }
 }
 
 /// The newest glibc that something can link against: of the pinned zig, of Debian's releases, of this machine's compilers.
-pub fn newest_glibc(host: &HostFacts) -> Glibc {
-    let compilers = host.gcc.values().filter_map(|gcc| gcc.glibc).chain(host.glibc);
+pub fn newest_glibc(machine: &Machine) -> Glibc {
+    let compilers = machine.gcc.values().filter_map(|gcc| gcc.glibc).chain(machine.glibc);
     let suites = Suites::embedded().all().iter().map(|suite| suite.glibc);
     suites.chain(compilers).fold(zig::newest_glibc(), Glibc::max)
 }
@@ -76,8 +82,9 @@ pub fn cells(
             false => wanted.iter().map(|wanted| to_cell(wanted, known, configured)).collect::<Result<_>>()?,
         };
         for cell in resolved {
-            if cells.iter().all(|other| other.id != cell.id) {
-                cells.push(cell);
+            match cells.iter_mut().find(|other| other.id == cell.id) {
+                Some(other) => other.universal |= cell.universal,
+                None => cells.push(cell),
             }
         }
     }
@@ -89,6 +96,7 @@ fn unknown(name: &str, catalog: &Catalog, rustc_targets: &[String]) -> Error {
         .targets
         .iter()
         .flat_map(|t| t.platform.as_deref().into_iter().chain([t.triple.as_str()]))
+        .chain([UNIVERSAL.triple, UNIVERSAL.platform])
         .chain(catalog.devices.iter().map(|d| d.name.as_str()))
         .chain(GROUPS.iter().copied())
         .chain(rustc_targets.iter().map(String::as_str));
@@ -99,13 +107,11 @@ fn unknown(name: &str, catalog: &Catalog, rustc_targets: &[String]) -> Error {
     }
 }
 
-/// Whether a glibc floor means something for a triple.
-pub fn takes_floor(triple: &str) -> bool {
-    triple.contains("-linux-gnu")
-}
-
-/// Why nothing can be linked for a floor; none where something can.
-fn floor_fault(floor: Glibc, newest: Option<Glibc>) -> Option<(String, Glibc)> {
+/// Why nothing can be linked for a floor; none where something can. `oldest` is the oldest of the triple.
+fn floor_fault(floor: Glibc, oldest: Glibc, newest: Option<Glibc>) -> Option<(String, Glibc)> {
+    if floor < oldest && oldest > Glibc::OLDEST {
+        return Some((format!("the first glibc for this architecture is {oldest}"), oldest));
+    }
     if floor < Glibc::OLDEST {
         return Some((format!("Rust's standard library requires glibc {} or newer", Glibc::OLDEST), Glibc::OLDEST));
     }
@@ -116,12 +122,12 @@ fn floor_fault(floor: Glibc, newest: Option<Glibc>) -> Option<(String, Glibc)> {
 fn to_cell(wanted: &Wanted<'_>, known: &Known<'_>, configured: &dyn Fn(&[String]) -> TargetSettings) -> Result<Cell> {
     let Wanted { triple, asked_floor, device, .. } = wanted;
     let target = known.catalog.target(triple);
-    let names = wanted.names(known.catalog);
+    let names = wanted.names(known);
     let settings = configured(&names);
-    let own_floor = settings.glibc.filter(|_| takes_floor(triple) && asked_floor.is_none());
+    let configured_floor = settings.glibc.filter(|_| triple.is_glibc() && asked_floor.is_none());
     let id = wanted.id();
-    if let Some(floor) = own_floor
-        && let Some((fault, instead)) = floor_fault(floor, known.newest_glibc)
+    if let Some(floor) = configured_floor
+        && let Some((fault, instead)) = floor_fault(floor, Glibc::oldest_for(triple), known.newest_glibc)
     {
         return Err(Error::usage(format!(
             "target `{id}`: invalid `glibc = \"{floor}\"` in its [target] table: {fault}"
@@ -133,11 +139,12 @@ fn to_cell(wanted: &Wanted<'_>, known: &Known<'_>, configured: &dyn Fn(&[String]
     Ok(Cell {
         id,
         floor_by_default: asked_floor.is_none() && settings.glibc.is_none() && device.is_none(),
-        floor: asked_floor.or(own_floor).or(device.map(|device| device.floor)).or(default),
+        floor: asked_floor.or(configured_floor).or(device.map(|device| device.floor)).or(default),
         cpu: settings.cpu.clone().or_else(|| device.map(|device| device.cpu.clone())),
-        platform: target.and_then(|target| target.platform.clone()),
+        platform: target.and_then(|target| known.platform_of(target)).map(str::to_owned),
         devices: device.map(|device| device.name.clone()).into_iter().collect(),
         target: triple.clone(),
+        universal: wanted.universal,
         names,
         settings: Arc::new(settings),
     })
@@ -153,15 +160,15 @@ fn fold_group(
     let mut cells: Vec<Cell> = Vec::new();
     for member in members {
         let shared = member.without_device();
-        let own = to_cell(member, known, configured)?;
-        if *own.settings != configured(&shared.names(known.catalog)) {
-            cells.push(own);
+        let single = to_cell(member, known, configured)?;
+        if *single.settings != configured(&shared.names(known)) {
+            cells.push(single);
             continue;
         }
         let id = shared.id();
         match cells.iter_mut().find(|cell| cell.id == id) {
-            Some(cell) => fold(cell, own, known.catalog),
-            None => cells.push(Cell { id, ..own }),
+            Some(cell) => fold(cell, single, known.catalog),
+            None => cells.push(Cell { id, ..single }),
         }
     }
     Ok(cells)
@@ -194,8 +201,10 @@ mod tests {
     fn try_cells(words: &[&str], configured: &dyn Fn(&[String]) -> TargetSettings) -> Result<Vec<Cell>> {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         let rustc_targets = ["powerpc64-unknown-linux-gnu".to_owned()];
-        let newest_glibc = Some(newest_glibc(&HostFacts::default()));
-        let known = Known { catalog: Catalog::embedded(), host: HOST, rustc_targets: &rustc_targets, newest_glibc };
+        let newest_glibc = Some(newest_glibc(&Machine::default()));
+        let catalog = Catalog::embedded();
+        let windows = WindowsRuntime::default();
+        let known = Known { catalog, host: HOST, rustc_targets: &rustc_targets, newest_glibc, windows };
         cells(&words, &known, configured)
     }
 
@@ -232,9 +241,9 @@ mod tests {
 
     #[test]
     fn a_group_folds_devices_and_named_ones_stay_apart() {
-        let told =
+        let output =
             [&["pi"][..], &["pi.2.36"], &["pi-4", "pi-5"], &["pi-aarch64", "pi"]].map(|words| brief(&cells_of(words)));
-        insta::assert_snapshot!(told.join("\n\n"));
+        insta::assert_snapshot!(output.join("\n\n"));
     }
 
     #[test]
@@ -255,7 +264,7 @@ mod tests {
     fn what_is_said_of_one_device_is_in_no_binary_of_another() {
         let lse = |settings: &mut TargetSettings| settings.rustflags.push("-Ctarget-feature=+lse".to_owned());
         let crc = |settings: &mut TargetSettings| settings.rustflags.push("-Ctarget-feature=+crc".to_owned());
-        let told = [
+        let output = [
             &[("pi-5", lse as fn(&mut TargetSettings))][..],
             &[("pi-4-64", lse), ("pi-5", lse), ("pi-2", crc)],
             &[("pi", crc), ("pi-5", lse)],
@@ -263,7 +272,7 @@ mod tests {
             &[("linux/arm64", crc)],
         ]
         .map(|tables| brief(&try_cells(&["pi"], &by_words(tables)).unwrap()));
-        insta::assert_snapshot!(told.join("\n\n"));
+        insta::assert_snapshot!(output.join("\n\n"));
     }
 
     /// `dist/<id>/` is a promise: release scripts go by it.
@@ -299,6 +308,33 @@ mod tests {
                 }
             }
             assert_eq!(try_cells(&words, &configured).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn words_for_windows_mean_the_runtime_that_configuration_names() {
+        let cells = |word: &str, windows| {
+            let known = Known { windows, ..Known::of_catalog(Catalog::embedded()) };
+            let names =
+                |names: &[String]| by_words(&[("windows/amd64", |settings| settings.build_std = Some(true))])(names);
+            let cells = super::cells(&[word.to_owned()], &known, &names).unwrap();
+            let brief = |cell: &Cell| (cell.id.clone(), cell.platform.clone(), cell.settings.build_std.is_some());
+            cells.iter().map(brief).filter(|(id, ..)| id.contains("windows")).collect::<Vec<_>>()
+        };
+        let platform = Some("windows/amd64".to_owned());
+        for (windows, means, other) in [
+            (WindowsRuntime::Gnu, "x86_64-pc-windows-gnu", "x86_64-pc-windows-msvc"),
+            (WindowsRuntime::Msvc, "x86_64-pc-windows-msvc", "x86_64-pc-windows-gnu"),
+        ] {
+            let meant = (means.to_owned(), platform.clone(), true);
+            for word in ["windows/amd64", "win64", means] {
+                assert_eq!(cells(word, windows), std::slice::from_ref(&meant), "{word}");
+            }
+            assert_eq!(cells(other, windows), [(other.to_owned(), None, false)]);
+            for group in ["windows", "all"] {
+                let ids: Vec<_> = cells(group, windows).into_iter().map(|(id, ..)| id).collect();
+                assert!(ids.iter().any(|id| id == means) && !ids.iter().any(|id| id == other), "{group}: {ids:?}");
+            }
         }
     }
 
@@ -345,7 +381,7 @@ mod tests {
 
     #[test]
     fn wrong_words_are_refused_with_a_way_on() {
-        let mut told = String::new();
+        let mut output = String::new();
         for word in [
             "pi4",
             "linux/amr64",
@@ -356,18 +392,19 @@ mod tests {
             "pi-4.2.12",
             "pi-4.2.99",
             "powerpc64-unknown-linux-gn",
+            "linux/loong64.2.31",
         ] {
             let error = try_cells(&[word], &|_| TargetSettings::default()).unwrap_err();
-            told += &format!("{error}\n  hint: {}\n", error.hint_text().unwrap_or("-"));
+            output += &format!("{error}\n  hint: {}\n", error.hint_text().unwrap_or("-"));
         }
         for floor in ["2.5", "2.99"] {
             let glibc = Some(floor.parse().unwrap());
             let configured = |_: &[String]| TargetSettings { glibc, ..TargetSettings::default() };
-            told += &format!("{}\n", try_cells(&["linux/arm64"], &configured).unwrap_err());
+            output += &format!("{}\n", try_cells(&["linux/arm64"], &configured).unwrap_err());
             // It means nothing for this one.
             assert!(try_cells(&["darwin/arm64"], &configured).is_ok());
         }
-        insta::assert_snapshot!(told);
+        insta::assert_snapshot!(output);
     }
 
     #[test]
@@ -375,7 +412,7 @@ mod tests {
         let catalog = Catalog::embedded();
         let floors = catalog.targets.iter().filter_map(|target| target.default_floor);
         for floor in floors.chain(catalog.devices.iter().map(|device| device.floor)) {
-            assert_eq!(floor_fault(floor, Some(zig::newest_glibc())), None);
+            assert_eq!(floor_fault(floor, Glibc::OLDEST, Some(zig::newest_glibc())), None);
         }
     }
 }

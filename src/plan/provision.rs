@@ -110,7 +110,7 @@ impl Provision {
     }
 }
 
-/// The refusal of a route that lacks something which may not be brought; `other` is what the user can do instead.
+/// The refusal of a route that needs something which may not be provisioned; `other` is what the user can do instead.
 pub(super) fn refuse(lacking: impl std::fmt::Display, forbidden: &Forbidden, other: &str) -> Refusal {
     Refusal::new(format!("{lacking}, and {}", forbidden.reason)).hint(forbidden.hint_or(other))
 }

@@ -1,34 +1,36 @@
 //! What meets a library need for a cell. To add a kind of supply: a variant of [`SupplyKind`], its line in [`find`], and its
 //! turn in [`settle`].
 
-use crate::machine::{FoundBy, HostFacts};
+use crate::machine::{FoundBy, Machine};
 use crate::model::catalog::Glibc;
 use crate::model::darwin;
 use crate::model::request::RouteKind;
+use crate::model::supply::SupplyKind;
 use crate::model::sysroot::sonames;
+use crate::model::triple::Triple;
 use crate::plan::container;
 use crate::plan::route::{Refusal, Situation, blocking};
 use crate::plan::sysroot::{self, SysrootOffer};
 use crate::plan::{Cell, CellPlan};
-use crate::project::config::{Provisioning, Source, SupplySource};
-use crate::project::needs::{Need, NeedKind, Side, Supply, SupplyKind, Table};
+use crate::project::config::{Provisioning, Source};
+use crate::project::needs::{Need, NeedKind, Side, Supply, Table};
 
 /// What meets a need for a library, a framework or a DLL of the target's system; none where nothing does.
 pub(super) fn find(
     need: &Need,
     cell: &Cell,
     route: RouteKind,
-    host: &HostFacts,
+    machine: &Machine,
     sysroot: Option<&SysrootOffer>,
 ) -> Option<Supply> {
     let supply = |kind, version| Some(Supply { kind, name: need.name.clone(), version, sonames: Vec::new() });
     let triple = match need.side {
         Side::Target => &cell.target,
-        Side::Host => &host.rustc.host,
+        Side::Host => &machine.rustc.host,
     };
     let table = Table::embedded();
     let library = table.libraries.get(&need.name);
-    if need.loaded && triple != &host.rustc.host {
+    if need.loaded && triple != &machine.rustc.host {
         return None;
     }
     let unpacked = need.side == Side::Target && need.kind == NeedKind::SystemLibrary && !need.loaded;
@@ -46,23 +48,23 @@ pub(super) fn find(
         });
     }
     // pkg-config knows nothing here of what another machine's system always has.
-    let linked = !need.by_pkg_config || triple == &host.rustc.host;
-    if linked && is_of_system(need, triple, &host.rustc.host) {
+    let linked = !need.by_pkg_config || triple == &machine.rustc.host;
+    if linked && is_of_system(need, triple, &machine.rustc.host) {
         return supply(SupplyKind::System, None);
     }
-    let found = host.libraries.get(triple)?.get(&need.name)?;
+    let found = machine.libraries.get(triple.as_str())?.get(&need.name)?;
     let served = match found.by {
         FoundBy::User => true,
         // Built against this machine's glibc: the host's own compiler links it, and a cross gcc that has the same.
         FoundBy::Machine => match need.side {
             Side::Host => true,
             Side::Target => match route {
-                RouteKind::Host => holds(cell, host.glibc),
+                RouteKind::Host => holds(cell, machine.glibc),
                 RouteKind::Gcc => {
-                    let glibc = host.gcc.get(&cell.target).and_then(|gcc| gcc.glibc);
-                    cell.target != host.rustc.host && (cell.floor_by_default || holds(cell, glibc))
+                    let glibc = machine.gcc.get(cell.target.as_str()).and_then(|gcc| gcc.glibc);
+                    cell.target != machine.rustc.host && (cell.floor_by_default || holds(cell, glibc))
                 }
-                RouteKind::Lld | RouteKind::Zig | RouteKind::Container | RouteKind::Cross => false,
+                _ => false,
             },
         },
     };
@@ -79,17 +81,17 @@ fn holds(cell: &Cell, glibc: Option<Glibc>) -> bool {
 }
 
 /// Whether the target's own system always has it, so that a program may just link it.
-fn is_of_system(need: &Need, triple: &str, host: &str) -> bool {
+fn is_of_system(need: &Need, triple: &Triple, host: &Triple) -> bool {
     let library = Table::embedded().libraries.get(&need.name);
     let links = library.map(|library| library.link.as_slice()).unwrap_or_default();
-    if triple.ends_with("-apple-darwin") && triple != host {
+    if triple.is_macos() && triple != host {
         return match need.kind {
             NeedKind::Framework => darwin::ships_framework(&need.name),
             _ if links.is_empty() => darwin::ships_library(&need.name),
             _ => links.iter().all(|link| darwin::ships_library(link)),
         };
     }
-    need.kind == NeedKind::ImportLibrary || library.is_some_and(|l| l.windows && triple.contains("-windows-"))
+    need.kind == NeedKind::ImportLibrary || library.is_some_and(|l| l.windows && triple.is_windows())
 }
 
 /// Where a route takes a cell's libraries from: a sysroot, or none of its own where the rest meets every need.
@@ -123,16 +125,15 @@ struct Lack<'a> {
 }
 
 fn choose<'a>(situation: &Situation<'a>, route: RouteKind) -> Result<Option<SysrootOffer>, Lack<'a>> {
-    let (cell, host, supply) = (situation.cell, situation.host, &situation.settings.supply);
+    let (cell, machine, supply) = (situation.cell, situation.machine, &situation.settings.supply);
     let wanted = || blocking(situation).filter(|need| is_supplied(need.kind));
     let in_sysroot = |need: &Need| need.kind == NeedKind::SystemLibrary && need.side == Side::Target;
     let without = |need: &&Need| {
-        let found = find(need, cell, route, host, None);
+        let found = find(need, cell, route, machine, None);
         // An order without `host` leaves this machine's own packages out.
-        found.filter(|found| found.kind != SupplyKind::Host || !in_sysroot(need) || supply.allows(SupplySource::Host))
+        found.filter(|found| found.kind != SupplyKind::Host || !in_sysroot(need) || supply.allows(SupplyKind::Host))
     };
-    let takes_sysroots =
-        matches!(route, RouteKind::Host | RouteKind::Gcc | RouteKind::Zig) && cell.target.contains("-linux-");
+    let takes_sysroots = matches!(route, RouteKind::Host | RouteKind::Gcc | RouteKind::Zig) && cell.target.is_linux();
     let Some(unmet) = wanted().find(|need| without(need).is_none()) else {
         if let Some(cell) = floor_by_sysroot(situation, route).filter(|_| takes_sysroots) {
             let offer = sysroot::offer(&Situation { cell: &cell, ..*situation });
@@ -154,7 +155,7 @@ fn choose<'a>(situation: &Situation<'a>, route: RouteKind) -> Result<Option<Sysr
         let why = Refusal::new("its build script loads the library, so it has to be installed on this machine");
         return Err(Lack { need: Some(unmet), sysroot: Some(why) });
     }
-    if unmet.by_pkg_config && in_sysroot(unmet) && is_of_system(unmet, &cell.target, &host.rustc.host) {
+    if unmet.by_pkg_config && in_sysroot(unmet) && is_of_system(unmet, &cell.target, &machine.rustc.host) {
         let why = Refusal::new(
             "the target's system has it, but the build script only asks pkg-config, which does not find it",
         );
@@ -163,19 +164,20 @@ fn choose<'a>(situation: &Situation<'a>, route: RouteKind) -> Result<Option<Sysr
     if !in_sysroot(unmet) || !takes_sysroots {
         return Err(Lack { need: Some(unmet), sysroot: None });
     }
-    let by_user = host.libraries.get(&cell.target).into_iter().flatten().any(|(_, found)| found.by == FoundBy::User);
+    let by_user =
+        machine.libraries.get(cell.target.as_str()).into_iter().flatten().any(|(_, found)| found.by == FoundBy::User);
     if by_user {
         let why = Refusal::new("no sysroot is used, because your PKG_CONFIG_* variables set where its libraries are");
         return Err(Lack { need: Some(unmet), sysroot: Some(why) });
     }
     // What the user set is not wrapped, and would look among its own headers and libraries.
-    let tools = host.user.get(&cell.target).map(|user| [user.linker.as_ref(), user.cc.as_ref()]);
+    let tools = machine.user.get(cell.target.as_str()).map(|user| [user.linker.as_ref(), user.cc.as_ref()]);
     if let Some(tool) = tools.into_iter().flatten().flatten().next() {
         let why = Refusal::new(format!("no sysroot is used with a compiler or linker set by {}", tool.origin));
         return Err(Lack { need: Some(unmet), sysroot: Some(why) });
     }
     let offer = sysroot::offer(situation).map_err(|why| Lack { need: Some(unmet), sysroot: Some(why) })?;
-    match wanted().find(|need| find(need, cell, route, host, Some(&offer)).is_none()) {
+    match wanted().find(|need| find(need, cell, route, machine, Some(&offer)).is_none()) {
         Some(need) => Err(Lack { need: Some(need), sysroot: None }),
         None => Ok(Some(offer)),
     }
@@ -183,8 +185,8 @@ fn choose<'a>(situation: &Situation<'a>, route: RouteKind) -> Result<Option<Sysr
 
 /// The cell with its floor asked for, where only an older release's C library lets the image's compiler hold it.
 fn floor_by_sysroot(situation: &Situation<'_>, route: RouteKind) -> Option<Cell> {
-    let Situation { cell, host, in_image: true, .. } = situation else { return None };
-    let gcc = host.gcc.get(&cell.target).filter(|_| matches!(route, RouteKind::Host | RouteKind::Gcc))?;
+    let Situation { cell, machine, in_image: true, .. } = situation else { return None };
+    let gcc = machine.gcc.get(cell.target.as_str()).filter(|_| matches!(route, RouteKind::Host | RouteKind::Gcc))?;
     let held = cell.floor? >= gcc.glibc?;
     (!held).then(|| Cell { floor_by_default: false, ..Cell::clone(cell) })
 }
@@ -201,8 +203,8 @@ impl Lack<'_> {
             NeedKind::Framework => "the framework",
             _ => "the system library",
         };
-        let (whose, own) = match need.side {
-            Side::Target => (cell.target.as_str(), cell.target == situation.host.rustc.host),
+        let (whose, native) = match need.side {
+            Side::Target => (cell.target.as_str(), cell.target == situation.machine.rustc.host),
             Side::Host => ("this machine", true),
         };
         let mut refusal = Refusal::new(format!(
@@ -213,7 +215,7 @@ impl Lack<'_> {
             return refusal;
         }
         let debian = Table::embedded().libraries.get(&need.name).map(|library| library.debian.join(" "));
-        let hint = match debian.filter(|debian| own && !debian.is_empty()) {
+        let hint = match debian.filter(|debian| native && !debian.is_empty()) {
             Some(packages) => format!("install {} (Debian: {packages})", need.name),
             None => format!("run `cargo convoy why {}` to see what requires it and how to fix it", need.package),
         };
@@ -231,18 +233,20 @@ impl Lack<'_> {
 pub(super) fn on_some_route(need: &Need, routes: &[RouteKind], situation: &Situation<'_>) -> Option<Supply> {
     let supply = |route: &RouteKind| {
         let sysroot = settle(situation, *route).ok().flatten();
-        find(need, situation.cell, *route, situation.host, sysroot.as_ref())
+        find(need, situation.cell, *route, situation.machine, sysroot.as_ref())
     };
     routes.iter().filter(|_| is_supplied(need.kind)).find_map(supply)
 }
 
 /// What meets a need of a planned cell, in words; none where nothing does.
-pub(crate) fn met(need: &Need, planned: &CellPlan, host: &HostFacts, provisioning: &Provisioning) -> Option<String> {
-    let Some(image) = &planned.image else { return met_here(need, planned, planned.route, host, provisioning) };
+pub(crate) fn met(need: &Need, planned: &CellPlan, machine: &Machine, provisioning: &Provisioning) -> Option<String> {
+    let Some(image) = &planned.image else {
+        return met_on_machine(need, planned, planned.route, machine, provisioning);
+    };
     if planned.inner_route.is_none() {
         return Some(format!("the image {} (not inspected yet)", image.reference));
     }
-    let met = met_here(need, planned, planned.inner_route, &container::inside(host, image), provisioning)?;
+    let met = met_on_machine(need, planned, planned.inner_route, &container::inside(machine, image), provisioning)?;
     Some(match need.supply.as_ref().map(|supply| supply.kind) {
         Some(SupplyKind::Host) => met.replace("package on this machine", "package in the image"),
         Some(_) => met,
@@ -252,16 +256,22 @@ pub(crate) fn met(need: &Need, planned: &CellPlan, host: &HostFacts, provisionin
 }
 
 /// The same, where `host` is what the cell is built on by `route`.
-fn met_here(
+fn met_on_machine(
     need: &Need,
     planned: &CellPlan,
     route: Option<RouteKind>,
-    host: &HostFacts,
+    machine: &Machine,
     provisioning: &Provisioning,
 ) -> Option<String> {
-    let own = planned.cell.target == host.rustc.host;
-    if route == Some(RouteKind::Cross) && !is_supplied(need.kind) {
-        return Some("cross (its image is not inspected)".to_owned());
+    let native = planned.cell.target == machine.rustc.host;
+    match route {
+        Some(RouteKind::Cross) if !is_supplied(need.kind) => {
+            return Some("cross (its image is not inspected)".to_owned());
+        }
+        Some(RouteKind::Xwin) if matches!(need.kind, NeedKind::CCompiler | NeedKind::CxxCompiler) && !native => {
+            return Some("cargo-xwin, with `clang-cl`".to_owned());
+        }
+        _ => {}
     }
     match need.kind {
         NeedKind::SystemLibrary | NeedKind::Framework | NeedKind::ImportLibrary => {
@@ -274,36 +284,37 @@ fn met_here(
                 SupplyKind::User => format!("your PKG_CONFIG_* variables{version}"),
             })
         }
-        NeedKind::Tool => host.tools.get(&need.name).map(|path| path.to_string()),
-        NeedKind::HostLinker => host_compiler(host, provisioning),
-        NeedKind::CCompiler | NeedKind::CxxCompiler if need.side == Side::Host || own => {
-            let own = if need.kind == NeedKind::CxxCompiler { &host.cxx } else { &host.linker };
-            own.as_ref().map(|path| path.to_string()).or_else(|| host_compiler(host, provisioning))
+        NeedKind::Tool => machine.tools.get(&need.name).map(|path| path.to_string()),
+        NeedKind::HostLinker => host_compiler(machine, provisioning),
+        NeedKind::CCompiler | NeedKind::CxxCompiler if need.side == Side::Host || native => {
+            let compiler = if need.kind == NeedKind::CxxCompiler { &machine.cxx } else { &machine.linker };
+            compiler.as_ref().map(|path| path.to_string()).or_else(|| host_compiler(machine, provisioning))
         }
         NeedKind::CCompiler | NeedKind::CxxCompiler => match route {
             Some(route) => Some(format!("route {route}")),
             None => {
-                let gcc = || host.gcc.get(&planned.cell.target).map(|gcc| gcc.cc.to_string());
-                zig(host, provisioning).map(str::to_owned).or_else(gcc)
+                let gcc = || machine.gcc.get(planned.cell.target.as_str()).map(|gcc| gcc.cc.to_string());
+                zig(machine, provisioning).map(str::to_owned).or_else(gcc)
             }
         },
         NeedKind::Download => provisioning.forbids_network().is_none().then(|| "the network".to_owned()),
+        NeedKind::Variable => Some("set by convoy".to_owned()),
         NeedKind::Unsupported => None,
     }
 }
 
-/// zig, in words, where it is here or may be brought.
-fn zig(host: &HostFacts, provisioning: &Provisioning) -> Option<&'static str> {
-    match (&host.zig, &host.zig_unavailable) {
+/// zig, in words, if it is present or may be installed.
+fn zig(machine: &Machine, provisioning: &Provisioning) -> Option<&'static str> {
+    match (&machine.zig, &machine.zig_unavailable) {
         (Some(_), _) => Some("zig"),
         (None, None) if provisioning.forbids(Source::Network).is_none() => Some("zig (to be installed)"),
         (None, _) => None,
     }
 }
 
-fn host_compiler(host: &HostFacts, provisioning: &Provisioning) -> Option<String> {
-    let own = host.linker.as_ref().map(|path| path.to_string());
-    own.or_else(|| zig(host, provisioning).map(str::to_owned))
+fn host_compiler(machine: &Machine, provisioning: &Provisioning) -> Option<String> {
+    let linker = machine.linker.as_ref().map(|path| path.to_string());
+    linker.or_else(|| zig(machine, provisioning).map(str::to_owned))
 }
 
 /// Whether a need is one that a supply meets.

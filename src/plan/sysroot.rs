@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::machine::HostFacts;
+use crate::machine::Machine;
 use crate::model::catalog::{Catalog, Glibc, Target};
+use crate::model::supply::SupplyKind;
 use crate::model::sysroot::{Archive, Suite, Suites, SysrootKey, SysrootPlan};
 use crate::plan::provision::refuse;
 use crate::plan::route::{Refusal, Situation};
 use crate::plan::{Cell, CellPlan, Provision, Status};
-use crate::project::config::{Forbidden, Source, SupplySource, TargetSettings};
+use crate::project::config::{Forbidden, Source, TargetSettings};
 use crate::project::needs::{Need, NeedKind, Side, Table};
 
 /// A sysroot that serves a cell.
@@ -18,7 +19,7 @@ pub(crate) struct SysrootOffer {
     pub plan: SysrootPlan,
     /// Its release.
     pub suite: &'static Suite,
-    /// What is brought first; none when it is here.
+    /// What has to be provisioned first; none if it is present.
     pub provision: Option<Provision>,
 }
 
@@ -37,19 +38,19 @@ impl SysrootOffer {
 
 /// A sysroot with the libraries that a cell needs.
 pub(super) fn offer(situation: &Situation<'_>) -> Result<SysrootOffer, Refusal> {
-    let (cell, host, settings) = (situation.cell, situation.host, situation.settings);
+    let (cell, machine, settings) = (situation.cell, situation.machine, situation.settings);
     let supply = &settings.supply;
-    if !supply.allows(SupplySource::Sysroot) {
+    if !supply.allows(SupplyKind::Sysroot) {
         return Err(Refusal::new("sysroots are not listed in `supply.order`"));
     }
-    let (key, suite) = key(cell, situation.target, settings, host)?;
+    let (key, suite) = key(cell, situation.target, settings, machine)?;
     let packages = packages(situation, suite)?;
     let by_pkg_config = |need: &&Need| {
         let library = Table::embedded().libraries.get(&need.name);
         need.side == Side::Target && library.is_some_and(|library| library.pkg_config.is_some())
     };
     if let Some(need) = situation.needs.iter().filter(|need| need.blocks()).find(by_pkg_config)
-        && !host.tools.contains_key("pkg-config")
+        && !machine.tools.contains_key("pkg-config")
     {
         return Err(Refusal::new(format!(
             "pkg-config, which build scripts use to find {} in a sysroot, is missing on this machine",
@@ -64,7 +65,7 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<SysrootOffer, Refusal> 
         )));
     }
     let name = key.to_string();
-    if let Some(refused) = host.refused_sysroots.get(&name) {
+    if let Some(refused) = situation.attempt.sysroots.get(&name) {
         return Err(Refusal {
             reason: format!("the sysroot {name} could not be prepared: {}", refused.reason),
             hint: refused.hint.clone(),
@@ -72,38 +73,34 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<SysrootOffer, Refusal> 
         });
     }
     let archive = supply.archive();
-    let here = host.sysroots.get(&name).is_some_and(|sysroot| packages.is_subset(&sysroot.requested));
-    let provision = if here { None } else { Some(bring(situation, &archive, &name)?) };
+    let present = machine.sysroots.get(&name).is_some_and(|sysroot| packages.is_subset(&sysroot.requested));
+    let provision = if present { None } else { Some(bring(situation, &archive, &name)?) };
     Ok(SysrootOffer { plan: SysrootPlan { key, packages, archive }, suite, provision })
 }
 
 /// The sysroot that a cell takes libraries from where it takes them from one, whatever it needs and whatever else this
 /// machine has; none where there can be none for it.
-pub(crate) fn key_of(cell: &Cell, host: &HostFacts, catalog: &Catalog) -> Option<SysrootKey> {
-    key(cell, catalog.target(&cell.target), &cell.settings, host).ok().map(|(key, _)| key)
+pub(crate) fn key_of(cell: &Cell, machine: &Machine, catalog: &Catalog) -> Option<SysrootKey> {
+    key(cell, catalog.target(&cell.target), &cell.settings, machine).ok().map(|(key, _)| key)
 }
 
 fn key(
     cell: &Cell,
     target: Option<&Target>,
     settings: &TargetSettings,
-    host: &HostFacts,
+    machine: &Machine,
 ) -> Result<(SysrootKey, &'static Suite), Refusal> {
     let architecture = architecture(cell, target, settings)?;
-    let suite = suite(cell, host, architecture)?;
-    let of = settings.own_archive.then(|| cell.target.clone());
+    let suite = suite(cell, machine, architecture)?;
+    let of = settings.own_archive.then(|| cell.target.to_string());
     Ok((SysrootKey { suite: suite.name.clone(), architecture: architecture.to_owned(), of }, suite))
 }
 
 /// Debian's name of the cell's architecture, in an archive whose binaries run on it.
 fn architecture<'a>(cell: &Cell, target: Option<&'a Target>, settings: &TargetSettings) -> Result<&'a str, Refusal> {
     let triple = &cell.target;
-    if !triple.contains("-linux-gnu") {
-        let why = if triple.contains("-linux-musl") {
-            "Debian's libraries require glibc"
-        } else {
-            "Debian does not support it"
-        };
+    if !triple.is_glibc() {
+        let why = if triple.is_musl() { "Debian's libraries require glibc" } else { "Debian does not support it" };
         return Err(Refusal::new(format!("no sysroot is available for {triple}: {why}")));
     }
     let target = target.filter(|target| target.multiarch.is_some());
@@ -113,20 +110,20 @@ fn architecture<'a>(cell: &Cell, target: Option<&'a Target>, settings: &TargetSe
     match target.and_then(|target| target.other_archive_arch.as_deref()) {
         Some(architecture) if settings.own_archive => Ok(architecture),
         Some(_) => Err(Refusal::new(format!("Debian's packages do not run on {triple}")).hint(format!(
-            "set `mirrors` and `keyring` of an archive that is built for it (for ARMv6: Raspbian) under \
-             [target.\"{triple}\".supply] in `Convoy.toml`"
+            "set `mirrors` and `keyring` under `[target.\"{triple}\".supply]` in `Convoy.toml` to an archive that is \
+             built for this target (for ARMv6: Raspbian)"
         ))),
         None => Err(Refusal::new(format!("no known Debian architecture for {triple}"))),
     }
 }
 
-fn suite(cell: &Cell, host: &HostFacts, architecture: &str) -> Result<&'static Suite, Refusal> {
+fn suite(cell: &Cell, machine: &Machine, architecture: &str) -> Result<&'static Suite, Refusal> {
     let suites = Suites::embedded();
-    let own = cell.target == host.rustc.host;
+    let native = cell.target == machine.rustc.host;
     let floor = match cell.floor.filter(|_| !cell.floor_by_default) {
         Some(floor) => Some(floor),
         // What is built for this very machine is to start on it.
-        None if own => suites.for_floor(None, architecture).map(|suite| suite.glibc).min(host.glibc),
+        None if native => suites.for_floor(None, architecture).map(|suite| suite.glibc).min(machine.glibc),
         None => None,
     };
     suites.for_floor(floor, architecture).ok_or_else(|| {
@@ -143,11 +140,11 @@ fn suite(cell: &Cell, host: &HostFacts, architecture: &str) -> Result<&'static S
 
 /// The Debian packages to ask for.
 fn packages(situation: &Situation<'_>, suite: &Suite) -> Result<BTreeSet<String>, Refusal> {
-    let own = &situation.settings.supply.packages;
+    let configured = &situation.settings.supply.packages;
     let table = Table::embedded();
     // Headers and C runtime belong to the same release as the libraries.
     let mut packages = BTreeSet::from(["libc6-dev".to_owned()]);
-    packages.extend(own.iter().cloned());
+    packages.extend(configured.iter().cloned());
     let mut cxx = false;
     for need in situation.needs.iter().filter(|need| need.side == Side::Target) {
         match need.kind {
@@ -157,8 +154,8 @@ fn packages(situation: &Situation<'_>, suite: &Suite) -> Result<BTreeSet<String>
                 let known = library.map(|library| library.debian_in(&suite.name)).unwrap_or_default();
                 packages.extend(known.iter().cloned());
                 cxx |= library.is_some_and(|library| library.cxx);
-                // What the table does not know is among the user's own packages, or it is not brought.
-                if known.is_empty() && own.is_empty() && need.blocks() {
+                // A library that the table does not know comes from the configured packages, or not at all.
+                if known.is_empty() && configured.is_empty() && need.blocks() {
                     return Err(Refusal::new(format!("no known Debian package provides {}", need.name)).hint(format!(
                         "add the package that provides {} to `supply.packages` in `Convoy.toml`",
                         need.name
@@ -176,15 +173,15 @@ fn packages(situation: &Situation<'_>, suite: &Suite) -> Result<BTreeSet<String>
 
 /// For the machine's own triple, a library that build scripts need besides the program.
 fn of_this_machine_too<'a>(situation: &Situation<'a>) -> Option<&'a Need> {
-    let own = situation.cell.target == situation.host.rustc.host;
+    let native = situation.cell.target == situation.machine.rustc.host;
     let both = |need: &&Need| need.side == Side::Host && need.kind == NeedKind::SystemLibrary && need.blocks();
-    situation.needs.iter().filter(|_| own).find(both)
+    situation.needs.iter().filter(|_| native).find(both)
 }
 
 /// The sysroot, where its packages may and can come to this machine.
 fn bring(situation: &Situation<'_>, archive: &Archive, name: &str) -> Result<Provision, Refusal> {
-    let host = situation.host;
-    let fetched = host.fetched_sysroots.contains(name);
+    let machine = situation.machine;
+    let fetched = machine.fetched_sysroots.contains(name);
     let provision = Provision::sysroot(name, fetched, situation.provisioning).map_err(|forbidden| {
         let lacking = format!("the sysroot {name} is not in convoy's cache");
         match situation.provisioning.forbids(Source::ThisMachine) {
@@ -198,10 +195,10 @@ fn bring(situation: &Situation<'_>, archive: &Archive, name: &str) -> Result<Pro
         return Ok(provision);
     }
     // An image that convoy composes has an apt, and the archive of its base.
-    if situation.in_image && host.apt.is_none() {
+    if situation.in_image && machine.apt.is_none() {
         return Ok(provision);
     }
-    let Some(apt) = &host.apt else {
+    let Some(apt) = &machine.apt else {
         return Err(Refusal::new("apt, which downloads Debian packages, is missing on this machine").hint(
             "export the packages on a machine with apt (`cargo convoy supply pack FILE`) and import them here (`cargo \
              convoy supply unpack FILE`)",

@@ -28,7 +28,7 @@ pub(super) fn says(engine: &EngineFacts, interrupt: &Interrupt, args: &[&str]) -
         return Ok(String::from_utf8_lossy(&done.stdout).into_owned());
     }
     let words = args.iter().take(2).copied().collect::<Vec<_>>().join(" ");
-    Err(Error::work(format!("`{} {words}` failed: {}", engine.kind.name(), last_line(&said(&done)))))
+    Err(Error::work(format!("`{} {words}` failed: {}", engine.kind.name(), last_line(&output_of(&done)))))
 }
 
 /// The caller's user and group.
@@ -40,19 +40,19 @@ pub(crate) fn caller() -> Option<(u32, u32)> {
 }
 
 /// All that an engine said.
-pub(super) fn said(done: &Output) -> String {
+pub(super) fn output_of(done: &Output) -> String {
     format!("{}\n{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr))
 }
 
 /// What an engine said last, which mostly is why.
-pub(super) fn last_line(told: &str) -> String {
+pub(super) fn last_line(answer: &str) -> String {
     let why = |line: &&str| !line.is_empty() && !NO_REASONS.iter().any(|words| line.starts_with(words));
-    told.lines().map(str::trim).rfind(why).unwrap_or("the engine gave no reason").to_owned()
+    answer.lines().map(str::trim).rfind(why).unwrap_or("the engine gave no reason").to_owned()
 }
 
 /// The line of a builder's words that says why it failed: what the failing command said, not that it failed.
-pub(super) fn failing_line(told: &str) -> String {
-    let (plain, painted) = streams(last_step(told));
+pub(super) fn failing_line(answer: &str) -> String {
+    let (plain, painted) = streams(last_step(answer));
     let lines = [&plain, &painted].map(|text| {
         let text = anstream::adapter::strip_str(text).to_string();
         text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect::<Vec<_>>()
@@ -70,23 +70,23 @@ pub(super) fn failing_line(told: &str) -> String {
 }
 
 /// What a builder printed since it named its last step; all where it names none.
-fn last_step(told: &str) -> &str {
+fn last_step(answer: &str) -> &str {
     let mut since = 0;
     let mut end = 0;
-    for line in told.split_inclusive('\n') {
+    for line in answer.split_inclusive('\n') {
         end += line.len();
         let line = anstream::adapter::strip_str(line).to_string();
         if ["Step ", "STEP "].iter().any(|step| line.trim_start().starts_with(step)) {
             since = end;
         }
     }
-    &told[since..]
+    &answer[since..]
 }
 
 /// The rest, and what the classic builder painted: what commands say on standard error. Both of a command's streams reach
 /// it in pieces and in no order, so that each is put together by itself.
-fn streams(told: &str) -> (String, String) {
-    let mut pieces = told.split(PAINT);
+fn streams(answer: &str) -> (String, String) {
+    let mut pieces = answer.split(PAINT);
     let mut plain = pieces.next().unwrap_or_default().to_owned();
     let mut painted = String::new();
     for piece in pieces {

@@ -1,24 +1,22 @@
 //! Images: pulled or built, looked into, and whether what is mounted in one is this machine's own.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod look;
+
 use std::process::{Command, Output};
 
 use camino::Utf8Path;
-use serde::{Deserialize, Serialize};
 
-use super::engine::{self, caller, failing_line, last_line, said};
+use super::engine::{self, caller, failing_line, last_line, output_of};
 use super::runs::RunMark;
-use crate::machine::engine::{EngineFacts, EngineKind, Identity, ImageFacts, MadeImage, SeenImage, repository};
+use crate::machine::CacheDir;
+use crate::machine::engine::{EngineFacts, EngineKind, Identity, MadeImage, SeenImage, repository};
 use crate::machine::engine::{made_image, remember_made};
 use crate::machine::interrupt::Interrupt;
-use crate::machine::{CacheDir, Refused};
 use crate::model::recipe::{Recipe, run_lines};
-use crate::plan::container::{Confinement, ImagePlan, ImageSource, Mount, PROXIES, Start, probe_script, read_probe};
+use crate::plan::Refused;
+use crate::plan::container::{Confinement, ImagePlan, ImageSource, Mount, PROXIES, Start};
 use crate::util::error::{Error, Result};
 use crate::util::files;
-
-/// Variables that lead to another engine.
-const WAYS: [&str; 4] = ["DOCKER_HOST", "DOCKER_CONTEXT", "CONTAINER_HOST", "CONTAINER_CONNECTION"];
 
 /// Who brings images.
 #[derive(Debug)]
@@ -196,9 +194,9 @@ impl Images<'_> {
     }
 
     fn pull_named(&self, name: &str) -> Result<Result<String, Refused>> {
-        if let Err(told) = self.pull(name)? {
+        if let Err(answer) = self.pull(name)? {
             return Ok(Err(Refused {
-                reason: format!("download failed: {told}"),
+                reason: format!("download failed: {answer}"),
                 hint: Some("check its name, and log in to its registry if necessary".to_owned()),
                 work: true,
             }));
@@ -222,8 +220,8 @@ impl Images<'_> {
         let locked = digest.filter(|digest| repository(digest) == repository(&tag));
         let remote = locked.unwrap_or(&tag);
         step(Step::Pulling(remote));
-        if let Err(told) = self.pull(remote)? {
-            step(Step::NotPulled(remote, &told));
+        if let Err(answer) = self.pull(remote)? {
+            step(Step::NotPulled(remote, &answer));
             return Ok(None);
         }
         let seen = self.inspect(remote)?.unwrap_or_default();
@@ -291,8 +289,8 @@ impl Images<'_> {
         options: &[&str],
     ) -> Result<Result<String, Refused>> {
         // The name may be another's by the time it could be asked for.
-        let told = tempfile::Builder::new().prefix("id-").tempdir_in(self.cache.room("engines")?)?;
-        let id_file = told.path().join("id");
+        let answer = tempfile::Builder::new().prefix("id-").tempdir_in(self.cache.room("engines")?)?;
+        let id_file = answer.path().join("id");
         let mut command = self.command();
         // A step that failed leaves no container behind.
         command.args(["build", "--force-rm", "--tag", reference, "--file", file.as_str()]).args(options);
@@ -310,11 +308,11 @@ impl Images<'_> {
         if done.status.success() {
             return self.id(fs_err::read_to_string(id_file)?.trim()).map(Ok);
         }
-        let told = said(&done);
-        let reason = failing_line(&told);
+        let answer = output_of(&done);
+        let reason = failing_line(&answer);
         let log = self.cache.room("engines")?.join("last-failed-build.log");
         // Only for a later look.
-        let hint = files::replace(&log, &told).is_ok().then(|| format!("see the builder's full output in {log}"));
+        let hint = files::replace(&log, &answer).is_ok().then(|| format!("see the builder's full output in {log}"));
         Ok(Err(Refused { reason: format!("build failed: {reason}"), hint, work: true }))
     }
 
@@ -335,7 +333,7 @@ impl Images<'_> {
 
     fn pull(&self, reference: &str) -> Result<Result<(), String>> {
         let done = self.run(self.command().args(["pull", "--quiet", reference]))?;
-        Ok(if done.status.success() { Ok(()) } else { Err(last_line(&said(&done))) })
+        Ok(if done.status.success() { Ok(()) } else { Err(last_line(&output_of(&done))) })
     }
 
     /// Publishes a composed image where a team keeps them: gives its name there, and `name@sha256:…` where the engine tells it.
@@ -350,110 +348,6 @@ impl Images<'_> {
             remember_made(self.cache, MadeImage { digest: digest.clone(), ..made });
         }
         Ok((remote, digest))
-    }
-
-    /// The versions of these Debian packages in an image, by their names; one that it does not have under its own name is
-    /// left out. All are asked for once and remembered under the image's id.
-    pub(crate) fn versions(&self, image: &SeenImage, packages: &BTreeSet<String>) -> Result<BTreeMap<String, String>> {
-        let key = format!("packages-{}", &files::sha256(&image.id)[..32]);
-        let all = match self.cache.recall::<BTreeMap<String, String>>("engines", &key) {
-            Some(all) => all,
-            None => {
-                let ask = "dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\\n'";
-                let done = self.run(self.container(&image.id, &[]).args(["-c", ask]))?;
-                if !done.status.success() {
-                    let message = "could not list the package versions in an image";
-                    return Err(Error::work(message).because(last_line(&said(&done))));
-                }
-                let all = installed(&String::from_utf8_lossy(&done.stdout));
-                // A cache that cannot be written only costs time.
-                let _ = self.cache.remember("engines", &key, &all);
-                all
-            }
-        };
-        let version = |package: &String| {
-            // As apt takes it: with an architecture, a version or a release.
-            let name = package.split([':', '=', '/']).next().unwrap_or(package);
-            Some((name.to_owned(), all.get(name)?.clone()))
-        };
-        Ok(packages.iter().filter_map(version).collect())
-    }
-
-    /// What an image of the user's own holds; remembered under the image's id.
-    pub(crate) fn look_into(&self, reference: &str) -> Result<ImageFacts> {
-        let id = self.id(self.engine.image(reference))?;
-        let script = probe_script();
-        let key = format!("image-{}", &files::sha256(format!("{id} {script}"))[..32]);
-        if let Some(facts) = self.cache.recall("engines", &key) {
-            return Ok(facts);
-        }
-        let done = self.run(self.container(&id, &[]).args(["-c", &script]))?;
-        if !done.status.success() && done.stdout.is_empty() {
-            return Err(Error::work(format!(
-                "could not inspect the image {reference}, which has no working `/bin/sh`"
-            ))
-            .because(last_line(&said(&done))));
-        }
-        let facts = read_probe(&String::from_utf8_lossy(&done.stdout));
-        // A cache that cannot be written only costs time.
-        let _ = self.cache.remember("engines", &key, &facts);
-        Ok(facts)
-    }
-
-    /// Whether folders that are mounted are this machine's own. It is tried with files that only this run knows: an engine
-    /// in another mount namespace mounts an empty folder without a word, and one in a machine of its own may see a part of
-    /// this one's folders. Besides the cache it is tried in `dirs`. Remembered until this machine starts anew.
-    pub(crate) fn shares_files(&self, reference: &str, dirs: &[&Utf8Path]) -> Result<bool> {
-        let room = self.cache.room("engines")?;
-        let here = Here::now();
-        let way = WAYS.map(|name| std::env::var(name).unwrap_or_default());
-        let about = format!("{} {} {way:?} {dirs:?}", self.engine.program, self.engine.id);
-        let key = format!("files-{}", &files::sha256(about)[..32]);
-        if let Some((known, shares)) = self.cache.recall::<(Here, bool)>("engines", &key)
-            && known == here
-        {
-            return Ok(shares);
-        }
-        let nonce = files::sha256(format!("{:?} {}", std::time::SystemTime::now(), std::process::id()));
-        let mut kept = Vec::new();
-        let mut mounts = Vec::new();
-        for place in std::iter::once(room.as_path()).chain(dirs.iter().copied()) {
-            let dir = tempfile::Builder::new().prefix("nonce-").tempdir_in(place)?;
-            let path = Utf8Path::from_path(dir.path())
-                .ok_or_else(|| Error::work("the path of a temporary directory is not UTF-8"))?
-                .to_owned();
-            fs_err::write(path.join("nonce"), format!("{nonce}\n"))?;
-            open_to_all(&path)?;
-            mounts.push(Mount::read(&path));
-            kept.push(dir);
-        }
-        let mut command = self.container(reference, &mounts);
-        command.args(["-c", "for f; do read -r nonce <\"$f\" && echo \"$nonce\"; done", "sh"]);
-        command.args(mounts.iter().map(|mount| mount.inside.join("nonce")));
-        let done = self.run(&mut command)?;
-        drop(kept);
-        let text = String::from_utf8_lossy(&done.stdout);
-        let shares = text.lines().filter(|line| line.trim() == nonce).count() == mounts.len();
-        let told = said(&done);
-        // Docker's, Podman's and a shell's words for a folder that is not there.
-        let lacks = |line: &str| {
-            ["bind source path does not exist", "No such file", "no such file", "cannot open", "can't open"]
-                .iter()
-                .any(|words| line.contains(words))
-        };
-        // Of another file it is no answer: an image may have no shell.
-        let ours = |line: &str| mounts.iter().any(|mount| line.contains(mount.inside.as_str()));
-        let elsewhere = told.contains("Mounts denied") || told.lines().any(|line| lacks(line) && ours(line));
-        if !shares && !done.status.success() && !elsewhere {
-            let message = match told.lines().any(|line| lacks(line) && line.contains("/bin/sh")) {
-                true => format!("the image {reference} has no `/bin/sh`, which convoy needs to run builds"),
-                false => format!("could not start a container from {reference}"),
-            };
-            return Err(Error::work(message).because(last_line(&told)));
-        }
-        // A cache that cannot be written only costs time.
-        let _ = self.cache.remember("engines", &key, &(here, shares));
-        Ok(shares)
     }
 
     /// A container for a question, with `/bin/sh` for what follows.
@@ -497,44 +391,10 @@ impl Images<'_> {
     }
 }
 
-/// What a remembered answer about files holds for: this start of this machine, and this view of its folders.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-struct Here {
-    boot: String,
-    namespace: String,
-}
-
-impl Here {
-    fn now() -> Self {
-        let boot = fs_err::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let namespace = std::fs::read_link("/proc/self/ns/mnt").unwrap_or_default();
-        Self { boot: boot.trim().to_owned(), namespace: namespace.to_string_lossy().into_owned() }
-    }
-}
-
-/// A temporary folder is its owner's alone, and an engine may map users.
-fn open_to_all(dir: &Utf8Path) -> Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        fs_err::set_permissions(dir, std::fs::Permissions::from_mode(0o755))?;
-    }
-    Ok(())
-}
-
 /// Removes an image's name, and the image where that was its last one: why that did not work, if so.
 pub(crate) fn remove(engine: &EngineFacts, name: &str, interrupt: &Interrupt) -> Result<Result<(), String>> {
     let done = engine::run(engine, interrupt, Command::new(&engine.program).args(["rmi", name]))?;
-    Ok(if done.status.success() { Ok(()) } else { Err(last_line(&said(&done))) })
-}
-
-/// The installed packages that dpkg told of, with their versions.
-fn installed(told: &str) -> BTreeMap<String, String> {
-    let line = |line: &str| match line.split(' ').collect::<Vec<_>>()[..] {
-        ["installed", name, version] => Some((name.to_owned(), version.to_owned())),
-        _ => None,
-    };
-    told.lines().filter_map(line).collect()
+    Ok(if done.status.success() { Ok(()) } else { Err(last_line(&output_of(&done))) })
 }
 
 /// `name@sha256:…` of an image in the registry of a name, where the engine knows that.
@@ -552,12 +412,6 @@ fn in_registry(registry: &str, reference: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn packages_that_are_installed_have_a_version() {
-        let told = "installed gcc 4:12.2.0-3\nconfig-files make 4.3-4.1\ninstalled g++ 4:12.2.0-3\n\n";
-        assert_eq!(installed(told).into_keys().collect::<Vec<_>>(), ["g++", "gcc"]);
-    }
 
     #[test]
     fn a_registry_keeps_an_image_by_its_own_name_and_tag() {

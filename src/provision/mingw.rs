@@ -4,7 +4,7 @@
 //! installed C library. Where that does not do, zig goes its own, long way.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -18,14 +18,20 @@ use crate::util::files;
 /// Which source defines which symbols; made by `ci/mingw-runtime`.
 const TABLE: &str = include_str!("../../targets/zig-mingw.tsv");
 
-/// The name of the variable by which a wrapper script tells where the runtime is.
+/// The name of the variable by which a wrapper tells where the runtime is.
 pub(crate) const VARIABLE: &str = "ZIG_MINGW_RUNTIME";
 
 /// The directory of the cache that holds it.
 const ROOM: &str = "mingw";
 
-/// zig's name of the only target whose sources are in the table.
+/// zig's name of the target whose sources are in the table.
 const TARGET: &str = "x86_64-windows-gnu";
+
+/// zig's names of other targets for which single sources of the table do as well: the runtime is not complete there.
+const SINGLE: [&str; 3] = [TARGET, "aarch64-windows-gnu", "x86-windows-gnu"];
+
+/// How directories end whose runtime has no start-up code: what links there has its own.
+const SINGLE_ENDING: &str = "-single";
 
 /// The start-up code of programs and of libraries: the file's name, its source, a flag of its own.
 const START: [(&str, &str, &str); 2] =
@@ -63,10 +69,8 @@ const FIRST: [&str; 27] = [
 ];
 
 /// What zig itself compiles these sources with.
-const FLAGS: [&str; 22] = [
+const FLAGS: [&str; 20] = [
     "--no-default-config",
-    "-target",
-    "x86_64-unknown-windows-gnu",
     "-fno-lto",
     "-fhosted",
     "-nostdinc",
@@ -142,6 +146,9 @@ static EMBEDDED: LazyLock<Table> = LazyLock::new(|| {
     table
 });
 
+/// How often a link may ask for more of the runtime: what is added may ask for more itself.
+const ROUNDS: usize = 40;
+
 /// What came of asking for symbols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Added {
@@ -160,6 +167,15 @@ pub(crate) struct Runtime {
     zig: Utf8PathBuf,
 }
 
+/// What came of a link.
+#[derive(Debug)]
+pub(crate) enum Linked {
+    /// It is linked, or nothing can be added that it lacks.
+    Ended(Output),
+    /// zig should link in its own way.
+    Unsettled(Output),
+}
+
 impl Runtime {
     /// The one for a target, where convoy knows its sources: of the pinned zig, with its library beside it.
     ///
@@ -173,7 +189,20 @@ impl Runtime {
         Ok(Some(Self { dir, zig: facts.path.clone() }))
     }
 
-    /// The one that a wrapper script names.
+    /// The one for objects that are linked without MinGW's start-up code, from which they get single functions.
+    ///
+    /// # Errors
+    /// The cache cannot be written.
+    pub(crate) fn single(cache: &CacheDir, facts: &ZigFacts, target: &str) -> Result<Option<Self>> {
+        if !SINGLE.contains(&target) || facts.version != zig::version() || !library(&facts.path).is_dir() {
+            return Ok(None);
+        }
+        let dir = cache.room(ROOM)?.join(format!("{}-{target}{SINGLE_ENDING}", facts.version));
+        fs_err::create_dir_all(dir.join("objects"))?;
+        Ok(Some(Self { dir, zig: facts.path.clone() }))
+    }
+
+    /// The one that a wrapper names.
     pub(crate) fn at(dir: &Utf8Path, zig: &Utf8Path) -> Self {
         Self { dir: dir.to_owned(), zig: zig.to_owned() }
     }
@@ -188,7 +217,24 @@ impl Runtime {
         self.dir.join("libc.txt")
     }
 
-    fn archive(&self) -> Utf8PathBuf {
+    fn is_x86(&self) -> bool {
+        self.clang_target().starts_with("i686")
+    }
+
+    /// clang's name of the target, as the directory has zig's.
+    fn clang_target(&self) -> String {
+        let name = self.dir.file_name().unwrap_or_default().trim_end_matches(SINGLE_ENDING);
+        let architecture =
+            SINGLE.iter().find(|target| name.ends_with(*target)).and_then(|target| target.split('-').next());
+        let architecture = match architecture.unwrap_or("x86_64") {
+            "x86" => "i686",
+            other => other,
+        };
+        format!("{architecture}-unknown-windows-gnu")
+    }
+
+    /// The archive of what is compiled.
+    pub(crate) fn archive(&self) -> Utf8PathBuf {
         self.dir.join("libmingw32.lib")
     }
 
@@ -221,12 +267,7 @@ impl Runtime {
         let wanted: BTreeSet<usize> =
             FIRST.iter().filter_map(|symbol| EMBEDDED.defined_by.get(symbol).copied()).collect();
         self.compile_sources(&wanted, interrupt)?;
-        let include = library(&self.zig).parent().map(|libc| libc.join("include/any-windows-any")).unwrap_or_default();
-        let text = format!(
-            "include_dir={include}\nsys_include_dir={include}\ncrt_dir={}\nmsvc_lib_dir=\nkernel32_lib_dir=\n\
-             gcc_dir=\ndarwin_sdk_dir=\n",
-            self.dir
-        );
+        let text = libc_text(&headers(&self.zig), &self.dir);
         files::replace(&self.libc_file(), text)
     }
 
@@ -236,8 +277,14 @@ impl Runtime {
     /// As [`Runtime::prepare`].
     pub(crate) fn add(&self, symbols: &BTreeSet<String>, interrupt: &Interrupt) -> Result<Added> {
         let _lock = self.lock(interrupt)?;
+        // 32-bit x86 has an underscore before every name of C, and the table is another architecture's.
+        let plain = |symbol: &'_ str| match symbol.strip_prefix("__imp_") {
+            Some(name) if self.is_x86() => format!("__imp_{}", name.strip_prefix('_').unwrap_or(name)),
+            None if self.is_x86() => symbol.strip_prefix('_').unwrap_or(symbol).to_owned(),
+            _ => symbol.to_owned(),
+        };
         let wanted: BTreeSet<usize> =
-            symbols.iter().filter_map(|symbol| EMBEDDED.defined_by.get(symbol.as_str()).copied()).collect();
+            symbols.iter().filter_map(|symbol| EMBEDDED.defined_by.get(&*plain(symbol)).copied()).collect();
         let missing: BTreeSet<usize> =
             wanted.into_iter().filter(|index| !self.object(&EMBEDDED.sources[*index]).is_file()).collect();
         if !missing.is_empty() {
@@ -245,6 +292,29 @@ impl Runtime {
             return Ok(Added::Some);
         }
         Ok(if symbols.iter().any(|symbol| is_identifier(symbol)) { Added::Unknown } else { Added::None })
+    }
+
+    /// Links, and compiles what is missing of the runtime, until nothing is.
+    ///
+    /// # Errors
+    /// The linker cannot be started, or as [`Runtime::prepare`].
+    pub(crate) fn link(&self, interrupt: &Interrupt, once: impl Fn() -> Result<Output>) -> Result<Linked> {
+        let mut done = once()?;
+        for _ in 0..ROUNDS {
+            if done.status.success() {
+                break;
+            }
+            let missing = missing_symbols(&String::from_utf8_lossy(&done.stderr));
+            if missing.is_empty() {
+                return Ok(Linked::Unsettled(done));
+            }
+            match self.add(&missing, interrupt)? {
+                Added::Some => done = once()?,
+                Added::Unknown => return Ok(Linked::Unsettled(done)),
+                Added::None => break,
+            }
+        }
+        Ok(Linked::Ended(done))
     }
 
     fn lock(&self, interrupt: &Interrupt) -> Result<fs_err::File> {
@@ -298,7 +368,8 @@ impl Runtime {
         let beside = tempfile::Builder::new().prefix(".compiling-").tempdir_in(&self.dir)?;
         let output = beside.path().join("object");
         let mut command = Command::new(&self.zig);
-        command.arg("clang").arg(mingw.join(source)).args(FLAGS).args(["-D_CRTBLD", "-D_SYSCRT=1"]);
+        command.arg("clang").arg(mingw.join(source)).args(["-target", &self.clang_target()]).args(FLAGS);
+        command.args(["-D_CRTBLD", "-D_SYSCRT=1"]);
         for include in [lib.join("include"), lib.join("libc/include/any-windows-any")] {
             command.arg("-isystem").arg(include);
         }
@@ -325,6 +396,19 @@ fn library(zig: &Utf8Path) -> Utf8PathBuf {
     zig.parent().unwrap_or(&zig).join("lib/libc/mingw")
 }
 
+/// The headers of its C library for Windows.
+pub(super) fn headers(zig: &Utf8Path) -> Utf8PathBuf {
+    library(zig).parent().map(|libc| libc.join("include/any-windows-any")).unwrap_or_default()
+}
+
+/// What tells zig of an installed C library, as `zig libc` has it.
+pub(super) fn libc_text(include: &Utf8Path, dir: &Utf8Path) -> String {
+    format!(
+        "include_dir={include}\nsys_include_dir={include}\ncrt_dir={dir}\nmsvc_lib_dir=\nkernel32_lib_dir=\n\
+         gcc_dir=\ndarwin_sdk_dir=\n"
+    )
+}
+
 /// Whether a symbol is named as COM's and DirectX's identifiers are.
 fn is_identifier(symbol: &str) -> bool {
     const BEGINNINGS: [&str; 12] =
@@ -336,15 +420,19 @@ fn is_identifier(symbol: &str) -> bool {
 
 /// The symbols that a linker misses, by what it prints; empty where it failed for another reason as well.
 pub(crate) fn missing_symbols(stderr: &str) -> BTreeSet<String> {
-    const UNDEFINED: &str = "lld-link: error: undefined symbol: ";
+    // The name of the program that prints it comes first.
+    const ERROR: &str = ": error: ";
+    const UNDEFINED: &str = "undefined symbol: ";
+    // How lld ends a list that is longer than it prints.
+    const MORE: &str = "too many errors emitted";
     let mut missing = BTreeSet::new();
-    for line in stderr.lines() {
-        if let Some(symbol) = line.strip_prefix(UNDEFINED) {
-            let imported = symbol.strip_prefix("__declspec(dllimport) ").map(|symbol| format!("__imp_{symbol}"));
-            missing.insert(imported.unwrap_or_else(|| symbol.to_owned()));
-        } else if line.starts_with("lld-link: error: ") {
-            return BTreeSet::new();
+    for (program, error) in stderr.lines().filter_map(|line| line.split_once(ERROR)) {
+        if !["lld-link", "rust-lld"].contains(&program) || error.starts_with(MORE) {
+            continue;
         }
+        let Some(symbol) = error.strip_prefix(UNDEFINED) else { return BTreeSet::new() };
+        let imported = symbol.strip_prefix("__declspec(dllimport) ").map(|symbol| format!("__imp_{symbol}"));
+        missing.insert(imported.unwrap_or_else(|| symbol.to_owned()));
     }
     missing
 }
@@ -367,6 +455,8 @@ mod tests {
         let stderr = "lld-link: error: undefined symbol: puts\n>>> referenced by m.obj:(main)\n\n\
                       lld-link: error: undefined symbol: __declspec(dllimport) __initenv\n";
         assert_eq!(missing_symbols(stderr), ["__imp___initenv", "puts"].map(str::to_owned).into());
+        let more = "rust-lld: error: undefined symbol: puts\nrust-lld: error: too many errors emitted, stopping now\n";
+        assert_eq!(missing_symbols(more), ["puts".to_owned()].into());
         let other = "lld-link: error: undefined symbol: puts\nlld-link: error: duplicate symbol: main\n";
         assert_eq!(missing_symbols(other), BTreeSet::new());
         assert!(is_identifier("IID_IUnknown") && is_identifier("FOLDERID_Downloads") && !is_identifier("sum"));

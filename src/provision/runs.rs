@@ -12,7 +12,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::machine::CacheDir;
 use crate::machine::engine::{EngineFacts, EngineKind};
 use crate::machine::interrupt::{Interrupt, has_no_locks};
-use crate::plan::container::{LABEL_MACHINE, LABEL_RUN, own_filter};
+use crate::plan::container::{LABEL_MACHINE, LABEL_RUN, container_filter};
 use crate::util::error::Result;
 use crate::util::files;
 
@@ -109,7 +109,7 @@ pub(crate) fn reap(engine: &EngineFacts, cache: &CacheDir, interrupt: &Interrupt
     let own = machine(cache)?;
     let format = format!("{{{{.ID}}}}\t{{{{.Label \"{LABEL_MACHINE}\"}}}}\t{{{{.Label \"{LABEL_RUN}\"}}}}");
     let mut list = Command::new(&engine.program);
-    list.args(["ps", "--all", "--no-trunc", "--filter", &own_filter(), "--format", &format]);
+    list.args(["ps", "--all", "--no-trunc", "--filter", &container_filter(), "--format", &format]);
     // An engine that went away is told by whoever needs it, and what it ran may still be there when it comes back.
     let Ok(listed) = interrupt.output(&mut list)? else { return Ok(0) };
     if !listed.status.success() {

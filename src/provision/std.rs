@@ -30,8 +30,8 @@ fn rustup(interrupt: &Interrupt, args: &[&str]) -> Result<Added> {
     if done.status.success() {
         return Ok(Added::Yes);
     }
-    let told = String::from_utf8_lossy(&done.stderr);
-    let reason = told
+    let text = String::from_utf8_lossy(&done.stderr);
+    let reason = text
         .lines()
         .rev()
         .map(str::trim)

@@ -14,7 +14,7 @@ const BEGUN: &str = ".bringing-";
 
 /// A zig that is in the cache now.
 #[derive(Debug)]
-pub(crate) struct Brought {
+pub(crate) struct Installed {
     /// The zig.
     pub facts: ZigFacts,
     /// What was wrong with the one that was there before; none where there was none.
@@ -22,13 +22,13 @@ pub(crate) struct Brought {
 }
 
 /// Brings zig into the tool's cache. Two runs at once are safe: the second waits and finds it there.
-pub(crate) fn bring(cache: &CacheDir, interrupt: &Interrupt) -> Result<Brought> {
+pub(crate) fn ensure_installed(cache: &CacheDir, interrupt: &Interrupt) -> Result<Installed> {
     let room = cache.room(ROOM)?;
     let lock = fs_err::File::create(room.join(".lock"))?;
     interrupt.lock(&lock, || {})?;
-    let brought = |path, replaced| Brought { facts: ZigFacts { path, version: version().to_owned() }, replaced };
+    let installed = |path, replaced| Installed { facts: ZigFacts { path, version: version().to_owned() }, replaced };
     let replaced = match look(cache) {
-        Some(Ok(path)) => return Ok(brought(path, None)),
+        Some(Ok(path)) => return Ok(installed(path, None)),
         Some(Err(fault)) => Some(fault),
         None => None,
     };
@@ -50,7 +50,7 @@ pub(crate) fn bring(cache: &CacheDir, interrupt: &Interrupt) -> Result<Brought> 
     let zig = zig.ok_or_else(|| Error::work("the Python package `ziglang` does not contain zig").hint(hint))?;
     // pip has just compared the package with its pinned hash.
     remember(cache, Known::of(&target, &zig).as_ref());
-    Ok(brought(zig, replaced))
+    Ok(installed(zig, replaced))
 }
 
 /// Has pip unpack the pinned package.
@@ -76,8 +76,8 @@ fn install(
         .output(&mut pip)?
         .map_err(|error| Error::work(format!("could not start `{python}`")).because(error))?;
     if !done.status.success() {
-        let told = String::from_utf8_lossy(&done.stderr);
-        let last = told.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("pip gave no reason");
+        let text = String::from_utf8_lossy(&done.stderr);
+        let last = text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("pip gave no reason");
         return Err(Error::work(format!("could not install zig {}: {last}", version())));
     }
     Ok(())

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
+use crate::model::code::Code;
 use crate::model::sysroot::{Libraries, RuntimePackage, Soname, read_control, runtime_packages, sonames};
 use crate::release::Artifact;
 use crate::release::Place;
@@ -40,6 +41,8 @@ struct Memory {
     version: String,
     checked: BTreeMap<Utf8PathBuf, Remembered>,
     placed: BTreeMap<Utf8PathBuf, (Stamp, String)>,
+    /// Files that are published and not judged.
+    hashed: BTreeMap<Utf8PathBuf, (Stamp, String, u64)>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -105,6 +108,21 @@ impl Checker {
         Ok(checked)
     }
 
+    /// The SHA-256 of a file that is published beside a binary, and its size; none where there is no such plain file.
+    pub fn hash(&mut self, artifact: &Artifact) -> Option<(String, u64)> {
+        let file = artifact.open().ok()?;
+        if let Some((stamp, sha256, size)) = self.memory.hashed.get(&artifact.path)
+            && stamp == file.stamp()
+        {
+            return Some((sha256.clone(), *size));
+        }
+        let copied = file.copy_to(std::io::sink()).ok()?;
+        let known = (file.stamp().clone(), copied.sha256.clone(), copied.size);
+        self.memory.hashed.insert(artifact.path.clone(), known);
+        self.changed = true;
+        Some((copied.sha256, copied.size))
+    }
+
     /// Whether the file at this place of dist is, untouched since, the one with this hash.
     pub fn placed(&self, path: &Utf8Path, sha256: &str) -> bool {
         self.memory
@@ -131,6 +149,7 @@ impl Checker {
         }
         self.memory.checked.retain(|path, _| path.exists());
         self.memory.placed.retain(|path, _| path.exists());
+        self.memory.hashed.retain(|path, _| path.exists());
         // A memory that cannot be written only costs time.
         if let Ok(text) = serde_json::to_vec(&self.memory) {
             let _ = files::replace(&self.file, text);
@@ -162,7 +181,7 @@ fn examine(bytes: &[u8], mut expectation: Expectation, package_dirs: &dyn Fn() -
     inspection.cpu = objects.or(inspection.cpu);
     let runtime_packages = against_sysroot(&inspection, &mut expectation)?;
     let mut findings = judge(&inspection, &expectation);
-    if findings.iter().any(|finding| finding.code == "darwin-symbol-unaccounted") {
+    if findings.iter().any(|finding| finding.code == Code::DarwinSymbolUnaccounted) {
         // Reading the sources costs, so only where something is unaccounted for without them.
         expectation.declared_symbols = darwin::declared_in_packages(&package_dirs());
         findings = judge(&inspection, &expectation);

@@ -124,7 +124,8 @@ fn read_dist(dist: &Utf8Path, name: &str) -> io::Result<Option<String>> {
 pub(crate) fn refuse_others(dist: &Utf8Path, owner: &Owner<'_>, keep: bool, paths: &BTreeSet<String>) -> Result<()> {
     let Some(previous) = read_manifest(dist).filter(|previous| !is_of(previous, dist, owner)) else { return Ok(()) };
     let others = previous.artifacts.iter().filter(|row| !owner.packages.contains(&row.package));
-    let Some(other) = others.into_iter().find(|row| !keep || paths.contains(&row.path)) else { return Ok(()) };
+    let ours = |row: &ArtifactRow| !keep || row.files().any(|(path, _)| paths.contains(path));
+    let Some(other) = others.into_iter().find(|row| ours(row)) else { return Ok(()) };
     let ArtifactRow { package, path, .. } = other;
     let error = Error::work(format!("`{dist}` contains binaries of another project: `{path}` of package `{package}`"));
     Err(error.hint(match keep {
@@ -178,7 +179,8 @@ pub(crate) fn place(
         Error::work(format!("could not write `{dist}`")).because(error).hint(hint)
     };
     let lock = enter(dist).map_err(fault)?;
-    let ours: BTreeSet<String> = manifest.artifacts.iter().map(|row| row.path.clone()).collect();
+    let ours: BTreeSet<String> =
+        manifest.artifacts.iter().flat_map(ArtifactRow::files).map(|(path, _)| path.to_owned()).collect();
     refuse_links(dist, ours.iter().map(Utf8Path::new))?;
     // Another project may have written here while this one was built.
     refuse_others(dist, owner, keep, &ours)?;
@@ -196,37 +198,53 @@ pub(crate) fn place(
     }
 
     remove_leftovers(dist, lock.is_some());
+    let json = serde_json::to_string_pretty(&manifest).map_err(io::Error::from)? + "\n";
+    let files = manifest.artifacts.iter().flat_map(ArtifactRow::files);
+    let sums: String = files.map(|(path, sha256)| format!("{sha256}  {path}\n")).collect();
+    let texts = [(MANIFEST, json), (SUMS, sums)];
+    let changed: Vec<_> = texts
+        .into_iter()
+        .filter(|(name, text)| !read_dist(dist, name).is_ok_and(|old| old.as_ref() == Some(text)))
+        .collect();
+    let fresh: Vec<&Place> = places.iter().filter(|place| !place.up_to_date).collect();
+    if !(fresh.is_empty() && changed.is_empty()) {
+        replace_files(dist, &fresh, &changed, fault)?;
+    }
+    let removed = if keep { Vec::new() } else { remove(dist, &stale, &ours) };
+    Ok(Placed { manifest, removed })
+}
+
+/// Writes binaries and text files beside those that are there, and puts them in their places once all are complete.
+fn replace_files(
+    dist: &Utf8Path,
+    binaries: &[&Place],
+    texts: &[(&str, String)],
+    fault: impl Fn(io::Error) -> Error,
+) -> Result<()> {
     let staging =
-        tempfile::Builder::new().prefix(STAGING).rand_bytes(STAGING_RANDOM).tempdir_in(dist).map_err(fault)?;
+        tempfile::Builder::new().prefix(STAGING).rand_bytes(STAGING_RANDOM).tempdir_in(dist).map_err(&fault)?;
     let beside = Utf8PathBuf::from_path_buf(staging.path().to_owned())
         .map_err(|path| Error::work(format!("the path `{}` is not UTF-8", path.display())))?;
-    fs_err::write(beside.join(MARKER), "").map_err(fault)?;
-    let fresh: Vec<&Place> = places.iter().filter(|place| !place.up_to_date).collect();
-    for (index, place) in fresh.iter().enumerate() {
-        stage(place, &beside.join(index.to_string()), fault)?;
+    fs_err::write(beside.join(MARKER), "").map_err(&fault)?;
+    for (index, place) in binaries.iter().enumerate() {
+        stage(place, &beside.join(index.to_string()), &fault)?;
     }
-    let json = serde_json::to_string_pretty(&manifest).map_err(io::Error::from)? + "\n";
-    let sums: String = manifest.artifacts.iter().map(|row| format!("{}  {}\n", row.sha256, row.path)).collect();
-    for (name, text) in [(MANIFEST, &json), (SUMS, &sums)] {
-        let mut file = fs_err::File::create(beside.join(name)).map_err(fault)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(fault)?;
+    for (name, text) in texts {
+        let mut file = fs_err::File::create(beside.join(name)).map_err(&fault)?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(&fault)?;
     }
     // All is complete and on the same disk: from here on there are only renames.
-    for (index, place) in fresh.iter().enumerate() {
+    for (index, place) in binaries.iter().enumerate() {
         let target = dist.join(&place.path);
         if let Some(parent) = target.parent() {
-            fs_err::create_dir_all(parent).map_err(fault)?;
+            fs_err::create_dir_all(parent).map_err(&fault)?;
         }
-        fs_err::rename(beside.join(index.to_string()), &target).map_err(fault)?;
+        fs_err::rename(beside.join(index.to_string()), &target).map_err(&fault)?;
     }
-    for (name, text) in [(MANIFEST, &json), (SUMS, &sums)] {
-        if read_dist(dist, name).is_ok_and(|old| old.as_ref() == Some(text)) {
-            continue;
-        }
-        fs_err::rename(beside.join(name), dist.join(name)).map_err(fault)?;
+    for (name, _) in texts {
+        fs_err::rename(beside.join(name), dist.join(name)).map_err(&fault)?;
     }
-    let removed = if keep { Vec::new() } else { remove(dist, &stale) };
-    Ok(Placed { manifest, removed })
+    Ok(())
 }
 
 /// Copies one binary; what was written must be what was verified.
@@ -265,11 +283,15 @@ fn read_manifest(dist: &Utf8Path) -> Option<Manifest> {
     serde_json::from_str(&read_dist(dist, MANIFEST).ok()??).ok()
 }
 
-/// Whether the file of a row is the one that was verified then.
+/// Whether the files of a row are those of then.
 fn is_still_there(dist: &Utf8Path, row: &ArtifactRow) -> bool {
-    let file = of_row(&row.path).zip(UntrustedDir::open(dist).ok()).and_then(|(path, dir)| dir.file(path, LARGE).ok());
+    row.files().all(|(path, sha256)| is_file(dist, path, sha256))
+}
+
+fn is_file(dist: &Utf8Path, path: &str, sha256: &str) -> bool {
+    let file = of_row(path).zip(UntrustedDir::open(dist).ok()).and_then(|(path, dir)| dir.file(path, LARGE).ok());
     let copied = file.as_ref().and_then(|file: &PlainFile| file.copy_to(io::sink()).ok());
-    copied.is_some_and(|copied| copied.sha256 == row.sha256)
+    copied.is_some_and(|copied| copied.sha256 == sha256)
 }
 
 /// The path of a manifest's row, only when it is such as convoy writes, `<target>/<file>`: a manifest may have been written
@@ -280,9 +302,10 @@ fn of_row(path: &str) -> Option<&Utf8Path> {
     matches!(parts.as_slice(), [Utf8Component::Normal(_), Utf8Component::Normal(_)]).then_some(path)
 }
 
-fn remove(dist: &Utf8Path, stale: &[ArtifactRow]) -> Vec<Utf8PathBuf> {
+fn remove(dist: &Utf8Path, stale: &[ArtifactRow], ours: &BTreeSet<String>) -> Vec<Utf8PathBuf> {
     let mut removed = Vec::new();
-    for path in stale.iter().filter_map(|row| of_row(&row.path)) {
+    let files = stale.iter().flat_map(ArtifactRow::files).map(|(path, _)| path).filter(|path| !ours.contains(*path));
+    for path in files.filter_map(of_row) {
         let (dir, file) = (dist.join(path.parent().unwrap_or(path)), dist.join(path));
         // Through a link the file would be somebody else's. There are no more than these two names on the way to it.
         let real_dir = dir.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::catalog::{Format, Glibc};
+use crate::model::code::Code;
 use crate::model::sysroot::{RuntimePackage, Soname, SysrootKey};
 use crate::plan::RouteKind;
 use crate::verify::{Finding, Linkage};
@@ -82,6 +83,9 @@ pub struct ArtifactRow {
     pub size: u64,
     /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
+    /// Its debug information in a file of its own (a PDB on Windows); null if there is none.
+    #[serde(default)]
+    pub debug_info: Option<DebugInfo>,
     /// The file format.
     pub format: Format,
     /// The CPU architecture.
@@ -114,6 +118,25 @@ pub struct ArtifactRow {
     pub verified: bool,
     /// All findings of the verification.
     pub findings: Vec<Finding>,
+}
+
+/// A file with the debug information of a binary.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub struct DebugInfo {
+    /// Path of the file, relative to the manifest's directory.
+    pub path: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+}
+
+impl ArtifactRow {
+    /// The files of the row, each with its SHA-256.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        let debug_info = self.debug_info.iter().map(|file| (file.path.as_str(), file.sha256.as_str()));
+        std::iter::once((self.path.as_str(), self.sha256.as_str())).chain(debug_info)
+    }
 }
 
 /// The sysroot that a binary was linked against.
@@ -152,7 +175,7 @@ pub struct FailedRow {
     /// How far the build got.
     pub status: FailedStatus,
     /// Stable code of the failure.
-    pub code: String,
+    pub code: Code,
     /// Stable code of the underlying cause, such as `library-missing`, if a tool made the build fail; else null.
     #[serde(default)]
     pub cause: Option<String>,
@@ -160,7 +183,7 @@ pub struct FailedRow {
     pub message: String,
     /// All findings of the verification, for a rejected binary.
     pub findings: Vec<Finding>,
-    /// How to fix it; null if unknown.
+    /// How to fix it; null if unknown. Alternatives are on lines of their own.
     pub hint: Option<String>,
 }
 

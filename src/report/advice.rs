@@ -76,6 +76,7 @@ fn thing(kind: NeedKind, name: &str) -> String {
         NeedKind::CCompiler => "needs a C compiler".to_owned(),
         NeedKind::Tool => format!("needs {name}"),
         NeedKind::Download => format!("downloads {name}"),
+        NeedKind::Variable => format!("is built with {name}"),
         NeedKind::HostLinker => "needs a linker for this machine".to_owned(),
     }
 }
@@ -83,7 +84,7 @@ fn thing(kind: NeedKind, name: &str) -> String {
 fn remedies(list: &[Remedy]) -> String {
     let mut text = String::new();
     if list.is_empty() {
-        text.push_str(&wrapped("", "no fix known, except not to depend on this crate for these targets"));
+        text.push_str(&wrapped("", "no known fix, other than not depending on this crate for these targets"));
     } else {
         text.push_str(&wrapped("", "how to fix:"));
     }
@@ -102,7 +103,7 @@ fn remedies(list: &[Remedy]) -> String {
 /// What is longer than this makes a table too wide.
 const LONG: usize = 40;
 
-/// What this machine offers, what each target lacks, and what mends it.
+/// What this machine offers, what is missing for each target, and how to fix it.
 pub(crate) fn doctor(report: &DoctorReport, style: Style) -> String {
     let mut rows = vec![["", "found", "needed by"].map(str::to_owned).to_vec()];
     let mut long = String::new();
@@ -135,7 +136,7 @@ pub(crate) fn doctor(report: &DoctorReport, style: Style) -> String {
         for lack in &cell.lacks {
             text.push_str(&wrapped("missing: ", &format!("{}, required by `{}`", lack.name, lack.package)));
         }
-        if let Some(hint) = &cell.hint {
+        for hint in cell.hint.iter().flat_map(|hints| hints.lines()) {
             text.push_str(&wrapped("hint: ", hint));
         }
     }
@@ -175,6 +176,7 @@ mod tests {
             (NeedKind::CCompiler, "c-compiler"),
             (NeedKind::Tool, "cmake"),
             (NeedKind::Download, "a Z3 release"),
+            (NeedKind::Variable, "JEMALLOC_SYS_WITH_LG_PAGE=16"),
             (NeedKind::HostLinker, "host-linker"),
         ];
         let text: Vec<String> = kinds.iter().map(|(kind, name)| format!("`x` {}", thing(*kind, name))).collect();
@@ -187,6 +189,7 @@ mod tests {
         `x` needs a C compiler
         `x` needs cmake
         `x` downloads a Z3 release
+        `x` is built with JEMALLOC_SYS_WITH_LG_PAGE=16
         `x` needs a linker for this machine
         ");
     }

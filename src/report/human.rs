@@ -106,7 +106,7 @@ impl Human {
             (None, _) => " ".to_owned(),
         };
         let took = event.duration.map(|seconds| format!(" in {}", seconds_text(seconds))).unwrap_or_default();
-        let cpu = event.cpu.map(|seconds| format!(", {} of CPU", seconds_text(seconds))).unwrap_or_default();
+        let cpu = event.cpu.map(|seconds| format!(", {} of CPU time", seconds_text(seconds))).unwrap_or_default();
         let message = match event.phase {
             // Full of names that binaries hold; none of these has several lines.
             Phase::Verify | Phase::Smoke => escape::line(&event.message),
@@ -171,6 +171,7 @@ pub(crate) fn seconds_text(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::code::Code;
     use crate::report::Reporter;
 
     fn rendered(level: EventLevel, phase: Phase, message: &str) -> String {
@@ -192,12 +193,12 @@ mod tests {
         let reporter = Reporter::new("run".to_owned(), Style::default(), None).unwrap();
         let (second, id) = (Duration::from_secs(1), "linux/arm64");
         let reports = [
-            reporter.info(Phase::Plan, "waiting for another build to finish").code("waiting"),
+            reporter.info(Phase::Plan, "waiting for another build to finish").code(Code::Waiting),
             reporter.info(Phase::Provision, "the sysroot bookworm/arm64"),
             reporter.debug(Phase::Provision, "the sysroot bookworm/arm64").took(second),
             reporter.info(Phase::Build, "route zig").target(id),
             reporter.info(Phase::Build, "app").target(id).took(second),
-            reporter.debug(Phase::Build, "3 of 3 job tokens were returned").code("tokens"),
+            reporter.debug(Phase::Build, "3 of 3 job tokens were returned").code(Code::Tokens),
             reporter.info(Phase::Verify, "12 packages of bookworm/arm64"),
             reporter.debug(Phase::Verify, "app").target(id),
             reporter.info(Phase::Smoke, "app: started, exit code 0").target(id),

@@ -37,6 +37,18 @@ pub(crate) struct TargetRow {
     pub installed: bool,
     /// The routes available on this machine for a crate without C code, after provisioning.
     pub routes: Vec<RouteKind>,
+    /// What starts its programs on other machines (`--smoke`); null if nothing does.
+    #[serde(default)]
+    pub emulator: Option<EmulatorRow>,
+}
+
+/// What starts programs of a target on other machines.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub(crate) struct EmulatorRow {
+    /// Its executable; qemu's without a `-static` suffix.
+    pub program: String,
+    /// The lowest CPU that the target promises, in the emulator's words; null if there is only one.
+    pub cpu: Option<String>,
 }
 
 /// Output of `cargo convoy verify --json`.
@@ -337,7 +349,7 @@ pub(crate) struct DoctorCell {
     pub route: Option<RouteKind>,
     /// The reason for this route, or for the block.
     pub because: String,
-    /// How to fix a block, or other advice.
+    /// How to fix a block, or other advice. Alternatives are on lines of their own.
     pub hint: Option<String>,
     /// The needs that are not met.
     pub lacks: Vec<Lack>,

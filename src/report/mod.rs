@@ -5,6 +5,7 @@ pub(crate) mod advice;
 pub(crate) mod escape;
 mod human;
 mod json;
+mod plan;
 pub(crate) mod schema;
 pub mod table;
 
@@ -16,14 +17,16 @@ use camino::Utf8Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::model::code::Code;
 use crate::util::error::{Error, Result};
 pub(crate) use human::Human;
 pub use human::Style;
 pub(crate) use json::{
-    CacheEntry, CacheReport, CacheVerifyReport, DoctorCell, DoctorReport, ImagesReport, Lack, ListedImage,
+    CacheEntry, CacheReport, CacheVerifyReport, DoctorCell, DoctorReport, EmulatorRow, ImagesReport, Lack, ListedImage,
     ListedSysroot, OfferRow, SupplyReport, SupplyVerifyReport, TargetRow, TargetsReport, UnsignedPackage,
     VerifiedEntry, VerifiedFile, VerifiedSysroot, VerifyReport, WhyCell, WhyNeed, WhyReport, WhyStep,
 };
+pub use plan::PlanReport;
 
 /// Severity of an event.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
@@ -79,7 +82,7 @@ pub(crate) struct Event {
     /// What happened, as text.
     pub message: String,
     /// Stable code of the cause, such as `std-missing`; null if there is none.
-    pub code: Option<String>,
+    pub code: Option<Code>,
     /// Duration in seconds.
     pub duration: Option<f64>,
     /// CPU time in seconds, when a cargo invocation has ended (code `lane`).
@@ -110,8 +113,8 @@ impl Report<'_> {
     }
 
     /// With a stable name of the cause.
-    pub fn code(mut self, code: &str) -> Self {
-        self.event.code = Some(code.to_owned());
+    pub fn code(mut self, code: Code) -> Self {
+        self.event.code = Some(code);
         self
     }
 
@@ -174,7 +177,7 @@ impl Reporter {
             Some(path) => {
                 let file = fs_err::File::options().create(true).append(true).open(path);
                 Some(Box::new(file.map_err(|error| {
-                    Error::work(error.to_string()).hint("pass `--events` a file in a writable directory")
+                    Error::work(error.to_string()).hint("set `--events` to a file in a writable directory")
                 })?))
             }
         };

@@ -3,8 +3,8 @@
 use schemars::{Schema, schema_for};
 
 use crate::model::request::SchemaKind;
-use crate::plan::Plan;
 use crate::release::Manifest;
+use crate::report::plan::PlanReport;
 use crate::report::{
     CacheReport, CacheVerifyReport, DoctorReport, Event, ImagesReport, SupplyReport, SupplyVerifyReport, TargetsReport,
     VerifyReport, WhyReport,
@@ -14,7 +14,7 @@ use crate::report::{
 pub(crate) fn schema(kind: SchemaKind) -> Schema {
     match kind {
         SchemaKind::Manifest => schema_for!(Manifest),
-        SchemaKind::Plan => schema_for!(Plan),
+        SchemaKind::Plan => schema_for!(PlanReport<'_>),
         SchemaKind::Targets => schema_for!(TargetsReport),
         SchemaKind::Verify => schema_for!(VerifyReport),
         SchemaKind::Cache => schema_for!(CacheReport),

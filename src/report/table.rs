@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anstyle::AnsiColor;
 
+use crate::model::catalog::Format;
+use crate::model::supply::SupplyKind;
 use crate::plan::container::ImagePlan;
 use crate::plan::{Plan, Provision, ProvisionKind, Status};
-use crate::project::needs::SupplyKind;
 use crate::release::{FailedStatus, Manifest};
 use crate::report::human::{Style, bold, seconds_text};
 use crate::report::{VerifiedFile, escape};
+use crate::util::plural::counted;
 use crate::verify::Level;
 
 /// Rows of cells, each column as wide as its widest cell; the last is not padded.
@@ -57,6 +59,8 @@ pub fn closing(manifest: &Manifest, took: &dyn Fn(&str) -> Option<f64>, style: S
         let runs_on = match (&row.glibc.as_ref().and_then(|glibc| glibc.seen), &row.min_os) {
             (Some(glibc), _) => format!("glibc {glibc}"),
             (None, Some(min_os)) => format!("macOS {min_os}"),
+            // What std itself needs since Rust 1.78, and convoy's C runtime.
+            _ if row.format == Format::Pe => "Windows 10".to_owned(),
             _ if row.linkage == crate::verify::Linkage::Static => "static".to_owned(),
             _ => String::new(),
         };
@@ -163,7 +167,7 @@ pub fn plan(plan: &Plan, style: Style) -> String {
                 text.push_str(&wrapped("rejected: ", &format!("{}: {}", rejected.route, rejected.reason)));
             }
         }
-        if let Some(hint) = &cell.hint {
+        for hint in cell.hint.iter().flat_map(|hints| hints.lines()) {
             text.push_str(&wrapped("hint: ", hint));
         }
     }
@@ -172,7 +176,7 @@ pub fn plan(plan: &Plan, style: Style) -> String {
     text.trim_end().to_owned()
 }
 
-/// What is brought before the build, once for all the targets that need it.
+/// What is installed before the build, once for all targets that need it.
 fn fetched(plan: &Plan) -> String {
     let mut wanted: BTreeMap<&Provision, Vec<&str>> = BTreeMap::new();
     for cell in &plan.cells {
@@ -226,7 +230,11 @@ fn image_text(image: &ImagePlan, style: Style) -> String {
     }
     match image.present {
         true => name,
-        false => format!("{name} (built once from {}, with {} packages added)", recipe.base, recipe.packages.len()),
+        false => format!(
+            "{name} (built once from {}, with {} added)",
+            recipe.base,
+            counted(recipe.packages.len(), "package", "packages")
+        ),
     }
 }
 
@@ -289,6 +297,7 @@ pub(super) fn wrapped(label: &str, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::code::Code;
 
     #[test]
     fn long_sentences_fit_eighty_columns() {
@@ -307,7 +316,7 @@ mod tests {
             inspection: None,
             findings: vec![crate::verify::Finding {
                 level: Level::Warning,
-                code: "needs-libraries".to_owned(),
+                code: Code::NeedsLibraries,
                 message: "needs \u{1b}]0;OWNED\u{7}\n::stop-commands::x".to_owned(),
             }],
         };

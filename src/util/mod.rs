@@ -4,6 +4,7 @@ pub(crate) mod credentials;
 pub mod error;
 pub mod files;
 pub(crate) mod pipe;
+pub(crate) mod plural;
 pub(crate) mod shell;
 pub(crate) mod stamp;
 pub(crate) mod suggest;

@@ -58,7 +58,8 @@ impl Limit {
             Some(cpu) if cpu != "generic" => CPUS.get(cpu).copied().ok_or(cpu),
             _ => Ok(if level.version >= 7 {
                 // The promise is VFPv3-D16, but LLVM marks Rust's own code for it as VFPv3 (seen with rustc 1.95), so
-                // the tag cannot tell the 16 upper registers; who has these has NEON, which has a tag of its own.
+                // the tag cannot tell the 16 upper registers; who has these has NEON, which has a tag of its own. Code for
+                // `+soft-float` has the same mark, although no instruction of it is for the unit.
                 Limit { arch: V7, fp: VFPV3, neon: level.neon }
             } else {
                 let arch = match level.version {
@@ -66,7 +67,7 @@ impl Limit {
                     5 => V5TE,
                     _ => V4T,
                 };
-                Limit { arch, fp: VFPV2, neon: level.neon }
+                Limit { arch, fp: if level.float == FloatAbi::Soft { 0 } else { VFPV2 }, neon: level.neon }
             }),
         }
     }
@@ -251,6 +252,10 @@ mod tests {
             assert_eq!(limit.excess(&attributes(fine, 0, 0)), None, "{triple}");
             assert!(limit.excess(&attributes(bad, 0, 0)).is_some(), "{triple}");
         }
+        // What rustc's own code for ARMv7 without a unit is marked as, and what nobody has there.
+        let soft = Limit::new(&ArmLevel::of_triple("armv7-unknown-linux-musleabi").unwrap(), None).unwrap();
+        assert_eq!(soft.excess(&attributes(10, 3, 0)), None);
+        assert!(soft.excess(&attributes(10, 3, 1)).is_some() && soft.excess(&attributes(10, 5, 0)).is_some());
         assert!(ArmLevel::of_triple("thumbv7neon-unknown-linux-gnueabihf").unwrap().neon);
         assert_eq!(ArmLevel::of_triple("aarch64-unknown-linux-gnu"), None);
         // And the catalog says of its own triples what their names say.

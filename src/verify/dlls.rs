@@ -31,9 +31,9 @@ pub(super) fn remedy(name: &str) -> &'static str {
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
     if starts(&["libgcc_s", "libwinpthread", "libstdc++", "libc++", "libunwind", "libssp", "libatomic"]) {
         "it is part of the compiler's runtime: link it statically (`rustflags = [\"-C\", \"link-arg=-static\"]` for \
-         this target), or use `--route zig`, which does"
+         this target), or use `--route zig`, which links it statically"
     } else if starts(&["vcruntime", "msvcp", "msvcr", "concrt"]) {
-        "it is part of Microsoft's redistributable: link it statically with `rustflags = [\"-C\", \
+        "it is part of the Microsoft Visual C++ Redistributable: link it statically with `rustflags = [\"-C\", \
          \"target-feature=+crt-static\"]` for this target"
     } else {
         "link the library statically (many -sys crates have a `static`, `vendored` or `bundled` feature), or ship the \

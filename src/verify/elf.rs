@@ -1,8 +1,10 @@
 //! Reading ELF.
 
+mod attributes;
 mod loader;
+mod notes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use object::Object as _;
 use object::elf::{self, ET_CORE, ET_DYN, ET_EXEC, ET_REL, PT_LOAD};
@@ -10,8 +12,10 @@ use object::endian::Endianness;
 use object::read::elf::{ElfFile, FileHeader, ProgramHeader as _, SectionHeader as _, Sym as _};
 
 use self::loader::Dynamic;
+use self::notes::Notes;
+use super::inspection::System;
 use super::unreadable::inside;
-use super::{Elf, Facts, Inspection, Kind, Linkage, UndefinedSymbol, Unreadable, VersionNeed, arm};
+use super::{Elf, Facts, Inspection, Kind, Linkage, UndefinedSymbol, Unreadable, VersionNeed, arm, judge};
 use crate::model::architecture::name_of;
 use crate::model::catalog::{FloatAbi, Glibc};
 use crate::util::files::Budget;
@@ -25,7 +29,7 @@ pub(super) fn inspect<E: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Resul
         ET_EXEC | ET_DYN => {}
         ET_REL => return Err(Unreadable::Object),
         ET_CORE => return Err(Unreadable::Foreign("a core dump".to_owned())),
-        other => return Err(Unreadable::Foreign(format!("ELF of type {}", other.0))),
+        other => return Err(Unreadable::Foreign(format!("ELF file type {}", other.0))),
     }
 
     let mut budget = Budget::new(bytes.len());
@@ -53,6 +57,19 @@ pub(super) fn inspect<E: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Resul
         }
         _ => None,
     };
+    let extensions = match arch {
+        object::Architecture::Riscv64 | object::Architecture::Riscv32 => {
+            attributes::riscv_extensions(&file, &mut budget)?
+        }
+        _ => None,
+    };
+    let vector_abi = match arch {
+        object::Architecture::S390x => attributes::s390_vector(&file)?,
+        _ => None,
+    };
+    let notes = Notes::read(&file)?;
+    let cpu = arm.and_then(|arm| arm::cpu_text(&arm, float_abi));
+    let cpu = cpu.or(notes.isa.map(judge::level_name)).or(extensions.as_ref().map(riscv_name));
     Ok(Inspection {
         arch: name_of(arch, header.is_little_endian()),
         bits: if header.is_class_64() { 64 } else { 32 },
@@ -61,7 +78,7 @@ pub(super) fn inspect<E: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Resul
         linker,
         stripped: file.elf_symbol_table().is_empty(),
         needed,
-        cpu: arm.and_then(|arm| arm::cpu_text(&arm, float_abi)),
+        cpu,
         facts: Facts::Elf(Elf {
             interpreter,
             glibc: highest_glibc(&versions),
@@ -70,6 +87,11 @@ pub(super) fn inspect<E: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Resul
             load_alignment: load_alignment(&file),
             arm,
             float_abi,
+            flags: header.e_flags(endian).0,
+            extensions,
+            x86_64_level: notes.isa,
+            vector_abi,
+            system: notes.system.map(|(name, version)| System { name: name.to_owned(), version }),
             comment: comment.is_some(),
             section_headers: !file.elf_section_table().is_empty(),
         }),
@@ -97,6 +119,15 @@ fn refuse_truncated<E: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Result<
         }
     }
     Ok(())
+}
+
+/// The extensions of RISC-V as people write them: letters in their usual order, then words.
+fn riscv_name(extensions: &BTreeSet<String>) -> String {
+    const ORDER: &str = "iemafdqcbvh";
+    let mut letters: Vec<&String> = extensions.iter().filter(|name| name.len() == 1).collect();
+    letters.sort_by_key(|letter| ORDER.find(letter.as_str()).unwrap_or(ORDER.len()));
+    let words = extensions.iter().filter(|name| name.len() > 1).map(|word| format!("_{word}"));
+    format!("RV{}", letters.into_iter().cloned().chain(words).collect::<String>())
 }
 
 fn interpreter<E: FileHeader<Endian = Endianness>>(

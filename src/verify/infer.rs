@@ -2,6 +2,7 @@
 
 use super::{Elf, Facts, Finding, Inspection, Linkage, arm};
 use crate::model::catalog::{Catalog, Target};
+use crate::model::code::Code;
 
 /// The target of the catalog that a binary seems to be made for.
 pub fn infer(inspection: &Inspection, catalog: &Catalog) -> Option<String> {
@@ -10,17 +11,17 @@ pub fn infer(inspection: &Inspection, catalog: &Catalog) -> Option<String> {
         (expect.format, expect.arch.as_str(), expect.bits) == (inspection.format(), &inspection.arch, inspection.bits)
             && match &inspection.facts {
                 Facts::Elf(elf) => fits_elf(target, elf, inspection.linkage),
-                Facts::Pe(_) | Facts::MachO(_) => true,
+                Facts::Pe(_) | Facts::MachO(_) | Facts::Wasm(_) => true,
             }
     };
-    catalog.targets.iter().find(fits).map(|target| target.triple.clone())
+    catalog.targets.iter().find(fits).map(|target| target.triple.to_string())
 }
 
 fn fits_elf(target: &Target, elf: &Elf, linkage: Linkage) -> bool {
     let expect = &target.expect;
     let libc = match linkage {
         // A static program does not tell its libc; static glibc is rare.
-        Linkage::Static => expect.r#static,
+        Linkage::Static => expect.r#static && elf.system.is_none(),
         Linkage::Dynamic => expect.interpreter.is_some() && expect.interpreter == elf.interpreter,
     };
     let level = expect.arm.is_none_or(|level| {
@@ -41,14 +42,14 @@ pub fn not_checked(inspection: &Inspection, inferred: &str) -> Vec<Finding> {
                 open.push("the minimum glibc version");
             }
             if elf.arm.is_some() {
-                open.push("the ARM level");
+                open.push("the ARM architecture version");
             }
         }
-        Facts::Pe(_) => {}
+        Facts::Pe(_) | Facts::Wasm(_) => {}
         Facts::MachO(_) => open.push("the symbols that crates declare"),
     }
     vec![Finding::warning(
-        "target-inferred",
+        Code::TargetInferred,
         format!(
             "checked as `{inferred}`, which was detected from the file; not checked: {}; specify the target with \
              `--target`",

@@ -4,7 +4,7 @@ use object::FileKind;
 use object::read::macho::{FatArch, MachOFatFile32, MachOFatFile64};
 
 use super::unreadable::few;
-use super::{Inspection, Unreadable, elf, macho, pe};
+use super::{Inspection, Unreadable, elf, macho, pe, wasm};
 use crate::model::architecture::name_of;
 
 /// Reads a binary. Never panics, whatever the bytes.
@@ -16,6 +16,9 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, Unreadable> {
         let line = script.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let line = String::from_utf8_lossy(&line[..line.len().min(80)]);
         return Err(Unreadable::Script(format!("#!{}", line.trim_end())));
+    }
+    if bytes.starts_with(b"\0asm") {
+        return wasm::inspect(bytes);
     }
     match FileKind::parse(bytes) {
         Ok(FileKind::Elf32) => elf::inspect::<object::elf::FileHeader32<object::Endianness>>(bytes),
@@ -36,7 +39,9 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, Unreadable> {
 
 /// Whether these are the first bytes of a format whose header is longer.
 fn starts_as_binary(bytes: &[u8]) -> bool {
-    [&b"\x7fELF"[..], b"MZ", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe"].iter().any(|magic| bytes.starts_with(magic))
+    [&b"\x7fELF"[..], b"MZ", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\0asm"]
+        .iter()
+        .any(|magic| bytes.starts_with(magic))
 }
 
 fn fat(arches: &[impl FatArch]) -> Unreadable {

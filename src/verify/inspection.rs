@@ -1,5 +1,7 @@
 //! What a binary says of itself.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +42,8 @@ pub enum Facts {
     Pe(Pe),
     /// Mach-O.
     MachO(MachO),
+    /// WebAssembly.
+    Wasm(Wasm),
 }
 
 /// Program or shared library.
@@ -83,10 +87,34 @@ pub struct Elf {
     pub arm: Option<ArmAttributes>,
     /// How floating point arguments are passed (32-bit ARM).
     pub float_abi: Option<FloatAbi>,
+    /// The flags of its header, which state the ABI of some architectures.
+    #[serde(default)]
+    pub flags: u32,
+    /// The extensions of RISC-V that it uses.
+    #[serde(default)]
+    pub extensions: Option<BTreeSet<String>>,
+    /// The level of x86-64 that it states to need, 1 to 4.
+    #[serde(default)]
+    pub x86_64_level: Option<u8>,
+    /// Whether arguments are passed in vector registers (IBM Z).
+    #[serde(default)]
+    pub vector_abi: Option<bool>,
+    /// The system that it is made for, and its version (FreeBSD and NetBSD).
+    #[serde(default)]
+    pub system: Option<System>,
     /// Whether it has section headers; without them attributes and linker cannot be read.
     pub section_headers: bool,
     /// Whether it has a `.comment` section. lld and mold write their names to it, GNU ld and gold do not.
     pub comment: bool,
+}
+
+/// The system that an ELF file states to be made for.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub struct System {
+    /// `freebsd` or `netbsd`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
 }
 
 /// A symbol version that an ELF file requires.
@@ -120,6 +148,40 @@ pub struct Pe {
     pub subsystem: String,
     /// The needed DLLs that are loaded on first use.
     pub delay_loaded: Vec<String>,
+    /// How many functions and variables it imports from DLLs whose exports are known.
+    #[serde(default)]
+    pub imports: usize,
+    /// What it imports and its DLL does not export, as `DLL!name`, with the architectures that have it, if there are any.
+    #[serde(default)]
+    pub not_exported: Vec<String>,
+    /// Functions that it imports and the oldest supported Windows does not have.
+    #[serde(default)]
+    pub newer: Vec<NewerImport>,
+    /// DLLs that it imports from and whose exports are not known.
+    #[serde(default)]
+    pub unaccounted: Vec<String>,
+    /// Whether Windows may load it at a random address (ASLR).
+    #[serde(default)]
+    pub randomized: bool,
+    /// Whether its data cannot be executed (NX, DEP).
+    #[serde(default)]
+    pub no_execute: bool,
+    /// Whether it asks for control-flow guard.
+    #[serde(default)]
+    pub guarded: bool,
+}
+
+/// An import that the oldest supported Windows cannot resolve.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub struct NewerImport {
+    /// The function, as `DLL!name`.
+    pub import: String,
+    /// The first release of Windows that has it.
+    pub since: String,
+    /// The build of that release.
+    pub build: u32,
+    /// Whether it is looked up on the first call only, so that the program starts without it.
+    pub delayed: bool,
 }
 
 /// Properties of a Mach-O file.
@@ -160,6 +222,22 @@ pub enum Signature {
     Broken(String),
 }
 
+/// Properties of a WebAssembly module.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub struct Wasm {
+    /// What its runtime must have.
+    pub imports: Vec<WasmImport>,
+}
+
+/// Something that a WebAssembly module leaves to its runtime.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub struct WasmImport {
+    /// The interface.
+    pub module: String,
+    /// The function, memory or other item of it.
+    pub name: String,
+}
+
 impl Inspection {
     /// The file format.
     pub fn format(&self) -> Format {
@@ -167,6 +245,7 @@ impl Inspection {
             Facts::Elf(_) => Format::Elf,
             Facts::Pe(_) => Format::Pe,
             Facts::MachO(_) => Format::MachO,
+            Facts::Wasm(_) => Format::Wasm,
         }
     }
 
@@ -186,7 +265,7 @@ impl Inspection {
     pub fn interpreter(&self) -> Option<&str> {
         match &self.facts {
             Facts::Elf(elf) => elf.interpreter.as_deref(),
-            Facts::Pe(_) | Facts::MachO(_) => None,
+            Facts::Pe(_) | Facts::MachO(_) | Facts::Wasm(_) => None,
         }
     }
 
@@ -194,15 +273,15 @@ impl Inspection {
     pub fn glibc(&self) -> Option<Glibc> {
         match &self.facts {
             Facts::Elf(elf) => elf.glibc,
-            Facts::Pe(_) | Facts::MachO(_) => None,
+            Facts::Pe(_) | Facts::MachO(_) | Facts::Wasm(_) => None,
         }
     }
 
-    /// The minimum macOS version.
+    /// The oldest macOS that it starts on.
     pub fn min_os(&self) -> Option<&str> {
         match &self.facts {
             Facts::MachO(macho) => macho.min_os.as_deref(),
-            Facts::Elf(_) | Facts::Pe(_) => None,
+            Facts::Elf(_) | Facts::Pe(_) | Facts::Wasm(_) => None,
         }
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn inspect<H: MachHeader<Endian = Endianness>>(bytes: &[u8]) -> Resul
         MH_EXECUTE => Kind::Executable,
         MH_DYLIB => Kind::SharedLibrary,
         MH_OBJECT => return Err(Unreadable::Object),
-        other => return Err(Unreadable::Foreign(format!("Mach-O of type {}", other.0))),
+        other => return Err(Unreadable::Foreign(format!("Mach-O file type {}", other.0))),
     };
 
     let mut version = Version::default();
@@ -61,7 +61,9 @@ pub(super) fn inspect<H: MachHeader<Endian = Endianness>>(bytes: &[u8]) -> Resul
             }
             LoadCommandVariant::LinkeditData(data) if command.cmd() == macho::LC_CODE_SIGNATURE => {
                 signature = match data.code_signature(endian, bytes) {
-                    Ok(_) if signature != Signature::Missing => Signature::Broken("there are two of them".to_owned()),
+                    Ok(_) if signature != Signature::Missing => {
+                        Signature::Broken("the file has two code signatures".to_owned())
+                    }
                     Ok(blobs) => check_signature(&blobs, bytes, data.dataoff.get(endian).into()),
                     Err(error) => Signature::Broken(error.to_string()),
                 };
@@ -216,7 +218,7 @@ fn check_signature(signature: &object::read::macho::CodeSignature<'_>, bytes: &[
         ad_hoc = directory.header().flags.get(BigEndian).contains(macho::CS_ADHOC);
     }
     match (checked, ad_hoc) {
-        (false, _) => Signature::Broken("it has no SHA-256 of the contents".to_owned()),
+        (false, _) => Signature::Broken("it has no SHA-256 hash of the contents".to_owned()),
         (true, true) => Signature::AdHoc,
         (true, false) => Signature::Signed,
     }

@@ -4,9 +4,11 @@
 //! pure. What cannot be told from the file is a warning that says so, never a silent pass.
 
 mod arm;
+mod attributes;
 pub mod darwin;
 mod dlls;
 mod elf;
+mod fat;
 mod infer;
 mod inspect;
 mod inspection;
@@ -14,8 +16,8 @@ mod judge;
 pub mod link;
 mod macho;
 mod pe;
-mod triple;
 mod unreadable;
+mod wasm;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,14 +26,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::catalog::{Catalog, Glibc, Target};
+use crate::model::code::Code;
 use crate::model::sysroot::{Libraries, LinkedAgainst};
+use crate::model::triple::Triple;
 use crate::util::files::brief;
 use crate::verify::link::LinkRecord;
 
 pub(crate) use arm::cpu_of_objects;
+pub(crate) use fat::joined;
+pub use fat::{Slice, inspect_slices, slices};
 pub use infer::{infer, not_checked};
 pub use inspect::inspect;
-pub(crate) use inspection::{DynamicSymbol, Elf, MachO, Pe, UndefinedSymbol, VersionNeed};
+pub(crate) use inspection::{
+    DynamicSymbol, Elf, MachO, NewerImport, Pe, UndefinedSymbol, VersionNeed, Wasm, WasmImport,
+};
 pub use inspection::{Facts, Inspection, Kind, Linkage, Signature};
 pub use judge::judge;
 pub use unreadable::Unreadable;
@@ -54,7 +62,7 @@ pub struct Finding {
     /// Severity.
     pub level: Level,
     /// Stable code, such as `glibc-too-new`.
-    pub code: String,
+    pub code: Code,
     /// Description.
     pub message: String,
 }
@@ -62,19 +70,19 @@ pub struct Finding {
 impl Finding {
     /// A file that could not be read at all.
     pub(crate) fn unreadable(message: impl Into<String>) -> Self {
-        Self::violation("unreadable", message)
+        Self::violation(Code::Unreadable, message)
     }
 
-    fn ok(code: &str, message: impl Into<String>) -> Self {
-        Self { level: Level::Ok, code: code.to_owned(), message: message.into() }
+    fn ok(code: Code, message: impl Into<String>) -> Self {
+        Self { level: Level::Ok, code, message: message.into() }
     }
 
-    fn warning(code: &str, message: impl Into<String>) -> Self {
-        Self { level: Level::Warning, code: code.to_owned(), message: message.into() }
+    fn warning(code: Code, message: impl Into<String>) -> Self {
+        Self { level: Level::Warning, code, message: message.into() }
     }
 
-    fn violation(code: &str, message: impl Into<String>) -> Self {
-        Self { level: Level::Violation, code: code.to_owned(), message: message.into() }
+    fn violation(code: Code, message: impl Into<String>) -> Self {
+        Self { level: Level::Violation, code, message: message.into() }
     }
 }
 
@@ -84,7 +92,7 @@ pub struct Expectation {
     /// The catalog's knowledge of the target; none for a triple outside the catalog.
     pub target: Option<Target>,
     /// The triple.
-    pub triple: String,
+    pub triple: Triple,
     /// The glibc floor that was asked; none where cargo's own behaviour was asked (then the catalog's floor warns).
     pub floor: Option<Glibc>,
     /// The CPU that was asked, by rustc's name; the binary may use what it has. None: the target's own level.
@@ -104,7 +112,7 @@ impl Expectation {
     pub fn of_triple(triple: &str, catalog: &Catalog) -> Self {
         Self {
             target: catalog.target(triple).cloned(),
-            triple: triple.to_owned(),
+            triple: triple.into(),
             floor: None,
             cpu: None,
             link: None,

@@ -1,17 +1,22 @@
 //! Reading PE.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use object::LittleEndian as LE;
 use object::pe::{self, IMAGE_FILE_DLL, ImageDosHeader, ImageFileHeader};
 use object::read::coff::CoffHeader as _;
-use object::read::pe::{ImageNtHeaders, ImageOptionalHeader as _, PeFile};
+use object::read::pe::{ImageNtHeaders, ImageOptionalHeader as _, Import, PeFile};
 use object::{Object as _, pod};
 
 use super::unreadable::{few, inside};
-use super::{Facts, Inspection, Kind, Linkage, Pe, Unreadable};
+use super::{Facts, Inspection, Kind, Linkage, NewerImport, Pe, Unreadable};
 use crate::model::architecture::name_of;
+use crate::model::windows::{Dll, Exported, Releases, Windows};
 use crate::util::files::Budget;
+
+/// The longest name that a file of Windows can have.
+const LONGEST_NAME: usize = 255;
 
 /// The size of one COFF symbol.
 const SYMBOL_SIZE: u64 = 18;
@@ -24,17 +29,36 @@ pub(super) fn inspect<H: ImageNtHeaders>(bytes: &[u8]) -> Result<Inspection, Unr
 
     let mut budget = Budget::new(bytes.len());
     let mut names = Names::default();
+    let arch = name_of(file.architecture(), true);
+    let mut account = Account::new(&arch);
     if let Some(table) = file.import_table()? {
         let mut descriptors = table.descriptors()?;
         while let Some(descriptor) = descriptors.next()? {
-            names.push(table.name(descriptor.name.get(LE))?, &mut budget)?;
+            let dll = table.name(descriptor.name.get(LE))?;
+            names.push(dll, &mut budget)?;
+            // The copy of the table that the loader leaves as it is; some linkers write none.
+            let thunks = match descriptor.original_first_thunk.get(LE) {
+                0 => descriptor.first_thunk.get(LE),
+                thunks => thunks,
+            };
+            let mut of_dll = account.of(dll, false);
+            let mut thunks = table.thunks(thunks)?;
+            while let Some(thunk) = thunks.next::<H>()? {
+                of_dll.add(table.import::<H>(thunk)?, &mut budget)?;
+            }
         }
     }
     let mut delayed = Names::default();
     if let Some(table) = file.delay_load_import_table()? {
         let mut descriptors = table.descriptors()?;
         while let Some(descriptor) = descriptors.next()? {
-            delayed.push(table.name(descriptor.dll_name_rva.get(LE))?, &mut budget)?;
+            let dll = table.name(descriptor.dll_name_rva.get(LE))?;
+            delayed.push(dll, &mut budget)?;
+            let mut of_dll = account.of(dll, true);
+            let mut thunks = table.thunks(descriptor.import_name_table_rva.get(LE))?;
+            while let Some(thunk) = thunks.next::<H>()? {
+                of_dll.add(table.import::<H>(thunk)?, &mut budget)?;
+            }
         }
     }
     let delay_loaded = delayed.list;
@@ -44,9 +68,10 @@ pub(super) fn inspect<H: ImageNtHeaders>(bytes: &[u8]) -> Result<Inspection, Unr
     let needed = names.list;
 
     let is_dll = header.characteristics.get(LE).contains(IMAGE_FILE_DLL);
-    let movable = optional.dll_characteristics().contains(pe::IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE);
+    let promises = optional.dll_characteristics();
+    let movable = promises.contains(pe::IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE);
     Ok(Inspection {
-        arch: name_of(file.architecture(), true),
+        arch: arch.clone(),
         bits: if file.is_64() { 64 } else { 32 },
         kind: match (is_dll, movable) {
             (true, _) => Kind::SharedLibrary,
@@ -66,8 +91,97 @@ pub(super) fn inspect<H: ImageNtHeaders>(bytes: &[u8]) -> Result<Inspection, Unr
                 other => other.0.to_string(),
             },
             delay_loaded,
+            imports: account.count,
+            not_exported: account.not_exported,
+            newer: account.newer,
+            unaccounted: account.unaccounted.list,
+            randomized: movable,
+            no_execute: promises.contains(pe::IMAGE_DLLCHARACTERISTICS_NX_COMPAT),
+            guarded: promises.contains(pe::IMAGE_DLLCHARACTERISTICS_GUARD_CF),
         }),
     })
+}
+
+/// Imports, held against what the DLLs of Windows export.
+struct Account<'data> {
+    arch: &'data str,
+    count: usize,
+    not_exported: Vec<String>,
+    newer: Vec<NewerImport>,
+    unaccounted: Names<'data>,
+}
+
+/// The same for the imports from one DLL.
+struct DllAccount<'a, 'data> {
+    account: &'a mut Account<'data>,
+    name: &'data [u8],
+    /// The name as text, where a file can have it.
+    text: Option<&'data str>,
+    known: Option<&'static Dll>,
+    delayed: bool,
+}
+
+impl<'data> Account<'data> {
+    fn new(arch: &'data str) -> Self {
+        Self { arch, count: 0, not_exported: Vec::new(), newer: Vec::new(), unaccounted: Names::default() }
+    }
+
+    fn of(&mut self, name: &'data [u8], delayed: bool) -> DllAccount<'_, 'data> {
+        // A name that no file can have is none that is known.
+        let text = std::str::from_utf8(name).ok().filter(|name| name.len() <= LONGEST_NAME);
+        let known = text.and_then(|name| Windows::embedded().dll(name));
+        DllAccount { account: self, name, text, known, delayed }
+    }
+}
+
+impl DllAccount<'_, '_> {
+    fn add(&mut self, import: Import<'_>, budget: &mut Budget) -> Result<(), Unreadable> {
+        // Each counts, however short its name is: descriptors may share their tables.
+        budget.take(1)?;
+        if let Import::Name(_, name) = import {
+            budget.take(name.len())?;
+            if self.add_newer(&String::from_utf8_lossy(name))? {
+                return Ok(());
+            }
+        }
+        let Some(known) = self.known else { return self.account.unaccounted.push_once(self.name, budget) };
+        let (exported, name) = match import {
+            Import::Ordinal(number) => match known.exports_ordinal(number) {
+                Some(false) => (Exported::No, Cow::Owned(format!("#{number}"))),
+                Some(true) | None => (Exported::Yes, Cow::default()),
+            },
+            Import::Name(_, name) => {
+                let name = String::from_utf8_lossy(name);
+                (known.exports(&name, self.account.arch), name)
+            }
+        };
+        let only = match exported {
+            Exported::Yes => {
+                self.account.count += 1;
+                return Ok(());
+            }
+            Exported::No => String::new(),
+            Exported::Elsewhere(architectures) => format!(" (only on {})", architectures.join(" and ")),
+        };
+        few(self.account.not_exported.len() + 1, "imports that no DLL exports")?;
+        self.account.not_exported.push(format!("{}!{name}{only}", String::from_utf8_lossy(self.name)));
+        Ok(())
+    }
+
+    /// Adds a function that the oldest supported Windows does not have; says whether it is one.
+    fn add_newer(&mut self, name: &str) -> Result<bool, Unreadable> {
+        let Some(dll) = self.text else { return Ok(false) };
+        let Some(release) = Releases::embedded().newer(dll, name, self.account.arch) else { return Ok(false) };
+        few(self.account.newer.len() + 1, "imports that only a newer Windows has")?;
+        self.account.count += 1;
+        self.account.newer.push(NewerImport {
+            import: format!("{dll}!{name}"),
+            since: release.name.clone(),
+            build: release.build,
+            delayed: self.delayed,
+        });
+        Ok(true)
+    }
 }
 
 /// Names of DLLs, each once, in their order.
@@ -89,6 +203,14 @@ impl<'data> Names<'data> {
             self.list.push(String::from_utf8_lossy(name).into_owned());
         }
         Ok(())
+    }
+
+    /// The same for a name that comes many times in a row.
+    fn push_once(&mut self, name: &'data [u8], budget: &mut Budget) -> Result<(), Unreadable> {
+        match self.seen.contains(name) {
+            true => Ok(()),
+            false => self.push(name, budget),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Why a file could not be inspected.
 
 use super::{Finding, name_some};
+use crate::model::code::Code;
 use crate::util::files::{Exhausted, MOST_ENTRIES};
 
 /// Why bytes are no binary that can be inspected.
@@ -20,7 +21,7 @@ pub enum Unreadable {
     Object,
     /// A universal Mach-O.
     #[error(
-        "a universal (fat) Mach-O with {}: extract each one with `lipo -thin <ARCH>` and verify it separately",
+        "a universal (fat) Mach-O with {}, not a binary of one target: verify it without `--target`, or with `darwin/universal`",
         name_some(.0)
     )]
     Fat(
@@ -28,7 +29,7 @@ pub enum Unreadable {
         Vec<String>,
     ),
     /// Not a format that is known here.
-    #[error("not an ELF, PE or Mach-O program ({0})")]
+    #[error("not an ELF, PE, Mach-O or WebAssembly program ({0})")]
     Foreign(
         /// What it seems to be.
         String,
@@ -51,9 +52,9 @@ impl Unreadable {
     /// As a finding: what cannot be inspected does not ship.
     pub fn finding(&self) -> Finding {
         let code = match self {
-            Unreadable::Truncated(_) => "truncated",
-            Unreadable::Damaged(_) => "damaged",
-            _ => "not-a-program",
+            Unreadable::Truncated(_) => Code::Truncated,
+            Unreadable::Damaged(_) => Code::Damaged,
+            _ => Code::NotAProgram,
         };
         Finding::violation(code, self.to_string())
     }
@@ -110,8 +111,8 @@ mod tests {
         a script (`#!/bin/sh`), not a compiled program
         an archive (a static library or an rlib), not a linked program
         an object file, not a linked program
-        a universal (fat) Mach-O with x86_64, arm64: extract each one with `lipo -thin <ARCH>` and verify it separately
-        not an ELF, PE or Mach-O program (unknown format)
+        a universal (fat) Mach-O with x86_64, arm64, not a binary of one target: verify it without `--target`, or with `darwin/universal`
+        not an ELF, PE, Mach-O or WebAssembly program (unknown format)
         truncated: part of the section headers is missing; build or download it again
         damaged: a symbol has no name; build or download it again
         ");

@@ -1,22 +1,22 @@
 //! What goes into containers: which image, what it is made from, and what keeps a target out of one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use cargo_convoy::machine::Machine;
 use cargo_convoy::machine::engine::{Engine, EngineFacts, ImageFacts, PresentImage};
-use cargo_convoy::machine::{HostFacts, Refused};
 use cargo_convoy::model::catalog::Catalog;
 use cargo_convoy::model::recipe::Recipe;
 use cargo_convoy::model::sysroot::Suites;
-use cargo_convoy::plan::{ProvisionKind, RouteKind};
+use cargo_convoy::plan::{ProvisionKind, Refused, RouteKind};
 use cargo_convoy::project::needs::{Need, NeedKind, Side};
 
 use crate::question::*;
 
 /// An engine that answers, and these facts of it.
-pub fn with_engine(host: HostFacts, edit: impl FnOnce(&mut EngineFacts)) -> HostFacts {
+pub fn with_engine(host: Machine, edit: impl FnOnce(&mut EngineFacts)) -> Machine {
     let Engine::Found(mut engine) = Engine::imagined("amd64") else { unreachable!("an imagined engine is one") };
     edit(&mut engine);
-    HostFacts { engine: Engine::Found(engine), ..host }
+    Machine { engine: Engine::Found(engine), ..host }
 }
 
 /// A crate that builds a C++ library with cmake, and reads headers with libclang.
@@ -108,7 +108,7 @@ fn an_image_that_is_here_and_has_all_is_taken_whatever_more_it_has() {
 
 #[test]
 fn a_base_whose_release_is_not_known_promises_nothing_before_a_look_into_it() {
-    let question = |host: HostFacts, base: &str| {
+    let question = |host: Machine, base: &str| {
         let base = base.to_owned();
         ask(&["linux/amd64"], host)
             .never_zig()
@@ -141,14 +141,14 @@ fn a_base_whose_release_is_not_known_promises_nothing_before_a_look_into_it() {
 
 #[test]
 fn what_keeps_a_target_out_of_a_container_is_said() {
-    let question = |host: HostFacts| ask(&["linux/arm64"], host).never_zig().needs(cmake());
+    let question = |host: Machine| ask(&["linux/arm64"], host).never_zig().needs(cmake());
     let silent = Engine::None {
         reason: "`docker` is on PATH, but its engine does not respond".to_owned(),
         hint: Some("start the engine".to_owned()),
     };
     let refused = Engine::None { reason: "containers are disabled (`engine = \"none\"`)".to_owned(), hint: None };
     let engine = || with_engine(bare(), |_| {});
-    let mut not_built = engine();
+    let mut not_built = BTreeMap::new();
     let Some(image) = question(engine()).plan().cells[0].image.clone() else { panic!("no image") };
     for suite in Suites::embedded().all() {
         let base = format!("debian:{}-slim", suite.name);
@@ -156,16 +156,16 @@ fn what_keeps_a_target_out_of_a_container_is_said() {
         let mut recipe = Recipe { base, suite: suite.name.clone(), ..recipe.clone() };
         recipe.packages = usual(&recipe);
         let why = Refused { reason: "build failed: E: no".to_owned(), hint: Some("look".to_owned()), work: true };
-        not_built.refused_images.insert(recipe.tag(), why);
+        not_built.insert(recipe.tag(), why);
     }
     let told = [
-        ("its engine does not respond", question(HostFacts { engine: silent, ..bare() })),
-        ("none may be used", question(HostFacts { engine: refused, ..bare() })),
+        ("its engine does not respond", question(Machine { engine: silent, ..bare() })),
+        ("none may be used", question(Machine { engine: refused, ..bare() })),
         ("never provision", question(engine()).never_provision()),
         ("offline", question(engine()).offline()),
-        ("the image could not be had", question(not_built)),
+        ("the image could not be had", question(engine()).refused(|attempt| attempt.images = not_built)),
         ("an older ARM", ask(&["linux/arm/v6", "pi-zero"], engine()).never_zig().needs(c())),
-        ("no libraries without apt or sysroot", question(HostFacts { apt: None, ..engine() }).needs(openssl())),
+        ("no libraries without apt or sysroot", question(Machine { apt: None, ..engine() }).needs(openssl())),
         ("macOS, which no image has tools for", ask(&["darwin/arm64"], engine()).never_zig().needs(c())),
     ];
     let told: Vec<String> =
@@ -179,7 +179,7 @@ fn what_keeps_a_target_out_of_a_container_is_said() {
 #[test]
 fn images_and_containers_of_the_users_own() {
     let host = || with_engine(bare(), |_| {});
-    let question = |host: HostFacts| ask(&["linux/arm64", "linux/arm/v7"], host).never_zig().needs(c());
+    let question = |host: Machine| ask(&["linux/arm64", "linux/arm/v7"], host).never_zig().needs(c());
     let named = "registry.example/team/builder:1";
     let mut looked_into = host();
     let arm64 = with_gcc(Some("2.31")).gcc["aarch64-unknown-linux-gnu"].clone();
@@ -189,9 +189,7 @@ fn images_and_containers_of_the_users_own() {
         gcc: [("aarch64-linux-gnu".to_owned(), arm64)].into(),
         ..ImageFacts::default()
     };
-    looked_into.image_files =
-        [("/project/ci/Dockerfile".into(), "FROM scratch\nARG CROSS_DEB_ARCH\n".to_owned())].into();
-    let dockerfile = HostFacts { image_facts: [].into(), ..looked_into.clone() };
+    let dockerfile = Machine { image_facts: [].into(), ..looked_into.clone() };
     looked_into.image_facts.insert(named.to_owned(), facts);
     let arm = Catalog::embedded().target("aarch64-unknown-linux-gnu").unwrap().triple.clone();
     let told = [
@@ -213,11 +211,13 @@ fn images_and_containers_of_the_users_own() {
         ),
         (
             "a Dockerfile, and lines",
-            question(dockerfile).container(|own| {
-                own.dockerfile = Some("/project/ci/Dockerfile".into());
-                own.dockerfile_args = [("OWN".to_owned(), "1".to_owned())].into();
-                own.pre_build = vec!["true".to_owned()];
-            }),
+            question(dockerfile).image_file("/project/ci/Dockerfile", "FROM scratch\nARG CROSS_DEB_ARCH\n").container(
+                |own| {
+                    own.dockerfile = Some("/project/ci/Dockerfile".into());
+                    own.dockerfile_args = [("OWN".to_owned(), "1".to_owned())].into();
+                    own.pre_build = vec!["true".to_owned()];
+                },
+            ),
         ),
         (
             "a Dockerfile that is not there",
@@ -243,7 +243,7 @@ fn images_and_containers_of_the_users_own() {
 
 #[test]
 fn rust_comes_with_the_image_where_this_machines_own_does_not_run_inside() {
-    let rust = |host: HostFacts| {
+    let rust = |host: Machine| {
         let plan = ask(&["linux/arm64"], host).never_zig().needs(c()).plan();
         let image = plan.cells[0].image.clone().unwrap_or_else(|| panic!("{}", plan.cells[0].because));
         image.recipe().unwrap().rust.as_ref().map(|rust| (image.recipe().unwrap().base.clone(), rust.version.clone()))

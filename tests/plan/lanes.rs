@@ -1,6 +1,6 @@
 //! Which cells share a cargo invocation.
 
-use cargo_convoy::machine::HostFacts;
+use cargo_convoy::machine::Machine;
 use cargo_convoy::model::catalog::DEFAULT_MATRIX;
 
 use crate::question::*;
@@ -30,7 +30,7 @@ fn the_hosts_triple_with_a_floor_stands_alone() {
 fn features_environment_and_a_built_std_are_apart() {
     let words =
         ["linux/arm64", "linux/arm/v7", "linux/amd64", "darwin/arm64", "windows/amd64", "x86_64-unknown-linux-musl"];
-    let question = ask(&words, HostFacts { rust_src: true, ..developer() })
+    let question = ask(&words, Machine { rust_src: true, ..developer() })
         .table("linux/arm/v7", |table| table.features = vec!["small".to_owned()])
         .table("linux/arm64", |table| table.features = vec!["small".to_owned()])
         .table("darwin/arm64", |table| table.env = [("X".to_owned(), "1".to_owned())].into())
@@ -42,7 +42,7 @@ fn features_environment_and_a_built_std_are_apart() {
 
 #[test]
 fn a_blocked_cell_is_in_no_lane() {
-    let plan = ask(&["linux/arm64", "x86_64-unknown-linux-musl"], HostFacts { zig: None, ..developer() })
+    let plan = ask(&["linux/arm64", "x86_64-unknown-linux-musl"], Machine { zig: None, ..developer() })
         .never_provision()
         .plan();
     assert!(plan.has_blocked());

@@ -1,6 +1,6 @@
 //! What of the C world each target can be given, and what is said where nothing gives it.
 
-use cargo_convoy::machine::{FoundBy, FoundLibrary, HostFacts};
+use cargo_convoy::machine::{FoundBy, FoundLibrary, Machine};
 use cargo_convoy::plan::Status;
 use cargo_convoy::project::needs::{Confidence, Need, NeedKind};
 
@@ -8,7 +8,7 @@ use crate::question::*;
 
 #[test]
 fn a_missing_build_tool_is_named_with_who_wants_it() {
-    let host = HostFacts { tools: Default::default(), ..with_gcc(Some("2.31")) };
+    let host = Machine { tools: Default::default(), ..with_gcc(Some("2.31")) };
     let needs = vec![
         need(NeedKind::CCompiler, "rdkafka-sys"),
         Need { name: "cmake".to_owned(), ..need(NeedKind::Tool, "rdkafka-sys") },
@@ -21,7 +21,7 @@ fn a_missing_build_tool_is_named_with_who_wants_it() {
 fn a_system_library_needs_a_supply_for_the_target() {
     let needs = vec![need(NeedKind::SystemLibrary, "foo-sys"), need(NeedKind::HostLinker, "foo-sys")];
     let words = ["linux/arm64", "linux/amd64", "darwin/arm64"];
-    let found = |triples: &[&str], by: FoundBy| HostFacts {
+    let found = |triples: &[&str], by: FoundBy| Machine {
         libraries: triples
             .iter()
             .map(|triple| {

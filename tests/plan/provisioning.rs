@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cargo_convoy::machine::HostFacts;
+use cargo_convoy::machine::Machine;
 use cargo_convoy::plan::{ProvisionKind, Status};
 use cargo_convoy::report::{Style, table};
 
@@ -11,9 +11,9 @@ use crate::question::*;
 
 /// A question whose only answer brings this kind of thing.
 fn question(kind: ProvisionKind) -> Question {
-    let nothing_installed = HostFacts { std: BTreeSet::new(), ..developer() };
+    let nothing_installed = Machine { std: BTreeSet::new(), ..developer() };
     match kind {
-        ProvisionKind::Zig => ask(&["linux/arm64"], HostFacts { zig: None, ..developer() }).needs(c()),
+        ProvisionKind::Zig => ask(&["linux/arm64"], Machine { zig: None, ..developer() }).needs(c()),
         ProvisionKind::Std => ask(&["x86_64-unknown-linux-musl"], nothing_installed),
         ProvisionKind::RustSrc => {
             ask(&["linux/arm64"], nothing_installed).table("linux/arm64", |table| table.build_std = Some(true))
@@ -42,7 +42,7 @@ fn every_kind_of_thing_is_brought_only_where_that_is_allowed() {
             let plan = question.plan();
             let cell = &plan.cells[0];
             assert_eq!((cell.status, cell.provision.len()), (Status::Blocked, 0), "{kind:?} {word}");
-            let hint = cell.hint.as_deref().unwrap_or("-");
+            let hint = cell.hint.as_deref().unwrap_or("-").replace('\n', "\n    hint: ");
             told += &format!("{kind:?}, {word}: {}\n    hint: {hint}\n", without_digests(&cell.because));
         }
     }
@@ -63,9 +63,9 @@ fn a_sysroot_whose_packages_were_fetched_is_unpacked_offline() {
 
 #[test]
 fn a_plan_lists_once_what_is_fetched_once_and_counts_no_blocked_target() {
-    let host = || HostFacts { zig: None, std: BTreeSet::from([HOST.to_owned()]), ..developer() };
+    let host = || Machine { zig: None, std: BTreeSet::from([HOST.to_owned()]), ..developer() };
     let told = |question: Question| table::plan(&question.plan(), Style::default());
-    let here = || HostFacts { zig: None, ..developer() };
+    let here = || Machine { zig: None, ..developer() };
     let words = ["linux/arm64", "linux/arm/v7", "darwin/arm64"];
     let told = [
         told(ask(&words, host()).needs(c())),

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8PathBuf;
-use cargo_convoy::machine::{AptFacts, GccFacts, HostFacts, Rustc, UserTool, UserTools, ZigFacts};
-use cargo_convoy::model::catalog::Catalog;
+use cargo_convoy::machine::{AptFacts, GccFacts, Machine, Rustc, UserTool, UserTools, ZigFacts};
+use cargo_convoy::model::catalog::{Catalog, WindowsRuntime};
 use cargo_convoy::model::recipe::Recipe;
 use cargo_convoy::model::request::EngineChoice;
 use cargo_convoy::model::sysroot::Suites;
 use cargo_convoy::plan::container::{ImagePlan, ImageSource};
-use cargo_convoy::plan::{self, CellInput, Linker, Plan, RouteKind, matrix, route::CTools};
+use cargo_convoy::plan::{self, Attempt, CellInput, Linker, Plan, Project, RouteKind, matrix, route::CTools};
 use cargo_convoy::project::config::{
     ContainerSettings, Origin, Provisioning, Settings, SupplySettings, TargetSettings, TargetTable, Valued,
 };
@@ -18,24 +18,24 @@ use cargo_convoy::project::needs::{Confidence, Need, NeedKind, Side};
 pub const HOST: &str = "x86_64-unknown-linux-gnu";
 
 /// A machine with rustup's tools and nothing else; pip would bring zig.
-pub fn bare() -> HostFacts {
-    HostFacts {
+pub fn bare() -> Machine {
+    Machine {
         rustc: Rustc {
             version: "1.95.0 (59807616e 2026-04-14)".to_owned(),
-            host: HOST.to_owned(),
+            host: HOST.into(),
             sysroot: "/rust".into(),
         },
         toolchain: Some("stable-x86_64-unknown-linux-gnu".to_owned()),
-        std: Catalog::embedded().targets.iter().map(|target| target.triple.clone()).collect(),
+        std: Catalog::embedded().targets.iter().map(|target| target.triple.to_string()).collect(),
         rust_lld: Some("/rust/lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld".into()),
         glibc: Some("2.36".parse().unwrap()),
-        ..HostFacts::default()
+        ..Machine::default()
     }
 }
 
 /// The same, with a C compiler, zig and the usual build tools.
-pub fn developer() -> HostFacts {
-    HostFacts {
+pub fn developer() -> Machine {
+    Machine {
         linker: Some("/usr/bin/cc".into()),
         cxx: Some("/usr/bin/c++".into()),
         zig: Some(ZigFacts { path: "/opt/zig/zig".into(), version: "0.17.1".to_owned() }),
@@ -47,7 +47,7 @@ pub fn developer() -> HostFacts {
 }
 
 /// The same, with Debian's cross compilers, whose glibc is this one.
-pub fn with_gcc(glibc: Option<&str>) -> HostFacts {
+pub fn with_gcc(glibc: Option<&str>) -> Machine {
     let gcc = [
         ("aarch64-unknown-linux-gnu", "aarch64-linux-gnu"),
         ("armv7-unknown-linux-gnueabihf", "arm-linux-gnueabihf"),
@@ -64,10 +64,7 @@ pub fn with_gcc(glibc: Option<&str>) -> HostFacts {
         headers: None,
         fault: None,
     };
-    HostFacts {
-        gcc: gcc.into_iter().map(|(triple, prefix)| (triple.to_owned(), facts(prefix))).collect(),
-        ..developer()
-    }
+    Machine { gcc: gcc.into_iter().map(|(triple, prefix)| (triple.to_owned(), facts(prefix))).collect(), ..developer() }
 }
 
 pub fn need(kind: NeedKind, package: &str) -> Need {
@@ -97,7 +94,7 @@ pub fn cxx() -> Vec<Need> {
 /// One question to the planner.
 pub struct Question {
     words: Vec<String>,
-    pub host: HostFacts,
+    pub host: Machine,
     needs: Vec<Need>,
     needs_inside: Option<Vec<Need>>,
     provision: bool,
@@ -107,9 +104,11 @@ pub struct Question {
     tables: Vec<(String, TargetSettings)>,
     routes: Option<Vec<RouteKind>>,
     failed: BTreeMap<RouteKind, String>,
+    attempt: Attempt,
+    image_files: BTreeMap<Utf8PathBuf, String>,
 }
 
-pub fn ask(words: &[&str], host: HostFacts) -> Question {
+pub fn ask(words: &[&str], host: Machine) -> Question {
     let words = words.iter().map(|word| (*word).to_owned()).collect();
     Question {
         words,
@@ -123,6 +122,8 @@ pub fn ask(words: &[&str], host: HostFacts) -> Question {
         tables: Vec::new(),
         routes: None,
         failed: BTreeMap::new(),
+        attempt: Attempt::default(),
+        image_files: BTreeMap::new(),
     }
 }
 
@@ -182,6 +183,18 @@ impl Question {
         self
     }
 
+    /// What was refused in this run.
+    pub fn refused(mut self, edit: impl FnOnce(&mut Attempt)) -> Self {
+        edit(&mut self.attempt);
+        self
+    }
+
+    /// A Dockerfile or script of the user's that can be read.
+    pub fn image_file(mut self, path: &str, text: &str) -> Self {
+        self.image_files.insert(path.into(), text.to_owned());
+        self
+    }
+
     pub fn user_linker(mut self, triple: &str, value: &str, origin: &str) -> Self {
         let linker = Some(UserTool { value: value.to_owned(), origin: origin.to_owned() });
         self.host.user.insert(triple.to_owned(), UserTools { linker, cc: None });
@@ -201,6 +214,7 @@ impl Question {
             dist_dir: valued("/project/dist".into()),
             profile: valued("release".to_owned()),
             provisioning: Provisioning::new(set(self.provision, !self.provision), set(self.offline, self.offline)),
+            windows: valued(WindowsRuntime::default()),
             ignore_needs: false,
             needs: [].into(),
             supply: self.supply,
@@ -212,22 +226,23 @@ impl Question {
             sources: Vec::new(),
         };
         let known =
-            ["powerpc64-unknown-linux-gnu", "i686-unknown-linux-musl", "sparc64-unknown-linux-gnu"].map(str::to_owned);
+            ["powerpc64-unknown-linux-gnu", "i586-unknown-linux-musl", "sparc64-unknown-linux-gnu"].map(str::to_owned);
         let configured = |names: &[String]| {
             let settings = settings.for_names(names.iter().map(String::as_str));
             TargetSettings { routes: self.routes.clone().or(settings.routes.clone()), ..settings }
         };
         let newest_glibc = Some(matrix::newest_glibc(&self.host));
-        let known = matrix::Known { catalog: Catalog::embedded(), host: HOST, rustc_targets: &known, newest_glibc };
+        let (catalog, windows) = (Catalog::embedded(), settings.windows.value);
+        let known = matrix::Known { catalog, host: HOST, rustc_targets: &known, newest_glibc, windows };
         let cells = matrix::cells(&self.words, &known, &configured).unwrap();
-        let inputs = cells
+        let failed = cells.iter().map(|cell| (cell.id.clone(), self.failed.clone())).collect();
+        let attempt = Attempt { failed, ..self.attempt };
+        let cells = cells
             .into_iter()
-            .map(|cell| {
-                let (needs, needs_inside) = (self.needs.clone(), self.needs_inside.clone());
-                CellInput { cell, needs, needs_inside, failed: self.failed.clone() }
-            })
+            .map(|cell| CellInput { cell, needs: self.needs.clone(), needs_inside: self.needs_inside.clone() })
             .collect();
-        plan::plan(inputs, &self.host, &settings, Catalog::embedded())
+        let project = Project { cells, settings, image_files: self.image_files };
+        plan::plan(&self.host, &project, &attempt, Catalog::embedded())
     }
 
     /// The plan as short text.
@@ -251,7 +266,7 @@ impl Question {
             if let Some(image) = &cell.image {
                 text += &format!("  in {}\n", image_words(image, cell.inner_route));
             }
-            if let Some(hint) = &cell.hint {
+            for hint in cell.hint.iter().flat_map(|hints| hints.lines()) {
                 text += &format!("  hint: {hint}\n");
             }
             if cell.route.is_some() {
@@ -291,6 +306,8 @@ fn linker(linker: &Linker) -> String {
         Linker::RustLld(_) => "rust-lld".to_owned(),
         Linker::Darwin { libcxx, .. } if libcxx.is_some() => "rust-lld, stubs, zig's libc++".to_owned(),
         Linker::Darwin { .. } => "rust-lld, stubs".to_owned(),
+        Linker::Windows { libcxx: true, .. } => "rust-lld, import libraries, zig's libc++".to_owned(),
+        Linker::Windows { .. } => "rust-lld, import libraries".to_owned(),
     }
 }
 
@@ -343,7 +360,7 @@ pub fn usual(recipe: &Recipe) -> BTreeSet<String> {
 }
 
 /// A Debian machine: its apt knows an archive, and pkg-config is there.
-pub fn with_apt(mut host: HostFacts) -> HostFacts {
+pub fn with_apt(mut host: Machine) -> Machine {
     host.tools.insert("pkg-config".to_owned(), "/usr/bin/pkg-config".into());
     host.apt = Some(AptFacts {
         through: Vec::new(),

@@ -1,9 +1,10 @@
 //! Libraries that come in a sysroot: of which release, for which compiler, and what keeps one away.
 
 use cargo_convoy::machine::engine::Engine;
-use cargo_convoy::machine::{AptFacts, FoundBy, FoundLibrary, HostFacts, Refused};
+use cargo_convoy::machine::{AptFacts, FoundBy, FoundLibrary, Machine};
+use cargo_convoy::model::supply::SupplyKind;
 use cargo_convoy::model::sysroot::Sysroot;
-use cargo_convoy::project::config::SupplySource;
+use cargo_convoy::plan::{Attempt, Refused};
 use cargo_convoy::project::needs::{Need, NeedKind, Side};
 
 use crate::question::*;
@@ -38,7 +39,7 @@ fn zig_serves_a_sysroot_where_no_gcc_is_and_no_library_is_cxx() {
 
 #[test]
 fn what_keeps_a_sysroot_away_is_said() {
-    let question = |host: HostFacts| ask(&["linux/arm64"], host).needs(openssl());
+    let question = |host: Machine| ask(&["linux/arm64"], host).needs(openssl());
     let host = || with_apt(with_gcc(Some("2.36")));
     let mut ubuntu = host();
     ubuntu.apt = ubuntu.apt.map(|apt| AptFacts { distribution: "ubuntu".to_owned(), mirror: None, ..apt });
@@ -46,9 +47,8 @@ fn what_keeps_a_sysroot_away_is_said() {
     without_apt.apt = None;
     let mut without_pkg_config = host();
     without_pkg_config.tools.remove("pkg-config");
-    let mut refused = host();
     let why = Refused { reason: "the mirror is down".to_owned(), hint: None, work: false };
-    refused.refused_sysroots.insert("bookworm/arm64".to_owned(), why);
+    let refused = |attempt: &mut Attempt| attempt.sysroots = [("bookworm/arm64".to_owned(), why)].into();
     let mut by_user = host();
     let found = FoundLibrary { version: None, by: FoundBy::User, file: "/opt/arm/lib/pkgconfig/zlib.pc".into() };
     by_user.libraries.insert("aarch64-unknown-linux-gnu".to_owned(), [("zlib".to_owned(), found)].into());
@@ -60,11 +60,11 @@ fn what_keeps_a_sysroot_away_is_said() {
         ("no pkg-config", question(without_pkg_config)),
         ("no engine may be used either", {
             let none = Engine::None { reason: "none is set".to_owned(), hint: None };
-            question(HostFacts { apt: None, engine: none, ..host() })
+            question(Machine { apt: None, engine: none, ..host() })
         }),
-        ("refused in this run", question(refused)),
+        ("refused in this run", question(host()).refused(refused)),
         ("never provision", question(host()).never_provision()),
-        ("order without sysroots", question(host()).supply(|supply| supply.order = Some(vec![SupplySource::Host]))),
+        ("order without sysroots", question(host()).supply(|supply| supply.order = Some(vec![SupplyKind::Host]))),
         ("the user's own variables", question(by_user)),
         (
             "the user's own linker",
@@ -100,7 +100,7 @@ fn configuration_chooses_supply_packages_and_archive() {
         (
             "sysroot first",
             ask(&[HOST], machine()).needs(openssl()).supply(|supply| {
-                supply.order = Some(vec![SupplySource::Sysroot, SupplySource::Host]);
+                supply.order = Some(vec![SupplyKind::Sysroot, SupplyKind::Host]);
             }),
         ),
         (

@@ -174,6 +174,7 @@ pub struct DebianArchive {
 }
 
 impl DebianArchive {
+    #[track_caller]
     pub fn new(name: &str) -> Self {
         let (root, key) = (workspace(name).join("debian"), Key::new("test"));
         Self { root, origin: "Debian".to_owned(), key, suite: SUITE.to_owned() }

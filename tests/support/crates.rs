@@ -2,10 +2,9 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use super::{Done, tool, workspace};
+use super::{Done, environment, workspace};
 
 /// What it takes to be served.
 #[derive(Debug)]
@@ -62,7 +61,7 @@ fn package(name: &str, source: &str) -> Vec<u8> {
     fs_err::write(dir.join("Cargo.toml"), manifest).unwrap();
     fs_err::write(dir.join("src/lib.rs"), source).unwrap();
     let target = dir.join("target");
-    let done = Command::new(tool("cargo"))
+    let done = environment::cargo()
         .args(["package", "--quiet", "--offline", "--no-verify", "--allow-dirty", "--target-dir", target.as_str()])
         .current_dir(&dir)
         .output()

@@ -1,28 +1,26 @@
 //! The container engines of this machine, a second one that shares no files with the tests, and a registry.
 //!
-//! Where an engine is not to be had, a test says that it was skipped and ends; `CONVOY_TEST_REQUIRE_ENGINE=1` makes that a
-//! failure. `ci/setup` brings all of them.
+//! `ci/setup` installs all of them. Where one is missing, the test is skipped or fails, as `needs` says.
 
-use std::ffi::{OsStr, OsString};
-use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+mod registry;
+mod second;
+
+use std::ffi::OsStr;
+use std::process::{Command, Stdio};
 use std::sync::{LazyLock, Mutex};
-use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rustix::process::{Pid, Signal, geteuid, kill_process};
+use rustix::process::geteuid;
 
-use super::{Convoy, Done, is_running, link_toolchain, run, tool, wait_for};
+use super::needs::{Need, are_met, or_skip, skip};
+use super::{Convoy, Done, environment, link_toolchain, run, tool};
+#[allow(unused_imports, reason = "some test programs need no registry")]
+pub use registry::{Registry, registry};
+#[allow(unused_imports, reason = "some test programs need no second engine")]
+pub use second::{SecondEngine, second_engine, second_engine_with_files};
 
 /// The plain user that `ci/setup` adds where the tests run as root.
 const USER: &str = "convoy-test";
-
-/// What the names of second engines begin with; a bridge's has 15 letters at most.
-const SECOND: &str = "cvt";
 
 /// One at a time: two tests may ask for the same image.
 static MAKING: Mutex<()> = Mutex::new(());
@@ -50,16 +48,16 @@ pub fn engine() -> Option<Engine> {
         engine.answers()?;
         Ok(engine)
     });
-    or_skip("no container engine", FOUND.clone())
+    required("a container engine", &FOUND)
 }
 
 /// Podman as root.
 pub fn podman_rootful() -> Option<Engine> {
-    if !is_root("no rootful podman") {
+    if !is_root("podman as root") {
         return None;
     }
     static FOUND: LazyLock<Result<Engine, String>> = LazyLock::new(|| podman(None, &[&[], &[CONFIGURED]]));
-    or_skip("no rootful podman", FOUND.clone())
+    required("podman as root", &FOUND)
 }
 
 /// Podman of a plain user: the one who tests, or for root the one that `ci/setup` adds.
@@ -74,37 +72,26 @@ pub fn podman_rootless() -> Option<Engine> {
         // Left alone, podman 4.3 chooses vfs, which copies every layer.
         podman(Some(User { name: USER, home: home.into() }), &[&[OVERLAY], &[OVERLAY, CONFIGURED], &[CONFIGURED]])
     });
-    or_skip("no rootless podman", FOUND.clone())
-}
-
-/// Gives what was found, or says in the runner's own output that the test is skipped, and why.
-#[track_caller]
-pub fn or_skip<T>(what: &str, found: Result<T, String>) -> Option<T> {
-    let reason = match found {
-        Ok(found) => return Some(found),
-        Err(reason) => reason,
-    };
-    assert!(
-        std::env::var_os("CONVOY_TEST_REQUIRE_ENGINE").is_none_or(|value| value != "1"),
-        "{what}, and CONVOY_TEST_REQUIRE_ENGINE asks for it: {reason}"
-    );
-    skipped(what, &reason);
-    None
+    required("podman of a plain user", &FOUND)
 }
 
 /// Whether root runs the tests. A plain user, who cannot do what only root may, is told what is skipped.
 pub fn is_root(what: &str) -> bool {
     let root = geteuid().is_root();
     if !root {
-        skipped(what, "the tests do not run as root");
+        skip(&format!("{what}: the tests do not run as root"));
     }
     root
 }
 
-fn skipped(what: &str, reason: &str) {
-    let test = std::thread::current();
-    // Not by `eprintln!`, which a passing test's runner keeps to itself.
-    let _ = writeln!(std::io::stderr(), "skipped: {what}: {}: {reason}", test.name().unwrap_or_default());
+/// The engine, or what a test needs that has none.
+fn required(what: &str, found: &LazyLock<Result<Engine, String>>) -> Option<Engine> {
+    // Images are made with packages of Debian, and projects use crates of the registry.
+    if !are_met(&[Need::Network]) {
+        return None;
+    }
+    let found = LazyLock::force(found).clone();
+    or_skip(found.map_err(|reason| format!("{what} (run `ci/setup`): {reason}")))
 }
 
 type Setting = fn(Option<&User>) -> (&'static str, String);
@@ -167,20 +154,23 @@ impl Engine {
     /// Any program, as the engine's user and with what the engine's command line needs.
     pub fn command_of(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = match &self.user {
-            None => Command::new(program),
+            None => {
+                let mut command = Command::new(program);
+                // With the person's home, in which the engine may keep its images.
+                command.env_clear().envs(environment::machine());
+                command
+            }
             Some(user) => {
                 let mut command = Command::new(tool("setpriv"));
                 command.args(["--reuid", user.name, "--regid", user.name, "--init-groups"]).arg(program);
-                for (name, _) in std::env::vars_os() {
-                    let text = name.to_string_lossy();
-                    // root's own folders, which a plain user may not even look into.
-                    let foreign = text.starts_with("XDG_")
-                        || ["CARGO", "CARGO_HOME", "RUSTUP_HOME", "CONVOY_CACHE_DIR", "DOCKER_CONFIG"]
-                            .contains(&&*text);
-                    if foreign {
-                        command.env_remove(&name);
-                    }
-                }
+                // root's own folders, which a plain user may not even look into.
+                let foreign = |name: &OsStr| {
+                    ["CARGO", "RUSTUP_HOME", "CONVOY_CACHE_DIR", "DOCKER_CONFIG", "PYENV_ROOT", "PIP_CONFIG_FILE"]
+                        .iter()
+                        .any(|it| name == *it)
+                        || name.to_string_lossy().starts_with("XDG_")
+                };
+                command.env_clear().envs(environment::machine().iter().filter(|(name, _)| !foreign(name)));
                 command.env("HOME", &user.home).env("USER", user.name).env("LOGNAME", user.name);
                 // podman goes back to the folder it was started in.
                 command.current_dir(&user.home);
@@ -226,8 +216,10 @@ impl Engine {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/ci/base-image");
         if let Some(user) = &self.user {
             // The tar that the one who tests has already.
-            let tar = run(script, &["--tar", suite]);
-            let tar = Utf8Path::new(tar.trim_end());
+            let tar = Command::new(script).args(["--tar", suite]).env_clear().envs(environment::machine()).output();
+            let tar = Done::from(tar.unwrap());
+            assert_eq!(tar.code, Some(0), "{tar}");
+            let tar = Utf8Path::new(tar.stdout.trim_end());
             let folder = user.home.join(".cache/cargo-convoy/base-images");
             done(self.command_of("mkdir").args(["-p", folder.as_str()]).output().unwrap().into())?;
             run("ln", &["-f", tar.as_str(), folder.as_str()]);
@@ -292,7 +284,14 @@ impl Convoy {
         for (name, value) in &engine.env {
             self.command.env(name, value);
         }
-        let Some(user) = &engine.user else { return self };
+        let home = environment::home();
+        let Some(user) = &engine.user else {
+            // Where podman keeps its images.
+            if let (Some(home), "podman") = (home, engine.program) {
+                self.command.env("HOME", home);
+            }
+            return self;
+        };
         let old = self.command;
         let reached = engine.command_of("test").arg("-x").arg(old.get_program()).status().unwrap();
         assert!(reached.success(), "{} cannot reach {:?}: a folder above it is closed", user.name, old.get_program());
@@ -300,214 +299,19 @@ impl Convoy {
         command.args(old.get_args());
         let mut path = vec![Engine::toolchain_of(user).join("bin").into_std_path_buf()];
         let outer = std::env::var_os("PATH").unwrap_or_default();
-        let home = std::env::var_os("HOME").unwrap_or_default();
-        path.extend(std::env::split_paths(&outer).filter(|dir| home.is_empty() || !dir.starts_with(Path::new(&home))));
+        path.extend(
+            std::env::split_paths(&outer).filter(|dir| !home.as_ref().is_some_and(|home| dir.starts_with(home))),
+        );
         command.env("PATH", std::env::join_paths(path).unwrap());
-        for (name, value) in old.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
+        // What the test itself set.
+        for (name, value) in old.get_envs().filter_map(|(name, value)| Some((name, value?))) {
+            if name == "CONVOY_ENGINE" || environment::tests().get(name).is_none_or(|common| common != value) {
+                command.env(name, value);
+            }
         }
         if let Some(dir) = old.get_current_dir() {
             command.current_dir(dir);
         }
         Self { command }
-    }
-}
-
-/// A Docker engine of its own, which sees none of the tests' files: the folders that they work in are empty for it.
-#[derive(Debug)]
-pub struct SecondEngine {
-    engine: Engine,
-    dockerd: Child,
-    /// That of its bridge, too.
-    name: String,
-    /// Its socket, and what it writes down while it runs.
-    run: Utf8PathBuf,
-}
-
-impl std::ops::Deref for SecondEngine {
-    type Target = Engine;
-
-    fn deref(&self) -> &Engine {
-        &self.engine
-    }
-}
-
-/// Starts a second engine, with the base image of bookworm; it ends with the value, or with the thread that asked for it.
-///
-/// Its containers reach the network by `--network host` only. It has a bridge of its own instead of none: an engine that
-/// is started with `--bridge=none` removes the bridge of this machine's engine.
-pub fn second_engine() -> Option<SecondEngine> {
-    // The first four are the tests' own.
-    let mut hidden = vec![env!("CARGO_MANIFEST_DIR").into(), env!("CARGO_TARGET_TMPDIR").into(), "/tmp".into()];
-    hidden.extend(["HOME", "CARGO_HOME", "RUSTUP_HOME", "CONVOY_CACHE_DIR"].iter().filter_map(std::env::var_os));
-    start_second(hidden)
-}
-
-/// A second engine that sees this machine's files: one that a test may stop.
-pub fn second_engine_with_files() -> Option<SecondEngine> {
-    start_second(Vec::new())
-}
-
-fn start_second(mut hidden: Vec<OsString>) -> Option<SecondEngine> {
-    engine()?;
-    if !is_root("no second container engine") {
-        return None;
-    }
-    sweep();
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("{SECOND}{}n{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-    let (run_dir, data) = places(&name);
-    fs_err::create_dir_all(&run_dir).unwrap();
-    fs_err::create_dir_all(&data).unwrap();
-    run("ip", &["link", "add", &name, "type", "bridge"]);
-    // The other engine's configuration and containerd.
-    hidden.extend(["/etc/docker".into(), "/run/containerd".into()]);
-    let script = "run=$1 data=$2 bridge=$3; shift 3\n\
-                  for dir; do [ ! -d \"$dir\" ] || mount -t tmpfs -o mode=0755 hidden \"$dir\"; done\n\
-                  cd /; exec setpriv --pdeathsig TERM dockerd --host \"unix://$run/docker.sock\" --data-root \"$data\" \
-                  --exec-root \"$run/exec\" --pidfile \"$run/pid\" --bridge \"$bridge\" --iptables=false --ip-masq=false \
-                  --ip-forward=false";
-    let log = fs_err::File::create(run_dir.join("log")).unwrap().into_parts().0;
-    let dockerd = Command::new(tool("unshare"))
-        .args(["--mount", "sh", "-euc", script, "-", run_dir.as_str(), data.as_str(), &name])
-        .args(hidden)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .unwrap();
-    let env = vec![("DOCKER_HOST", format!("unix://{run_dir}/docker.sock"))];
-    let engine = Engine { program: "docker", env, user: None };
-    let mut second = SecondEngine { engine, dockerd, name, run: run_dir };
-    wait_for("the second engine", || {
-        if let Some(status) = second.dockerd.try_wait().unwrap() {
-            panic!("dockerd ended: {status}\n{}", fs_err::read_to_string(second.run.join("log")).unwrap());
-        }
-        second.answers().is_ok()
-    });
-    second.base_image("bookworm");
-    Some(second)
-}
-
-/// Where a second engine keeps its socket, and its images.
-fn places(name: &str) -> (Utf8PathBuf, Utf8PathBuf) {
-    (Utf8Path::new("/run").join(name), Utf8Path::new("/var/lib").join(name))
-}
-
-fn remove(name: &str) {
-    let (run, data) = places(name);
-    let _ = Command::new("ip").args(["link", "del", name]).output();
-    let _ = fs_err::remove_dir_all(data);
-    let _ = fs_err::remove_dir_all(run);
-}
-
-/// Removes what second engines left whose tests were killed.
-fn sweep() {
-    let entries = fs_err::read_dir("/run").unwrap();
-    for name in entries.filter_map(|entry| entry.unwrap().file_name().into_string().ok()) {
-        let Some((pid, _)) = name.strip_prefix(SECOND).and_then(|rest| rest.split_once('n')) else { continue };
-        if pid.parse().is_ok_and(|pid| !is_running(pid)) {
-            remove(&name);
-        }
-    }
-}
-
-impl SecondEngine {
-    pub fn pid(&self) -> i32 {
-        i32::try_from(self.dockerd.id()).unwrap()
-    }
-
-    /// A polite end, as of a service that is stopped.
-    pub fn stop(&mut self) {
-        self.signal(Signal::TERM);
-        let started = Instant::now();
-        while self.dockerd.try_wait().unwrap().is_none() {
-            if started.elapsed() > Duration::from_secs(40) {
-                self.signal(Signal::KILL);
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        // It may have ended by itself.
-        let _ = kill_process(Pid::from_child(&self.dockerd), signal);
-    }
-}
-
-impl Drop for SecondEngine {
-    fn drop(&mut self) {
-        if matches!(self.dockerd.try_wait(), Ok(None)) {
-            self.stop();
-        }
-        // Its containerd ends with it, unless it was killed.
-        let containerd = self.run.join("exec/containerd/containerd.pid");
-        if let Some(pid) = fs_err::read_to_string(containerd).ok().and_then(|text| text.trim().parse::<i32>().ok())
-            && is_running(pid)
-            && let Some(pid) = Pid::from_raw(pid)
-        {
-            let _ = kill_process(pid, Signal::KILL);
-        }
-        remove(&self.name);
-    }
-}
-
-/// A registry for images on the loopback interface, empty at first.
-#[derive(Debug)]
-pub struct Registry {
-    server: Child,
-    dir: tempfile::TempDir,
-    port: u16,
-}
-
-/// Starts a registry; it ends with the value, or with the thread that asked for it.
-pub fn registry() -> Registry {
-    let dir = tempfile::tempdir().unwrap();
-    fs_err::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let place = Utf8Path::from_path(dir.path()).unwrap();
-    let config = format!(
-        "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nhttp: {{addr: \"127.0.0.1:{port}\"}}\n\
-         storage: {{filesystem: {{rootdirectory: \"{place}/data\"}}, delete: {{enabled: true}}}}\n"
-    );
-    fs_err::write(place.join("config.yml"), config).unwrap();
-    let trust = format!("[[registry]]\nlocation = \"127.0.0.1:{port}\"\ninsecure = true\n");
-    fs_err::write(place.join("registries.conf"), trust).unwrap();
-    let server = Command::new(tool("setpriv"))
-        .args(["--pdeathsig", "TERM"])
-        .args([tool("docker-registry").as_str(), "serve", place.join("config.yml").as_str()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(fs_err::File::create(place.join("log")).unwrap().into_parts().0)
-        .spawn()
-        .unwrap();
-    let mut registry = Registry { server, dir, port };
-    wait_for("the registry", || {
-        if let Some(status) = registry.server.try_wait().unwrap() {
-            panic!("docker-registry ended: {status}\n{}", fs_err::read_to_string(registry.dir().join("log")).unwrap());
-        }
-        TcpStream::connect(("127.0.0.1", port)).is_ok()
-    });
-    registry
-}
-
-impl Registry {
-    /// What an image's name begins with.
-    pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-
-    fn dir(&self) -> &Utf8Path {
-        Utf8Path::from_path(self.dir.path()).unwrap()
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
     }
 }

@@ -1,7 +1,7 @@
 //! Test projects on disk, and `cargo-convoy` run on them as a person would.
 //!
-//! A tool that a test needs and that is not on this machine fails the test with the tool's name: a check that was not
-//! made must not look like a check that passed.
+//! What a test needs beyond Rust and a C compiler it says first (`needs`). Whatever it starts sees the environment of the
+//! tests only (`environment`).
 // Several test programs share this room; none uses all of it.
 #![allow(dead_code, clippy::unwrap_used)]
 
@@ -9,6 +9,8 @@ pub mod archive;
 pub mod containers;
 pub mod crates;
 pub mod engine;
+pub mod environment;
+pub mod needs;
 pub mod schema;
 pub mod sysroots;
 
@@ -16,24 +18,31 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::LazyLock;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
+
+#[allow(unused_imports, reason = "some test programs need nothing")]
+pub(crate) use needs::require;
 
 /// Long enough for a machine that does other things too.
 pub const PATIENCE: Duration = Duration::from_secs(300);
 
 pub const HELLO: &str = "fn main() { println!(\"hello {}\", 6 * 7); }\n";
 
-/// A folder of one test, emptied first and left for a look afterwards.
+/// A directory of one test, emptied first and left for a look afterwards. Its path contains the test program and the
+/// module that asks for it, so names must differ within a module only.
+#[track_caller]
 pub fn workspace(name: &str) -> Utf8PathBuf {
-    let program = std::env::current_exe().unwrap();
-    let program = program.file_stem().unwrap().to_string_lossy().into_owned();
-    let program = program.rsplit_once('-').map_or(program.as_str(), |(name, _)| name).to_owned();
+    static OWNERS: Mutex<BTreeMap<Utf8PathBuf, String>> = Mutex::new(BTreeMap::new());
+    let module = Utf8Path::new(std::panic::Location::caller().file()).file_stem().unwrap();
     // Outside every cargo workspace, or cargo would take the project for a forgotten member.
-    let dir = Utf8Path::new(env!("CARGO_TARGET_TMPDIR")).join(program).join(name);
+    let dir = environment::scratch().join(needs::program()).join(module).join(name);
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    let owner = OWNERS.lock().unwrap().entry(dir.clone()).or_insert_with(|| test.clone()).clone();
+    assert_eq!(owner, test, "two tests use the directory {dir}");
     if dir.exists() {
         fs_err::remove_dir_all(&dir).unwrap();
     }
@@ -47,13 +56,26 @@ pub struct Project {
     pub dir: Utf8PathBuf,
 }
 
+/// What a test that passed has built is in nobody's way: all tests together build many gigabytes. With `CONVOY_TEST_KEEP=1`
+/// it stays.
+impl Drop for Project {
+    fn drop(&mut self) {
+        if !std::thread::panicking() && std::env::var_os("CONVOY_TEST_KEEP").is_none_or(|keep| keep != "1") {
+            // A file of another user's or a mount may be in the way; then the next run tries again.
+            let _ = fs_err::remove_dir_all(self.dir.join("target"));
+        }
+    }
+}
+
 impl Project {
     /// A package that only needs std and says `hello 42`.
+    #[track_caller]
     pub fn hello(name: &str) -> Self {
         Self::empty(name).manifest("hello", "").file("src/main.rs", HELLO)
     }
 
     /// A folder without anything in it.
+    #[track_caller]
     pub fn empty(name: &str) -> Self {
         Self { dir: workspace(name) }
     }
@@ -65,6 +87,11 @@ impl Project {
              [profile.release]\ndebug = false\n"
         );
         self.file("Cargo.toml", &text)
+    }
+
+    /// With the versions of this repository's own lock file: crates that are in it are on this machine, and need no network.
+    pub fn with_own_versions(self) -> Self {
+        self.file("Cargo.lock", include_str!("../../Cargo.lock"))
     }
 
     pub fn file(self, path: &str, text: &str) -> Self {
@@ -119,16 +146,8 @@ impl Convoy {
 
     /// Another program, which starts `cargo-convoy`.
     pub fn by<S: AsRef<OsStr>>(program: &str, dir: &Utf8Path, args: impl IntoIterator<Item = S>) -> Self {
-        let mut command = Command::new(program);
+        let mut command = environment::command(program);
         command.current_dir(dir).args(args).stdin(Stdio::null());
-        // What the outer cargo and the person at this machine set is not this test's.
-        for (name, _) in std::env::vars_os() {
-            if !is_of_the_machine(&name.to_string_lossy()) {
-                command.env_remove(&name);
-            }
-        }
-        // A test is about this machine's tools, unless it is about containers.
-        command.env("CONVOY_ENGINE", "none");
         Self { command }
     }
 
@@ -159,7 +178,7 @@ impl Convoy {
 
     /// This folder is found before the rest of PATH.
     pub fn path_first(self, dir: &Utf8Path) -> Self {
-        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = environment::tests()[OsStr::new("PATH")].clone();
         let dirs = std::iter::once(dir.as_std_path().to_owned()).chain(std::env::split_paths(&path));
         self.env("PATH", std::env::join_paths(dirs).unwrap())
     }
@@ -189,38 +208,6 @@ impl Convoy {
         let child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         Running { child: Some(child) }
     }
-}
-
-/// Whether a variable tells how this machine reaches its files, its network and its services, and so enters a test. All
-/// others are the person's or the outer cargo's: `CXX`, `RUSTFLAGS` and their like would change what a test sees.
-fn is_of_the_machine(name: &str) -> bool {
-    const NAMES: [&str; 22] = [
-        "PATH",
-        "HOME",
-        "USER",
-        "LOGNAME",
-        "TMPDIR",
-        "TERM",
-        "LANG",
-        "TZ",
-        "CARGO",
-        "CARGO_HOME",
-        "CARGO_NET_OFFLINE",
-        "CONVOY_CACHE_DIR",
-        "http_proxy",
-        "https_proxy",
-        "no_proxy",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "NO_PROXY",
-        "CURL_CA_BUNDLE",
-        "REQUESTS_CA_BUNDLE",
-        "RUST_BACKTRACE",
-        "PYENV_ROOT",
-    ];
-    const PREFIXES: [&str; 10] =
-        ["CARGO_HTTP_", "CARGO_REGISTR", "RUSTUP_", "LC_", "XDG_", "SSL_", "PIP_", "DOCKER_", "CONTAINERS_", "APT_"];
-    NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// `cargo-convoy`, running.
@@ -351,24 +338,10 @@ pub fn link_toolchain(sysroot: &Utf8Path, place: &Utf8Path) {
     run("sh", &["-euc", script, "-", sysroot.as_str(), &new, place.as_str()]);
 }
 
-/// zig's own binary: named by `CONVOY_TEST_ZIG`, in convoy's own cache, on PATH, or in the `ziglang` wheel.
+/// zig's own binary, which the test has required.
+#[track_caller]
 pub fn zig() -> Utf8PathBuf {
-    static ZIG: LazyLock<Utf8PathBuf> = LazyLock::new(|| {
-        if let Some(named) = std::env::var_os("CONVOY_TEST_ZIG") {
-            return Utf8PathBuf::from_path_buf(named.into()).unwrap();
-        }
-        if let Ok(found) = which::which("zig") {
-            return Utf8PathBuf::from_path_buf(found).unwrap();
-        }
-        let cache = cargo_convoy::machine::CacheDir::find().unwrap();
-        if let Some(zig) = cargo_convoy::machine::zig::in_cache(&cache) {
-            return zig;
-        }
-        cargo_convoy::machine::zig::in_wheel(&cache, Utf8Path::new(env!("CARGO_TARGET_TMPDIR"))).expect(
-            "`zig` is needed by this test: set CONVOY_TEST_ZIG, put zig on PATH, or install the `ziglang` wheel",
-        )
-    });
-    ZIG.clone()
+    needs::find_zig().expect("a test that uses zig begins with `require!(Zig)`")
 }
 
 /// Waits until something holds.
@@ -393,7 +366,7 @@ pub fn is_running(pid: i32) -> bool {
 #[track_caller]
 pub fn run(tool: impl AsRef<OsStr>, args: &[&str]) -> String {
     let shown = OsString::from(tool.as_ref());
-    let output = Command::new(tool)
+    let output = environment::command(tool)
         .args(args)
         .output()
         .unwrap_or_else(|error| panic!("{shown:?} is needed by this test and cannot be started: {error}"));

@@ -1,5 +1,6 @@
 //! 32-bit ARM: v7 code under v6, by every linker.
 
+use crate::support::require;
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_convoy::verify::link;
 use cargo_convoy::verify::{Facts, judge};
@@ -45,6 +46,7 @@ fn by_lld(dir: &Utf8Path, args: &[&str]) -> Utf8PathBuf {
 
 #[test]
 fn v6_code_is_right_under_v6() {
+    require!(Tool(ARM_GCC));
     let dir = workspace("arm-v6");
     let program = by_gcc(&dir, &[&start(&dir), &v6_half(&dir)]);
     let inspection = inspect(&program);
@@ -56,6 +58,7 @@ fn v6_code_is_right_under_v6() {
 
 #[test]
 fn v7_code_under_v6_by_gcc_is_refused() {
+    require!(Tool(ARM_GCC));
     let dir = workspace("arm-gcc");
     let program = by_gcc(&dir, &[&start(&dir), &neon_half(&dir)]);
     let inspection = inspect(&program);
@@ -77,6 +80,7 @@ fn v7_code_under_v6_by_gcc_is_refused() {
 
 #[test]
 fn v7_code_under_v6_by_lld_is_refused_with_the_link_record_and_said_without() {
+    require!(Tool(ARM_GCC));
     let dir = workspace("arm-lld");
     let program = by_lld(&dir, &[&start(&dir), &neon_half(&dir)]);
     let inspection = inspect(&program);
@@ -86,7 +90,7 @@ fn v7_code_under_v6_by_lld_is_refused_with_the_link_record_and_said_without() {
 
     let findings = judge(&inspection, &expect(V6));
     assert_eq!((violations(&findings), warnings(&findings)), (vec![], vec!["arm-level-unchecked"]));
-    assert!(message(&findings, "arm-level-unchecked").contains("first object only"));
+    assert!(message(&findings, "arm-level-unchecked").contains("first object file only"));
 
     let mut expectation = expect(V6);
     expectation.link = link::record_for(&program);
@@ -102,6 +106,7 @@ fn v7_code_under_v6_by_lld_is_refused_with_the_link_record_and_said_without() {
 
 #[test]
 fn a_v7_member_of_a_library_behind_a_response_file_is_found() {
+    require!(Tool(ARM_GCC));
     let dir = workspace("arm archive");
     let archive = dir.join("libhalf.a");
     run("ar", &["rcs", archive.as_str(), &neon_half(&dir)]);
@@ -117,6 +122,7 @@ fn a_v7_member_of_a_library_behind_a_response_file_is_found() {
 
 #[test]
 fn v7_code_under_v6_by_zig_is_refused() {
+    require!(Tool(ARM_GCC), Zig);
     let dir = workspace("arm-zig");
     let program = dir.join("program");
     let (start, half) = (start(&dir), neon_half(&dir));
@@ -137,6 +143,7 @@ const V6_ZIG: &str = "arm-linux-musleabihf";
 
 #[test]
 fn a_right_link_by_lld_is_right_with_its_record() {
+    require!(Tool(ARM_GCC));
     let dir = workspace("arm-lld-right");
     let program = by_lld(&dir, &[&start(&dir), &v6_half(&dir)]);
     let mut expectation = expect(V6);
@@ -148,6 +155,7 @@ fn a_right_link_by_lld_is_right_with_its_record() {
 /// As the amd64 assembly of zstd is, when it is assembled for ARM.
 #[test]
 fn an_object_without_code_makes_no_claim() {
+    require!(Tool(ARM_GCC), Zig);
     let dir = workspace("arm-no-code");
     let source = dir.join("other.S");
     let empty = dir.join("other.o");
@@ -163,6 +171,7 @@ fn an_object_without_code_makes_no_claim() {
 
 #[test]
 fn start_code_that_zigs_assembler_marks_as_neon_is_no_cause_for_a_warning() {
+    require!(Tool(ARM_GCC), Zig);
     let dir = workspace("arm-zig-start");
     let zig = zig();
     let source = dir.join("start.S");
@@ -184,6 +193,7 @@ fn start_code_that_zigs_assembler_marks_as_neon_is_no_cause_for_a_warning() {
 
 #[test]
 fn bitcode_on_the_link_line_is_said() {
+    require!(Tool(ARM_GCC));
     let dir = workspace("arm-bitcode");
     let program = by_lld(&dir, &[&start(&dir), &v6_half(&dir)]);
     let mut record = link::record_for(&program).unwrap();
@@ -199,6 +209,7 @@ fn bitcode_on_the_link_line_is_said() {
 
 #[test]
 fn soft_float_under_hard_float_is_refused() {
+    require!(Tool(ARM_GCC));
     let dir = workspace("arm-soft");
     let flags = ["-marm", "-march=armv6", "-mfloat-abi=soft"];
     let start = object(&dir, &[ARM_GCC], &flags, "start", START);
@@ -211,6 +222,7 @@ fn soft_float_under_hard_float_is_refused() {
 
 #[test]
 fn small_pages_are_refused() {
+    require!(Tool(ARM_GCC));
     let dir = workspace("arm-pages");
     let out = dir.join("program");
     let small = "-Wl,-z,max-page-size=4096";

@@ -1,5 +1,6 @@
 //! Mach-O, linked by rust-lld against a stub as convoy does.
 
+use crate::support::require;
 use std::collections::BTreeSet;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -50,6 +51,7 @@ fn link(dir: &Utf8Path, machine: &Machine, text: &str, more: &[&str]) -> Utf8Pat
 
 #[test]
 fn symbols_of_the_system_are_accounted_for() {
+    require!(Zig);
     for machine in &MACHINES {
         let dir = workspace(&format!("darwin-right-{}", machine.arch));
         let program = link(&dir, machine, CALLS_PUTS, &[]);
@@ -70,6 +72,7 @@ fn symbols_of_the_system_are_accounted_for() {
 
 #[test]
 fn an_unaccounted_symbol_is_refused_with_the_object_that_wants_it() {
+    require!(Zig);
     for machine in &MACHINES {
         let dir = workspace(&format!("darwin-symbol-{}", machine.arch));
         let program = link(&dir, machine, CALLS_SQLITE, &[]);
@@ -94,6 +97,7 @@ fn an_unaccounted_symbol_is_refused_with_the_object_that_wants_it() {
 
 #[test]
 fn a_newer_system_than_promised_is_refused() {
+    require!(Zig);
     let dir = workspace("darwin-min-os");
     let machine = Machine { triple: ARM64, zig: "aarch64-macos.13.0-none", arch: "arm64", min_os: "13.1" };
     let inspection = inspect(link(&dir, &machine, CALLS_PUTS, &[]));
@@ -104,6 +108,7 @@ fn a_newer_system_than_promised_is_refused() {
 
 #[test]
 fn a_library_that_macos_does_not_bring_is_refused() {
+    require!(Zig);
     let dir = workspace("darwin-dylib");
     let stub = STUB.replace("/usr/lib/libSystem.B.dylib", "@rpath/libodd.dylib").replace("dyld_stub_binder", "_odd");
     fs_err::write(dir.join("libodd.tbd"), stub).unwrap();
@@ -116,6 +121,7 @@ fn a_library_that_macos_does_not_bring_is_refused() {
 
 #[test]
 fn apple_silicon_needs_a_signature_that_fits() {
+    require!(Zig);
     let dir = workspace("darwin-signature");
     let program = link(&dir, &MACHINES[0], CALLS_PUTS, &[]);
     let mut bytes = fs_err::read(&program).unwrap();
@@ -140,6 +146,7 @@ fn apple_silicon_needs_a_signature_that_fits() {
 
 #[test]
 fn a_universal_binary_says_what_it_holds() {
+    require!(Zig);
     let dir = workspace("darwin-fat");
     let slices: Vec<Vec<u8>> =
         MACHINES.iter().map(|machine| fs_err::read(link(&dir, machine, CALLS_PUTS, &[])).unwrap()).collect();
@@ -161,5 +168,5 @@ fn a_universal_binary_says_what_it_holds() {
     }
     let unreadable = inspect_bytes(&fat).unwrap_err();
     assert_eq!(unreadable, Unreadable::Fat(vec!["aarch64".to_owned(), "x86_64".to_owned()]));
-    assert!(unreadable.to_string().contains("lipo -thin"));
+    assert!(unreadable.to_string().contains("darwin/universal"));
 }

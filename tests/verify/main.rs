@@ -2,12 +2,15 @@
 
 #![cfg(unix)]
 
+mod architectures;
 mod arm;
 mod darwin;
 mod elf;
 mod hostile;
 mod pe;
 mod shim;
+#[path = "../support/mod.rs"]
+mod support;
 mod sysroot;
 mod toolchain;
 
@@ -25,7 +28,7 @@ fn expect(triple: &str) -> Expectation {
 
 /// The findings of one level, as codes.
 fn codes(findings: &[Finding], level: Level) -> Vec<&str> {
-    findings.iter().filter(|finding| finding.level == level).map(|finding| finding.code.as_str()).collect()
+    findings.iter().filter(|finding| finding.level == level).map(|finding| finding.code.name()).collect()
 }
 
 fn violations(findings: &[Finding]) -> Vec<&str> {
@@ -38,7 +41,7 @@ fn warnings(findings: &[Finding]) -> Vec<&str> {
 
 /// The message of the one finding with this code.
 fn message<'a>(findings: &'a [Finding], code: &str) -> &'a str {
-    let found: Vec<&Finding> = findings.iter().filter(|finding| finding.code == code).collect();
+    let found: Vec<&Finding> = findings.iter().filter(|finding| finding.code.name() == code).collect();
     assert_eq!(found.len(), 1, "{code} in {findings:#?}");
     &found[0].message
 }

@@ -1,6 +1,7 @@
 //! Binaries held against the sysroot that they were linked with: small ones made here by real compilers, so that what a
 //! wrong link does can be planted.
 
+use crate::support::require;
 use std::sync::{Arc, LazyLock};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -128,6 +129,7 @@ impl Made {
 
 #[test]
 fn all_symbols_of_the_sysroots_own_libraries_resolve() {
+    require!(Tool(ARM_GCC), Tool(AARCH64_GCC));
     for (name, machine) in [("sysroot-right-arm", ARM), ("sysroot-right-aarch64", AARCH64)] {
         let made = Made::new(name, machine);
         made.library(&made.lib(), true, &[]);
@@ -145,6 +147,7 @@ fn all_symbols_of_the_sysroots_own_libraries_resolve() {
 
 #[test]
 fn a_symbol_of_another_version_of_the_library_is_refused() {
+    require!(Tool(ARM_GCC), Tool(AARCH64_GCC));
     let made = Made::new("sysroot-symbol", ARM);
     let elsewhere = made.dir.join("elsewhere");
     made.library(&made.lib(), false, &[]);
@@ -158,6 +161,7 @@ fn a_symbol_of_another_version_of_the_library_is_refused() {
 
 #[test]
 fn a_symbol_without_a_version_is_looked_for_in_all() {
+    require!(Tool(AARCH64_GCC));
     let made = Made::new("sysroot-unversioned", AARCH64);
     let elsewhere = made.dir.join("elsewhere");
     // No version script: the symbols have no version, and the hash table is the old kind or the new one.
@@ -175,6 +179,7 @@ fn a_symbol_without_a_version_is_looked_for_in_all() {
 
 #[test]
 fn a_weak_symbol_may_be_absent() {
+    require!(Tool(ARM_GCC), Tool(AARCH64_GCC));
     let made = Made::new("sysroot-weak", ARM);
     made.library(&made.lib(), false, &["-Wl,--hash-style=gnu"]);
     let source = "int odd_new(void) __attribute__((weak));\nint main(void) { return odd_new ? odd_new() : 0; }\n";
@@ -190,6 +195,7 @@ fn a_weak_symbol_may_be_absent() {
 
 #[test]
 fn a_library_that_the_sysroot_lacks_is_refused() {
+    require!(Tool(ARM_GCC), Tool(AARCH64_GCC));
     let made = Made::new("sysroot-library", AARCH64);
     let elsewhere = made.dir.join("elsewhere");
     made.library(&elsewhere, true, &[]);
@@ -210,6 +216,7 @@ fn a_library_that_the_sysroot_lacks_is_refused() {
 
 #[test]
 fn a_newer_glibc_than_the_sysroots_is_refused() {
+    require!(Tool(AARCH64_GCC));
     let made = Made::new("sysroot-glibc", AARCH64);
     made.library(&made.lib(), true, &[]);
     let inspection = made.program(&made.lib(), &["odd_old"], &[]);
@@ -238,6 +245,7 @@ fn a_newer_glibc_than_the_sysroots_is_refused() {
 
 #[test]
 fn what_a_library_needs_in_turn_is_found_by_its_own_path() {
+    require!(Tool(AARCH64_GCC));
     let made = Made::new("sysroot-turn", AARCH64);
     made.library(&made.lib().join("private"), true, &[]);
     // `libouter` finds `libodd` in a folder of its own and hands its symbols on.
@@ -253,6 +261,7 @@ fn what_a_library_needs_in_turn_is_found_by_its_own_path() {
 
 #[test]
 fn sonames_that_newer_releases_lack_are_told_with_the_way_out() {
+    require!(Tool(ARM_GCC), Tool(AARCH64_GCC));
     let made = Made::new("sysroot-gone", AARCH64);
     let (source, lib) = (made.dir.join("ssl.c"), made.lib());
     fs_err::write(&source, "int odd_old(void) { return 1; }\n").unwrap();
@@ -291,6 +300,7 @@ fn sonames_that_newer_releases_lack_are_told_with_the_way_out() {
 
 #[test]
 fn the_checker_judges_against_the_sysroot_and_remembers_its_digest() {
+    require!(Tool(ARM_GCC), Tool(AARCH64_GCC));
     let mut made = Made::new("sysroot-checker", ARM);
     let elsewhere = made.dir.join("elsewhere");
     made.library(&made.lib(), true, &[]);
@@ -326,6 +336,7 @@ fn the_checker_judges_against_the_sysroot_and_remembers_its_digest() {
 
 #[test]
 fn a_smoke_run_takes_the_sysroots_libraries() {
+    require!(Tool(ARM_GCC), Tool(AARCH64_GCC), Tool("qemu-arm-static"), Tool("qemu-aarch64-static"));
     let made = Made::new("sysroot-smoke", ARM);
     let root = &made.against.root;
     fs_err::os::unix::fs::symlink("usr/lib", root.join("lib")).unwrap();
@@ -346,14 +357,14 @@ fn a_smoke_run_takes_the_sysroots_libraries() {
         )
         .unwrap()
     };
-    assert_eq!(run(made.machine.triple, Some(root)).code, "smoke-started");
+    assert_eq!(run(made.machine.triple, Some(root)).code.name(), "smoke-started");
     let alone = run(made.machine.triple, None);
-    assert!(alone.code == "smoke-failed" && alone.message.contains("libodd.so.1"), "{alone:?}");
+    assert!(alone.code.name() == "smoke-failed" && alone.message.contains("libodd.so.1"), "{alone:?}");
 
     // No Debian library is for ARMv6; with a sysroot that is (Raspbian's), it is tried.
     let armv6 = "arm-unknown-linux-gnueabihf";
-    assert_eq!(run(armv6, None).code, "smoke-not-run");
-    assert_ne!(run(armv6, Some(root)).code, "smoke-not-run");
+    assert_eq!(run(armv6, None).code.name(), "smoke-not-run");
+    assert_ne!(run(armv6, Some(root)).code.name(), "smoke-not-run");
 }
 
 /// Real libraries, 32 and 64 bit, with versions and without.
@@ -371,18 +382,18 @@ static LIBRARIES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     found
 });
 
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
-
-    #[test]
-    fn damaged_libraries_do_not_panic(
+#[test]
+fn damaged_libraries_do_not_panic() {
+    require!(Tool(ARM_GCC), Tool(AARCH64_GCC));
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) };
+    proptest!(config, |(
         which in any::<prop::sample::Index>(),
         edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..24),
         // Headers, or the tables of symbols and versions, which come first of what is loaded.
         reach in prop::sample::select(vec![128_usize, 4096, 65536]),
         tail in any::<bool>(),
         cut in prop::option::of(any::<prop::sample::Index>()),
-    ) {
+    )| {
         let mut bytes = which.get(&LIBRARIES).clone();
         let reach = bytes.len().min(reach);
         for (place, value) in edits {
@@ -397,5 +408,5 @@ proptest! {
         if let Ok(library) = Library::parse(&bytes) {
             library.exports("puts", Some("GLIBC_2.17"));
         }
-    }
+    });
 }

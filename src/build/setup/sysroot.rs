@@ -8,6 +8,7 @@ use std::process::Command;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::build::Job;
+use crate::build::wrapper::{Headers, Start, Wrapper};
 use crate::machine::interrupt::Interrupt;
 use crate::model::catalog::Catalog;
 use crate::plan::CellPlan;
@@ -116,8 +117,8 @@ pub(super) struct Builtin {
 impl Builtin {
     /// Asks a gcc or clang, and the C++ compiler beside it.
     pub(crate) fn ask(cc: &Utf8Path, cxx: Option<&Utf8Path>, tree: &Tree, interrupt: &Interrupt) -> Result<Builtin> {
-        let said = ask(cc, &["-print-file-name=include"], interrupt)?.0;
-        let headers = Utf8PathBuf::from(said.trim());
+        let entries = ask(cc, &["-print-file-name=include"], interrupt)?.0;
+        let headers = Utf8PathBuf::from(entries.trim());
         if !headers.is_absolute() || !headers.is_dir() {
             return Err(Error::work(format!("could not find the headers of `{cc}`"))
                 .hint("check that it is a complete installation of gcc or clang"));
@@ -144,8 +145,9 @@ fn ask(compiler: &Utf8Path, args: &[&str], interrupt: &Interrupt) -> Result<(Str
 }
 
 /// The C++ folders among those that a compiler names when it is started with `-v`.
-fn cxx_headers(told: &str) -> Vec<Utf8PathBuf> {
-    told.lines()
+fn cxx_headers(answer: &str) -> Vec<Utf8PathBuf> {
+    answer
+        .lines()
         .skip_while(|line| !line.starts_with("#include <...>"))
         .take_while(|line| !line.starts_with("End of search list"))
         .map(str::trim)
@@ -154,7 +156,7 @@ fn cxx_headers(told: &str) -> Vec<Utf8PathBuf> {
         .collect()
 }
 
-/// The text of a script that starts a gcc whose headers and libraries are the sysroot's alone.
+/// A gcc whose headers and libraries are the sysroot's alone.
 ///
 /// - A cross gcc looks into its own distribution's folders even with `--sysroot`, and before it. So it is told to forget
 ///   all of its folders, and is given the right ones: `-idirafter` comes after whatever the caller names with `-I` or
@@ -162,69 +164,44 @@ fn cxx_headers(told: &str) -> Vec<Utf8PathBuf> {
 /// - Who says `-nostdinc` brings headers of its own, and gets none.
 /// - Libraries stand last, so that the caller's `-L` and `-B` come first. `-B` is for `crt1.o` and its like; the linker
 ///   finds what shared libraries need by `--sysroot`.
-pub(super) fn gcc_script(compiler: &Utf8Path, tree: &Tree, builtin: &Builtin) -> String {
-    let cxx = if tree.cxx.is_empty() { &builtin.cxx } else { &tree.cxx };
-    let cxx: Vec<&str> = cxx.iter().map(|dir| dir.as_str()).collect();
-    let set_cxx = if cxx.is_empty() {
-        String::new()
-    } else {
-        format!(
-            "[ -z \"$cxx\" ] || export CPLUS_INCLUDE_PATH=\"${{CPLUS_INCLUDE_PATH:+$CPLUS_INCLUDE_PATH:}}\"{}\n",
-            quote(&cxx.join(":"))
-        )
-    };
-    let headers: Vec<String> = std::iter::once(builtin.headers.clone())
-        .chain(tree.headers())
-        .map(|dir| format!("-idirafter {}", quote(dir.as_str())))
-        .collect();
-    let libraries: Vec<String> = tree
-        .gcc
-        .iter()
-        .map(|dir| format!("-L{dir}"))
-        .chain([format!("-L{}", tree.libraries())])
-        .map(|word| quote(&word))
-        .collect();
+pub(super) fn gcc_for(compiler: &Utf8Path, tree: &Tree, builtin: &Builtin) -> Wrapper {
     // A gcc would mention the word whenever it warns of something else.
-    let quiet = if builtin.headers.as_str().contains("/clang/") { format!("{QUIET} ") } else { String::new() };
-    format!(
-        "#!/bin/sh\n# Written by cargo-convoy: a compiler for an unpacked sysroot.\n{WANTED}{set_cxx}\
-         [ -z \"$c\" ] || set -- \"$@\" {}\n\
-         exec {} {quiet}{} -nostdinc {} \"$@\" {} {}\n",
-        headers.join(" "),
-        quote(compiler.as_str()),
-        quote(&format!("--sysroot={}", tree.root)),
-        quote(&tree.prefix_map()),
-        quote(&format!("-B{}/", tree.libraries())),
-        libraries.join(" "),
-    )
+    let quiet = builtin.headers.as_str().contains("/clang/").then(|| QUIET.to_owned());
+    let own = [format!("--sysroot={}", tree.root), "-nostdinc".to_owned(), tree.prefix_map()];
+    let libraries = tree.gcc.iter().map(|dir| format!("-L{dir}")).chain([format!("-L{}", tree.libraries())]);
+    Wrapper {
+        before: quiet.into_iter().chain(own).collect(),
+        after: std::iter::once(format!("-B{}/", tree.libraries())).chain(libraries).collect(),
+        headers: Headers {
+            c: last_directories(std::iter::once(builtin.headers.clone()).chain(tree.headers())),
+            cxx: if tree.cxx.is_empty() { builtin.cxx.clone() } else { tree.cxx.clone() },
+        },
+        ..Wrapper::of(Start::Tool { path: compiler.to_owned() })
+    }
 }
 
-/// Sets `c` and `cxx` where the caller wants the standard headers.
-const WANTED: &str = "c=y cxx=y\n\
-    for word do\n\
-    \x20   case $word in\n\
-    \x20   -nostdinc) c= cxx= ;;\n\
-    \x20   -nostdinc++) cxx= ;;\n\
-    \x20   esac\n\
-    done\n";
+/// Words that add directories of headers after all others.
+fn last_directories(dirs: impl IntoIterator<Item = Utf8PathBuf>) -> Vec<String> {
+    dirs.into_iter().flat_map(|dir| ["-idirafter".to_owned(), dir.into_string()]).collect()
+}
 
 /// clang warns of words that a call has no use for (folders of headers, for assembly), and `-Werror` would end the call.
 const QUIET: &str = "-Wno-unused-command-line-argument";
 
-/// For zig, whose libc and its headers stay: lines that arrange the arguments, words before them, words after them.
+/// zig with a sysroot's libraries. Its libc and the headers of that stay.
 ///
 /// zig's libc keeps the floor by itself. A shared library of the sysroot may ask for a newer one, which lld would call an
 /// error, though nothing of that ends in what is linked.
-pub(super) fn zig_words(tree: &Tree) -> (String, Vec<String>, Vec<String>) {
-    let headers: Vec<String> = tree.headers().iter().map(|dir| format!("-idirafter {}", quote(dir.as_str()))).collect();
-    let arrange = format!("{WANTED}[ -z \"$c\" ] || set -- \"$@\" {}\n", headers.join(" "));
-    let before = [&quote(&tree.prefix_map()), "-Wl,--allow-shlib-undefined", QUIET].map(str::to_owned).to_vec();
-    (arrange, before, zig_library_dirs(tree))
+pub(super) fn zig_with(tree: &Tree, mut zig: Wrapper) -> Wrapper {
+    zig.before.extend([tree.prefix_map(), "-Wl,--allow-shlib-undefined".to_owned(), QUIET.to_owned()]);
+    zig.headers.c.extend(last_directories(tree.headers()));
+    zig.after.extend(zig_library_dirs(tree));
+    zig
 }
 
 /// The library folders that zig is given.
 pub(super) fn zig_library_dirs(tree: &Tree) -> Vec<String> {
-    vec![quote(&format!("-L{}", tree.libraries()))]
+    vec![format!("-L{}", tree.libraries())]
 }
 
 /// Words for libclang, as a shell splits them.
@@ -247,10 +224,10 @@ pub(super) fn clang_words_of_zig(headers: &[Utf8PathBuf], and_clang: bool) -> St
     std::iter::once("-nostdlibinc".to_owned()).chain(headers).chain(of_clang).collect::<Vec<_>>().join(" ")
 }
 
-#[cfg(unix)]
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::build::wrapper::call::Call;
 
     fn tree(root: &Utf8Path) -> Tree {
         Tree::open(root, "digest", "arm-linux-gnueabihf".to_owned()).unwrap()
@@ -297,36 +274,26 @@ mod tests {
         }
     }
 
-    /// What a script starts its compiler with, and the folders of C++ headers that it names.
-    fn started(script: &str, args: &[&str]) -> (Vec<String>, String) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x-gcc");
-        fs_err::write(&path, script).unwrap();
-        let mut command = Command::new("sh");
-        let output = command.arg(&path).args(args).env_remove("CPLUS_INCLUDE_PATH").output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        let told = String::from_utf8(output.stdout).unwrap();
-        let mut lines: Vec<String> = told.lines().map(str::to_owned).collect();
-        let cxx = lines.remove(0);
-        (lines, cxx)
+    /// The arguments that a wrapper starts its compiler with, and the C++ directories that it sets.
+    fn started(wrapper: &Wrapper, args: &[&str]) -> (Vec<String>, String) {
+        let call = wrapper.call(args.iter().map(Into::into).collect(), None);
+        let Call::Program { program, args, env } = call else { panic!("{call:?}") };
+        assert_eq!(program, "/it's a compiler");
+        let cxx = env.into_iter().find(|(name, _)| name == "CPLUS_INCLUDE_PATH").map(|(_, value)| value);
+        let text = |word: std::ffi::OsString| word.into_string().unwrap();
+        (args.into_iter().map(text).collect(), cxx.map(text).unwrap_or_default())
     }
 
-    fn echo(dir: &Utf8Path) -> Utf8PathBuf {
-        use std::os::unix::fs::PermissionsExt;
-        let path = dir.join("it's a compiler");
-        fs_err::write(&path, "#!/bin/sh\necho \"$CPLUS_INCLUDE_PATH\"\nprintf '%s\\n' \"$@\"\n").unwrap();
-        fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        path
+    fn wrapper(tree: &Tree, builtin: &Builtin) -> Wrapper {
+        gcc_for("/it's a compiler".into(), tree, builtin)
     }
 
     #[test]
     fn the_callers_own_folders_come_first() {
         let (_dir, root) = made(WHOLE);
         let tree = tree(&root);
-        let compiler = echo(root.parent().unwrap());
         let builtin = Builtin { headers: "/gcc/include".into(), cxx: Vec::new() };
-        let script = gcc_script(&compiler, &tree, &builtin);
-        let (words, cxx) = started(&script, &["-I", "a b", "-Lown", "@x's", "-B.", "c.c"]);
+        let (words, cxx) = started(&wrapper(&tree, &builtin), &["-I", "a b", "-Lown", "@x's", "-B.", "c.c"]);
         let (include, lib) = (root.join("usr/include"), root.join("usr/lib"));
         let wanted = [
             format!("--sysroot={root}"),
@@ -356,25 +323,25 @@ mod tests {
     fn who_brings_all_headers_gets_none() {
         let (_dir, root) = made(WHOLE);
         let tree = tree(&root);
-        let script = gcc_script(&echo(root.parent().unwrap()), &tree, &Builtin::default());
-        let (words, cxx) = started(&script, &["-nostdinc", "a.c"]);
+        let wrapper = wrapper(&tree, &Builtin::default());
+        let (words, cxx) = started(&wrapper, &["-nostdinc", "a.c"]);
         assert!(!words.contains(&"-idirafter".to_owned()) && cxx.is_empty(), "{words:?} {cxx}");
-        let (words, cxx) = started(&script, &["-nostdinc++", "a.cpp"]);
+        let (words, cxx) = started(&wrapper, &["-nostdinc++", "a.cpp"]);
         assert!(words.contains(&"-idirafter".to_owned()) && cxx.is_empty(), "{words:?} {cxx}");
     }
 
     #[test]
     fn a_sysroot_without_cxx_leaves_the_compilers_own() {
-        let told = "ignoring nonexistent directory \"/x\"\n#include \"...\" search starts here:\n#include <...> search \
+        let answer = "ignoring nonexistent directory \"/x\"\n#include \"...\" search starts here:\n#include <...> search \
                     starts here:\n /usr/lib/gcc/12/../../x/include/c++/12\n /usr/lib/gcc/12/../../x/include/c++/12/x\n \
                     /usr/lib/gcc/12/include\nEnd of search list.\n /c++/no\n";
-        let cxx = cxx_headers(told);
+        let cxx = cxx_headers(answer);
         assert_eq!(cxx, ["/usr/lib/gcc/12/../../x/include/c++/12", "/usr/lib/gcc/12/../../x/include/c++/12/x"]);
         let (_dir, root) = made(&["usr/include/stdio.h"]);
         let tree = tree(&root);
         assert_eq!((&tree.gcc, tree.cxx.len()), (&None, 0));
         let builtin = Builtin { headers: "/gcc".into(), cxx };
-        let (_, folders) = started(&gcc_script(&echo(root.parent().unwrap()), &tree, &builtin), &["a.cpp"]);
+        let (_, folders) = started(&wrapper(&tree, &builtin), &["a.cpp"]);
         assert_eq!(folders.split(':').count(), 2, "{folders}");
     }
 

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Build, shorten};
 use crate::build::learned::{self, Memory, Subject};
 use crate::build::{self, CellOutcome, CellResult};
-use crate::command::prepare::{Network, Prepared, Project, prepare};
+use crate::command::prepare::{Network, Prepared, prepare};
+use crate::command::workspace::Planned;
 use crate::machine::CacheDir;
-use crate::plan::diagnose::{Cause, LINK_FAILED, Scope};
+use crate::model::code::Code;
+use crate::plan::diagnose::{Cause, Scope};
 use crate::plan::{self, Cell, CellPlan, Linker, Plan, RouteKind, Status};
 use crate::project::graph::Slice;
 use crate::report::Phase;
@@ -20,54 +22,54 @@ type Tried = BTreeMap<String, BTreeMap<RouteKind, String>>;
 impl Prepared {
     /// Learns from earlier runs which routes failed.
     pub(in crate::command) fn recall(&mut self) {
-        let memory = Memory::read(&learned::file(&self.project.convoy_dir()));
+        let memory = Memory::read(&learned::file(&self.planned.workspace.convoy_dir()));
         // Every run comes here, and hardly one has anything to recall.
         if memory.is_empty() {
             return;
         }
         let subjects = self.subjects();
-        for cell in &self.cells {
+        for cell in self.project.cells.iter().map(|input| &input.cell) {
             if let Some(subject) = subjects.get(&cell.id) {
-                self.failed.insert(cell.id.clone(), memory.failed(cell, subject, &self.project.host));
+                self.attempt.failed.insert(cell.id.clone(), memory.failed(cell, subject, &self.planned.machine));
             }
         }
     }
 
     fn subjects(&self) -> BTreeMap<String, Subject> {
-        let lock = files::sha256(fs_err::read(self.project.workspace_root.join("Cargo.lock")).unwrap_or_default());
+        let lock = files::sha256(fs_err::read(self.planned.workspace.root.join("Cargo.lock")).unwrap_or_default());
         let subject =
             |cell: &Cell, slice: &Slice| Subject::new(slice.target.iter().chain(&slice.host), &lock, &cell.settings);
-        let cells = self.cells.iter().filter_map(|cell| Some((cell, self.slices.get(&cell.id)?)));
+        let cells = self.cells().filter_map(|cell| Some((cell, self.slices.get(&cell.id)?)));
         cells.map(|(cell, slice)| (cell.id.clone(), subject(cell, slice))).collect()
     }
 
     fn is_forced(&self, id: &str) -> bool {
-        let cell = self.cells.iter().find(|cell| cell.id == id);
+        let cell = self.cells().find(|cell| cell.id == id);
         cell.is_none_or(|cell| plan::is_forced(cell.settings.routes.as_deref()))
     }
 }
 
 impl Build<'_> {
-    /// Tries the routes that are left for cells that failed for a tool's sake. `project` and `outcomes` then tell of each
+    /// Tries the routes that are left for cells that failed because of a tool. `planned` and `outcomes` then tell of each
     /// cell's last attempt.
     pub(super) fn retry(
         &self,
-        project: &mut Project,
+        planned: &mut Planned,
         mut prepared: Option<Prepared>,
         outcomes: &mut [CellOutcome],
         cache: &CacheDir,
     ) -> Result<()> {
         let mut tried = Tried::new();
-        let result = self.attempts(project, &mut prepared, outcomes, &mut tried, cache);
+        let result = self.attempts(planned, &mut prepared, outcomes, &mut tried, cache);
         if let Some(prepared) = &prepared {
-            learn(prepared, project, outcomes, &tried);
+            learn(prepared, planned, outcomes, &tried);
         }
         result
     }
 
     fn attempts(
         &self,
-        project: &mut Project,
+        planned: &mut Planned,
         prepared: &mut Option<Prepared>,
         outcomes: &mut [CellOutcome],
         tried: &mut Tried,
@@ -79,7 +81,7 @@ impl Build<'_> {
                 .iter()
                 .filter(|outcome| attempted.contains(&outcome.id))
                 .filter_map(|outcome| {
-                    let route = project.plan.cell(&outcome.id)?.route?;
+                    let route = planned.plan.cell(&outcome.id)?.route?;
                     Some((outcome.id.clone(), route, cause(outcome)?.clone()))
                 })
                 .filter(|(_, _, cause)| cause.scope != Scope::All)
@@ -104,14 +106,14 @@ impl Build<'_> {
                     }
                 }
                 // What failed in earlier runs may work by now, and all that is left is tried.
-                prepared.failed.insert(id.clone(), tried.clone());
+                prepared.attempt.failed.insert(id.clone(), tried.clone());
             }
             prepared.decide();
             let mut again = BTreeSet::new();
             for (id, route, cause) in &failed {
-                let Some(next) = next(project, prepared, outcomes, tried, id) else { continue };
+                let Some(next) = next(planned, prepared, outcomes, tried, id) else { continue };
                 let message = format!("route {route} failed ({}); trying route {next}", cause.message);
-                self.reporter.info(Phase::Build, message).target(id).code("route-failed").send();
+                self.reporter.info(Phase::Build, message).target(id).code(Code::RouteFailed).send();
                 again.insert(id.clone());
             }
             tell_ways_out(prepared, outcomes, &failed, &again);
@@ -119,38 +121,38 @@ impl Build<'_> {
                 break;
             }
             self.provision(prepared, cache)?;
-            // What could not be brought may have closed the way.
-            again.retain(|id| next(project, prepared, outcomes, tried, id).is_some());
+            // What could not be provisioned may have ruled the route out.
+            again.retain(|id| next(planned, prepared, outcomes, tried, id).is_some());
             if again.is_empty() {
                 break;
             }
             for (id, route, _) in failed.iter().filter(|(id, _, _)| again.contains(id)) {
-                let logs = project.convoy_dir().join("logs");
+                let logs = planned.workspace.convoy_dir().join("logs");
                 let (log, aside) = (logs.join(format!("{id}.log")), logs.join(format!("{id}.{route}.log")));
                 // Only for a later look.
                 if fs_err::rename(&log, &aside).is_ok() {
-                    let aside = shorten(&aside, &project.cwd);
+                    let aside = shorten(&aside, &planned.workspace.cwd);
                     self.reporter
                         .debug(Phase::Build, format!("the log of route {route} is in {aside}"))
                         .target(id)
                         .send();
                 }
             }
-            let mut sub = prepared.project.clone();
+            let mut sub = prepared.planned.clone();
             sub.plan = only(&sub.plan, &again);
             self.images(cache).try_files(&mut sub)?;
-            let anew = build::run_lanes(&self.job(&sub, cache, project.convoy_dir())?)?;
+            let anew = build::run_lanes(&self.job(&sub, cache)?)?;
             for anew in anew {
                 let old = outcomes.iter_mut().find(|outcome| outcome.id == anew.id);
-                let planned = project.plan.cells.iter_mut().find(|cell| cell.cell.id == anew.id);
+                let planned = planned.plan.cells.iter_mut().find(|cell| cell.cell.id == anew.id);
                 if let (Some(old), Some(planned), Some(cell)) = (old, planned, sub.plan.cell(&anew.id)) {
                     *planned = cell.clone();
                     old.took += anew.took;
                     old.result = anew.result;
                 }
             }
-            // A tool that was brought is a fact of this machine now.
-            project.host = sub.host;
+            // A tool that was installed is a fact of this machine now.
+            planned.machine = sub.machine;
             attempted = again;
         }
         Ok(())
@@ -168,11 +170,11 @@ fn tell_ways_out(
     again: &BTreeSet<String>,
 ) {
     for (id, ..) in failed.iter().filter(|(id, ..)| !again.contains(id) && !prepared.is_forced(id)) {
-        let way = prepared.project.plan.cell(id).and_then(|cell| cell.hint.clone());
+        let way = prepared.planned.plan.cell(id).and_then(|cell| cell.hint.clone());
         let outcome = outcomes.iter_mut().find(|outcome| outcome.id == *id);
         if let (Some(way), Some(CellResult::Failed(failure))) = (way, outcome.map(|outcome| &mut outcome.result)) {
-            let own = failure.hint.take().map(|own| format!("{own}; or ")).unwrap_or_default();
-            failure.hint = Some(format!("{own}{way}"));
+            let hint = failure.hint.take().map(|hint| format!("{hint}\n")).unwrap_or_default();
+            failure.hint = Some(format!("{hint}{way}"));
         }
     }
 }
@@ -187,7 +189,7 @@ fn cause(outcome: &CellOutcome) -> Option<&Cause> {
 
 /// The route that is planned for a failed cell now, where it is worth an attempt.
 fn next(
-    project: &Project,
+    planned: &Planned,
     prepared: &Prepared,
     outcomes: &[CellOutcome],
     tried: &Tried,
@@ -196,13 +198,13 @@ fn next(
     if prepared.is_forced(id) {
         return None;
     }
-    let planned = prepared.project.plan.cell(id).filter(|cell| cell.status == Status::Buildable)?;
-    let route = planned.route.filter(|route| !tried.get(id).is_some_and(|tried| tried.contains_key(route)))?;
-    let old = project.plan.cell(id)?;
+    let now = prepared.planned.plan.cell(id).filter(|cell| cell.status == Status::Buildable)?;
+    let route = now.route.filter(|route| !tried.get(id).is_some_and(|tried| tried.contains_key(route)))?;
+    let old = planned.plan.cell(id)?;
     let links = outcomes.iter().any(|outcome| {
-        outcome.id == id && matches!(&outcome.result, CellResult::Failed(failure) if failure.code == LINK_FAILED)
+        outcome.id == id && matches!(&outcome.result, CellResult::Failed(failure) if failure.code == Code::LinkFailed)
     });
-    (!links || !same_linker(old, planned)).then_some(route)
+    (!links || !same_linker(old, now)).then_some(route)
 }
 
 /// Every route to macOS links with `rust-lld` against the same stubs.
@@ -222,16 +224,16 @@ fn only(plan: &Plan, ids: &BTreeSet<String>) -> Plan {
 }
 
 /// Writes down which routes failed, where that helps the next plan.
-fn learn(prepared: &Prepared, project: &Project, outcomes: &[CellOutcome], tried: &Tried) {
-    let file = learned::file(&project.convoy_dir());
+fn learn(prepared: &Prepared, planned: &Planned, outcomes: &[CellOutcome], tried: &Tried) {
+    let file = learned::file(&planned.workspace.convoy_dir());
     let known = Memory::read(&file);
     let mut memory = known.clone();
     let subjects = prepared.subjects();
     for outcome in outcomes {
-        let cell = prepared.cells.iter().find(|cell| cell.id == outcome.id);
+        let cell = prepared.cells().find(|cell| cell.id == outcome.id);
         let (Some(cell), Some(subject)) = (cell, subjects.get(&outcome.id)) else { continue };
-        let route = project.plan.cell(&outcome.id).and_then(|planned| planned.route);
-        let before = prepared.failed.get(&outcome.id).cloned().unwrap_or_default();
+        let route = planned.plan.cell(&outcome.id).and_then(|planned| planned.route);
+        let before = prepared.attempt.failed.get(&outcome.id).cloned().unwrap_or_default();
         let failed = match (&outcome.result, tried.get(&outcome.id)) {
             // Forced routes are another matter than the plan's choice.
             (CellResult::Failed(_) | CellResult::Interrupted, _) if prepared.is_forced(&outcome.id) => continue,
@@ -243,7 +245,7 @@ fn learn(prepared: &Prepared, project: &Project, outcomes: &[CellOutcome], tried
             (CellResult::Built(_), None) => before.into_iter().filter(|(failed, _)| route != Some(*failed)).collect(),
             (CellResult::Failed(_) | CellResult::Interrupted, None) => continue,
         };
-        memory.learn(cell, subject, &failed, &prepared.project.host);
+        memory.learn(cell, subject, &failed, &prepared.planned.machine);
     }
     if memory != known {
         // A memory that cannot be written only costs time.

@@ -10,8 +10,9 @@ use crate::machine::CacheDir;
 use crate::report::table::size_text;
 use crate::util::error::{Exit, Result};
 use crate::util::files;
+use crate::util::plural::counted;
 
-/// The rooms of remembered answers: whoever misses one asks again, also in the middle of a run.
+/// The rooms of remembered answers: a missing one is computed again, even in the middle of a run.
 const ANSWERS: [&str; 3] = ["evidence", "plans", "probes"];
 
 /// The room of marks of runs, by which containers are found that a killed run left behind.
@@ -40,8 +41,8 @@ pub(super) fn clean(cache: &CacheDir) -> Result<Exit> {
         }
         for entry in entries {
             // The directories of apt have locks of their own.
-            let own = Lock::of(&entry);
-            if own.is_held() {
+            let lock = Lock::of(&entry);
+            if lock.is_held() {
                 say(&format!(
                     "kept {name}/{}: in use by a running `cargo convoy`\n",
                     entry.file_name().unwrap_or_default()
@@ -54,8 +55,7 @@ pub(super) fn clean(cache: &CacheDir) -> Result<Exit> {
             (count, bytes) = (count + 1, bytes + size);
         }
     }
-    let entries = if count == 1 { "entry" } else { "entries" };
-    say(&format!("removed {count} {entries} ({})\n", size_text(bytes)));
+    say(&format!("removed {} ({})\n", counted(count, "entry", "entries"), size_text(bytes)));
     Ok(exit)
 }
 

@@ -1,30 +1,33 @@
 //! `cargo convoy images`: the images that convoy made, on this machine's engine and in a team's registry.
 
 use crate::cli::{SelectedArgs, parse_engine};
+use crate::model::code::Code;
 use clap::{Args, Subcommand};
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
-use super::ImageBringer;
+use super::ImageProvisioner;
 use super::locked::{Held, Wish, wishes};
 use crate::command::prepare::{Network, Prepared, engine_choice, prepare, run_id};
 use crate::command::{Failed, print_json, say};
-use crate::machine::engine::{Engine, EngineFacts, MadeFrom, OwnImage};
+use crate::machine::engine::{ConvoyImage, Engine, EngineFacts, MadeFrom};
 use crate::machine::interrupt::Interrupt;
-use crate::machine::{self, CacheDir, Refused};
+use crate::machine::{self, CacheDir};
 use crate::model::request::{EngineChoice, Selection};
+use crate::plan::Refused;
 use crate::plan::container::{ImagePlan, ImageSource};
 use crate::project::config::Source;
 use crate::provision::image::{self, Came, Origin};
 use crate::report::table::size_text;
 use crate::report::{ImagesReport, ListedImage, Phase, Reporter, Style};
 use crate::util::error::{Error, Exit, Result};
+use crate::util::plural::counted;
 
 #[derive(Debug, Subcommand)]
 pub enum ImagesCommand {
-    /// List the images made by convoy
+    /// List the images built by convoy
     List(ImagesListArgs),
-    /// Remove the images made by convoy (a dry run unless --force is given)
+    /// Remove the images built by convoy (a dry run unless --force is given)
     Clean {
         /// Container engine: docker, podman, or auto (the first that works)
         #[arg(long, value_name = "ENGINE", value_parser = parse_engine)]
@@ -60,7 +63,7 @@ pub(in crate::command) fn images(command: ImagesCommand, style: Style) -> Result
 
 fn list(choice: Option<EngineChoice>, json: bool) -> Result<Exit> {
     let engine = engine(choice)?;
-    let images = machine::engine::own_images(&engine)?;
+    let images = machine::engine::convoy_images(&engine)?;
     if json {
         let images = images.iter().map(listed).collect();
         print_json(&ImagesReport { schema: 1, kind: "images".to_owned(), engine: engine.kind, images })?;
@@ -72,7 +75,7 @@ fn list(choice: Option<EngineChoice>, json: bool) -> Result<Exit> {
 
 fn clean(choice: Option<EngineChoice>, force: bool) -> Result<Exit> {
     let engine = engine(choice)?;
-    let images = machine::engine::own_images(&engine)?;
+    let images = machine::engine::convoy_images(&engine)?;
     if !force || images.is_empty() {
         say(&listing(&engine, &images));
         if !images.is_empty() {
@@ -91,8 +94,8 @@ fn clean(choice: Option<EngineChoice>, force: bool) -> Result<Exit> {
         let names = if image.names.is_empty() { std::slice::from_ref(&image.id) } else { image.names.as_slice() };
         let mut gone = true;
         for name in names {
-            if let Err(told) = image::remove(&engine, name, &interrupt)? {
-                say(&format!("could not remove {name}: {told}\n"));
+            if let Err(output) = image::remove(&engine, name, &interrupt)? {
+                say(&format!("could not remove {name}: {output}\n"));
                 (gone, exit) = (false, Exit::Work);
             }
         }
@@ -103,8 +106,7 @@ fn clean(choice: Option<EngineChoice>, force: bool) -> Result<Exit> {
             bytes += image.bytes;
         }
     }
-    let images = if count == 1 { "image" } else { "images" };
-    say(&format!("removed {count} {images} ({})\n", size_text(bytes)));
+    say(&format!("removed {} ({})\n", counted(count, "image", "images"), size_text(bytes)));
     Ok(exit)
 }
 
@@ -115,14 +117,14 @@ fn push(selection: &Selection, style: Style) -> Result<Exit> {
     let command = Command::start(selection, style)?;
     let mut prepared = command.prepare()?;
     let exit = command.tell_of_blocked(&prepared);
-    let composed: Vec<Wish> = wishes(&prepared.project.plan).into_iter().filter(|wish| wish.recipe.is_some()).collect();
-    for name in own_names(&prepared) {
+    let composed: Vec<Wish> = wishes(&prepared.planned.plan).into_iter().filter(|wish| wish.recipe.is_some()).collect();
+    for name in user_image_names(&prepared) {
         let message = format!("the image {name} is your own and is not pushed");
-        command.reporter.info(Phase::Plan, message).code("image-not-published").send();
+        command.reporter.info(Phase::Plan, message).code(Code::ImageNotPublished).send();
     }
     if composed.is_empty() {
         command.reporter.clear();
-        say("nothing to push: no target of this plan is built in an image that convoy makes\n");
+        say("nothing to push: no target of this plan is built in an image that convoy builds\n");
         return Ok(exit);
     }
     if composed.iter().any(|wish| wish.registry.is_none()) {
@@ -132,29 +134,29 @@ fn push(selection: &Selection, style: Style) -> Result<Exit> {
     for wish in composed.into_iter().map(Wish::exact) {
         let (Some(recipe), Some(registry)) = (&wish.recipe, &wish.registry) else { continue };
         let plan = ImagePlan::composed(recipe.clone(), Some(registry.clone()));
-        let bringer = command.bringer();
-        bringer.may_bring(&plan, &prepared)?;
+        let provisioner = command.provisioner();
+        provisioner.may_provision(&plan, &prepared)?;
         let engine = engine_of(&prepared)?;
-        bringer.ready(&prepared.project.host)?;
-        let images = bringer.images(&engine)?;
-        if let Some(forbidden) = prepared.settings.provisioning.forbids(Source::Network)
+        provisioner.ready(&prepared.planned.machine)?;
+        let images = provisioner.images(&engine)?;
+        if let Some(forbidden) = prepared.project.settings.provisioning.forbids(Source::Network)
             && images.present(&plan)?.is_none()
         {
-            let told = format!("the image {} is not on this machine, and {}", wish.name, forbidden.reason);
-            return Err(Error::work(told).hint(forbidden.hint));
+            let output = format!("the image {} is not on this machine, and {}", wish.name, forbidden.reason);
+            return Err(Error::work(output).hint(forbidden.hint));
         }
         let digest = prepared.locked.lock.published(&recipe.digest());
         let origin = Origin { registry: Some(registry), digest };
-        let brought = images.bring(&plan, origin, &|step| bringer.tell(step))?;
-        let (came, id) = brought.map_err(|refused| refusal(&wish.name, refused))?;
+        let provisioned = images.bring(&plan, origin, &|step| provisioner.tell(step))?;
+        let (came, id) = provisioned.map_err(|refused| refusal(&wish.name, refused))?;
         if came == Came::Now {
-            prepared.brought.insert(wish.name.clone());
+            prepared.new_images.insert(wish.name.clone());
         }
         pin(&mut prepared, &wish.name, &id);
-        bringer.hold_one(&wish, &mut prepared)?;
-        let (remote, digest) = bringer.images(&engine_of(&prepared)?)?.push(&wish.name, registry)?;
-        bringer.lock_published(&wish, digest, &mut prepared);
-        command.reporter.info(Phase::Finish, format!("pushing {remote}")).code("image-published").send();
+        provisioner.hold_one(&wish, &mut prepared)?;
+        let (remote, digest) = provisioner.images(&engine_of(&prepared)?)?.push(&wish.name, registry)?;
+        provisioner.lock_published(&wish, digest, &mut prepared);
+        command.reporter.info(Phase::Finish, format!("pushing {remote}")).code(Code::ImagePublished).send();
     }
     Ok(exit)
 }
@@ -169,7 +171,7 @@ fn update(selection: &Selection, style: Style) -> Result<Exit> {
     let mut prepared = command.prepare()?;
     let exit = command.tell_of_blocked(&prepared);
     let mut plans: Vec<ImagePlan> = Vec::new();
-    for image in prepared.project.plan.cells.iter().filter_map(|cell| cell.image.clone()) {
+    for image in prepared.planned.plan.cells.iter().filter_map(|cell| cell.image.clone()) {
         let registry = image.registry.clone();
         let image = image.wanted.clone().map_or(image, |recipe| ImagePlan::composed(recipe, registry));
         if !plans.iter().any(|known| known.reference == image.reference) {
@@ -181,25 +183,25 @@ fn update(selection: &Selection, style: Style) -> Result<Exit> {
         say("nothing to update: no target of this plan is built in a container\n");
         return Ok(exit);
     }
-    let bringer = command.bringer();
+    let provisioner = command.provisioner();
     let engine = engine_of(&prepared)?;
-    bringer.ready(&prepared.project.host)?;
+    provisioner.ready(&prepared.planned.machine)?;
     for plan in &plans {
-        let renewed = bringer.images(&engine)?.renew(plan, &|step| bringer.tell(step))?;
+        let renewed = provisioner.images(&engine)?.renew(plan, &|step| provisioner.tell(step))?;
         let id = renewed.map_err(|refused| refusal(&plan.reference, refused))?;
         pin(&mut prepared, &plan.reference, &id);
-        prepared.brought.insert(plan.reference.clone());
+        prepared.new_images.insert(plan.reference.clone());
     }
-    for wish in wishes(&prepared.project.plan) {
+    for wish in wishes(&prepared.planned.plan) {
         // What is made from a user's image was made anew with it.
-        prepared.brought.insert(wish.name.clone());
+        prepared.new_images.insert(wish.name.clone());
         let wish = wish.exact();
-        let said = match bringer.hold_one(&wish, &mut prepared)? {
+        let words = match provisioner.hold_one(&wish, &mut prepared)? {
             Held::Same => "unchanged",
             Held::Locked => "updated in `Convoy.lock`",
             Held::Differs => "differs from `Convoy.lock`, which was not changed",
         };
-        command.reporter.info(Phase::Finish, format!("{}: {said}", wish.name)).send();
+        command.reporter.info(Phase::Finish, format!("{}: {words}", wish.name)).send();
     }
     Ok(exit)
 }
@@ -211,7 +213,7 @@ fn refuse_flags(what: &str, flags: &str, given: bool) -> Result<()> {
     }
 }
 
-/// A command that brings images, and builds nothing else.
+/// A command that provisions images, and builds nothing else.
 struct Command<'a> {
     selection: &'a Selection,
     cache: CacheDir,
@@ -238,27 +240,27 @@ impl<'a> Command<'a> {
         prepare(self.selection, Network::Allowed, &self.cache, &self.reporter, &self.interrupt)
     }
 
-    fn bringer(&self) -> ImageBringer<'_> {
+    fn provisioner(&self) -> ImageProvisioner<'_> {
         let Command { selection, cache, reporter, interrupt, run, mark } = self;
-        ImageBringer { selection, cache, reporter, interrupt, run, mark }
+        ImageProvisioner { selection, cache, reporter, interrupt, run, mark }
     }
 
     fn tell_of_blocked(&self, prepared: &Prepared) -> Exit {
         let mut exit = Exit::Success;
         let blocked = |cell: &&crate::plan::CellPlan| cell.status == crate::plan::Status::Blocked;
-        for cell in prepared.project.plan.cells.iter().filter(blocked) {
+        for cell in prepared.planned.plan.cells.iter().filter(blocked) {
             exit = Exit::Blocked;
-            self.reporter.error(Phase::Plan, cell.because.clone()).target(&cell.cell.id).code("blocked").send();
+            self.reporter.error(Phase::Plan, cell.because.clone()).target(&cell.cell.id).code(Code::Blocked).send();
         }
         exit
     }
 }
 
 /// The images of a plan that are the user's own.
-fn own_names(prepared: &Prepared) -> BTreeSet<&str> {
-    let images = prepared.project.plan.cells.iter().filter_map(|cell| cell.image.as_ref());
-    let own = images.filter(|image| !matches!(image.source, ImageSource::Composed(_)));
-    own.map(|image| image.reference.as_str()).collect()
+fn user_image_names(prepared: &Prepared) -> BTreeSet<&str> {
+    let images = prepared.planned.plan.cells.iter().filter_map(|cell| cell.image.as_ref());
+    let user_images = images.filter(|image| !matches!(image.source, ImageSource::Composed(_)));
+    user_images.map(|image| image.reference.as_str()).collect()
 }
 
 fn refusal(name: &str, Refused { reason, hint, .. }: Refused) -> Error {
@@ -271,13 +273,13 @@ fn refusal(name: &str, Refused { reason, hint, .. }: Refused) -> Error {
 
 /// From now on a name means this image.
 fn pin(prepared: &mut Prepared, name: &str, id: &str) {
-    if let Engine::Found(engine) = &mut prepared.project.host.engine {
+    if let Engine::Found(engine) = &mut prepared.planned.machine.engine {
         engine.pin(name, id);
     }
 }
 
 fn engine_of(prepared: &Prepared) -> Result<EngineFacts> {
-    found(prepared.project.host.engine.clone())
+    found(prepared.planned.machine.engine.clone())
 }
 
 /// The engine of the user's choice.
@@ -294,21 +296,23 @@ fn found(engine: Engine) -> Result<EngineFacts> {
     }
 }
 
-fn listing(engine: &EngineFacts, images: &[OwnImage]) -> String {
+fn listing(engine: &EngineFacts, images: &[ConvoyImage]) -> String {
     let mut text = format!("{} {}\n", engine.kind.name(), engine.version);
     for image in images {
         let ListedImage { reference, base, packages, bytes, created, .. } = listed(image);
         let made = match (image.made, base, packages) {
-            (MadeFrom::Packages, Some(base), Some(count)) => format!("{base} with {count} packages added"),
-            (MadeFrom::Packages, ..) => "made by another version of convoy".to_owned(),
-            (MadeFrom::Own, ..) => "made from your own image or Dockerfile".to_owned(),
+            (MadeFrom::Packages, Some(base), Some(count)) => {
+                format!("{base} with {} added", counted(count, "package", "packages"))
+            }
+            (MadeFrom::Packages, ..) => "built by another version of convoy".to_owned(),
+            (MadeFrom::User, ..) => "built from your own image or Dockerfile".to_owned(),
         };
         let created = created.map(|created| format!(", {}", created.strftime("%Y-%m-%d"))).unwrap_or_default();
         text += &format!("  {reference}  {}, {made}{created}\n", size_text(bytes));
         if !image.current {
             text += match image.names.is_empty() {
                 true => "    no longer used: replaced by a newer image of the same name\n",
-                false => "    no longer used: this version of convoy makes it differently\n",
+                false => "    no longer used: this version of convoy builds a different image\n",
             };
         }
         for name in image.names.iter().skip(1).chain(&image.others) {
@@ -316,12 +320,12 @@ fn listing(engine: &EngineFacts, images: &[OwnImage]) -> String {
         }
     }
     if images.is_empty() {
-        text += "  no images made by convoy\n";
+        text += "  no images built by convoy\n";
     }
     text
 }
 
-fn listed(image: &OwnImage) -> ListedImage {
+fn listed(image: &ConvoyImage) -> ListedImage {
     ListedImage {
         reference: image.names.first().unwrap_or(&image.id).clone(),
         names: image.names.iter().chain(&image.others).cloned().collect(),

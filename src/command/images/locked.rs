@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ImageBringer;
+use super::ImageProvisioner;
 use crate::command::prepare::Prepared;
 use crate::machine::engine::Engine;
 use crate::machine::engine::made_image;
+use crate::model::code::Code;
 use crate::model::recipe::Recipe;
 use crate::plan::Plan;
 use crate::plan::container::{ImagePlan, ImageSource};
@@ -92,16 +93,16 @@ enum Difference {
     Unknown,
 }
 
-impl ImageBringer<'_> {
+impl ImageProvisioner<'_> {
     /// Holds the images that a settled plan builds in against Convoy.lock. What was brought in this run, or stands in no
     /// lock so far, is locked; an older image that differs is told of. With `--locked` either ends the run. Gives whether all
     /// could be asked: an image that cannot is noted among the host's facts, for the next plan.
     pub(crate) fn hold(&self, prepared: &mut Prepared) -> Result<bool> {
         let mut all = true;
-        for wish in wishes(&prepared.project.plan) {
+        for wish in wishes(&prepared.planned.plan) {
             if let Err(error) = self.hold_one(&wish, prepared) {
                 all = false;
-                self.refuse_for(wish.reference(), error, &mut prepared.project.host)?;
+                self.refuse_for(wish.reference(), error, &mut prepared.attempt)?;
             }
         }
         Ok(all)
@@ -109,12 +110,12 @@ impl ImageBringer<'_> {
 
     /// The same for one image.
     pub(super) fn hold_one(&self, wish: &Wish, prepared: &mut Prepared) -> Result<Held> {
-        let Engine::Found(mut engine) = prepared.project.host.engine.clone() else { return Ok(Held::Same) };
-        self.ready(&prepared.project.host)?;
+        let Engine::Found(mut engine) = prepared.planned.machine.engine.clone() else { return Ok(Held::Same) };
+        self.ready(&prepared.planned.machine)?;
         let mut difference = difference(wish, &self.images(&engine)?, &prepared.locked.lock)?;
-        let mut fresh = wish.references.iter().any(|reference| prepared.brought.contains(reference));
+        let mut fresh = wish.references.iter().any(|reference| prepared.new_images.contains(reference));
         // A team's image may be the one that is locked.
-        let offline = prepared.settings.provisioning.forbids_network().is_some();
+        let offline = prepared.project.settings.provisioning.forbids_network().is_some();
         if let (Difference::Changed(..), false, false, Some(recipe), Some(registry)) =
             (&difference, fresh, offline, &wish.recipe, &wish.registry)
             && wish.references.iter().eq([&wish.name])
@@ -126,7 +127,7 @@ impl ImageBringer<'_> {
                 fresh = true;
                 engine.pin(&wish.name, &id);
                 difference = self::difference(wish, &self.images(&engine)?, &prepared.locked.lock)?;
-                prepared.project.host.engine = Engine::Found(engine);
+                prepared.planned.machine.engine = Engine::Found(engine);
             }
         }
         let name = &wish.name;
@@ -152,7 +153,7 @@ impl ImageBringer<'_> {
         };
         prepared.locked.lock.set_image(image);
         prepared.locked.write(self.reporter);
-        self.reporter.info(Phase::Provision, message).code("image-locked").send();
+        self.reporter.info(Phase::Provision, message).code(Code::ImageLocked).send();
         Ok(Held::Locked)
     }
 
@@ -170,7 +171,7 @@ impl ImageBringer<'_> {
     }
 
     /// With `--locked`, nothing is built or pulled that the lock does not hold.
-    pub(super) fn may_bring(&self, image: &ImagePlan, prepared: &Prepared) -> Result<()> {
+    pub(super) fn may_provision(&self, image: &ImagePlan, prepared: &Prepared) -> Result<()> {
         let recipe = image.wanted.as_ref().filter(|_| self.selection.locked);
         match recipe.filter(|recipe| prepared.locked.lock.composed(&recipe.digest()).is_none()) {
             Some(recipe) => Err(not_locked(&recipe.tag(), prepared)),
@@ -183,12 +184,12 @@ impl ImageBringer<'_> {
             "the image {name} on this machine differs from the one in `Convoy.lock` ({how}); run `cargo convoy images \
              update` to rebuild it and update `Convoy.lock`"
         );
-        self.reporter.warning(Phase::Provision, message).code("image-differs").send();
+        self.reporter.warning(Phase::Provision, message).code(Code::ImageDiffers).send();
         Held::Differs
     }
 }
 
-const NO_REGISTRY: &str = "it is in no registry";
+const NO_REGISTRY: &str = "it is not in any registry, so it has no digest to compare";
 
 fn difference(wish: &Wish, images: &Images<'_>, lock: &ConvoyLock) -> Result<Difference> {
     let found = found(wish, images, lock)?;
@@ -243,9 +244,12 @@ fn listed(changes: &[String]) -> String {
 
 fn not_locked(name: &str, prepared: &Prepared) -> Error {
     let told = match prepared.locked.exists {
-        true => format!("the image {name} is missing in `Convoy.lock`, and `--locked` does not allow changing it"),
+        true => format!("the image {name} is missing from `Convoy.lock`, and `--locked` does not allow changing it"),
         false => {
-            format!("there is no `Convoy.lock` for the image {name}, and `--locked` does not allow creating one")
+            format!(
+                "`Convoy.lock` does not exist, so the image {name} is not locked, and `--locked` does not allow \
+                     creating it"
+            )
         }
     };
     refused(told)

@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
 
-use super::Project;
 use crate::machine::interrupt::Interrupt;
-use crate::machine::{self, CacheDir, HostFacts};
-use crate::plan::Cell;
+use crate::machine::{self, CacheDir, Machine};
 use crate::plan::container;
+use crate::plan::{Cell, CellInput};
 use crate::project::config::{ContainerSettings, Settings};
 use crate::project::evidence::{self, Evidence, Source};
 use crate::project::graph::{Graph, Slice, checksums};
@@ -18,49 +17,61 @@ use crate::project::needs::{self, Knowledge, Need, NeedKind, Side, Table};
 use crate::report::{Phase, Reporter};
 use crate::util::error::Result;
 
-/// What reading packages takes.
+/// Where packages are read, and with what.
 pub(super) struct Look<'a> {
+    /// Where the command was started.
+    pub cwd: &'a Utf8Path,
+    /// The workspace.
+    pub root: &'a Utf8Path,
+    /// The variables that build scripts see.
+    pub environment: &'a BTreeMap<String, String>,
     pub cache: &'a CacheDir,
     pub reporter: &'a Reporter,
     pub interrupt: &'a Interrupt,
 }
 
-/// What the dependencies ask for, by cell, and how that is known.
+/// The cells with what their dependencies need, and how that is known.
 pub(super) struct Demand {
-    pub needs: BTreeMap<String, Vec<Need>>,
-    /// In a container, for cells of which it is other there.
-    pub needs_inside: BTreeMap<String, Vec<Need>>,
+    pub cells: Vec<CellInput>,
     pub sources: Vec<Source>,
     pub evidence: BTreeMap<String, Evidence>,
 }
 
-/// Judges what the cells' packages need; adds to the project's facts the variables that count and the libraries of this
-/// machine that were looked for.
+/// Judges what the cells' packages need; adds to the machine's facts the variables that count and the libraries that were
+/// looked for.
 ///
 /// # Errors
 /// A signal came.
 pub(super) fn judge(
     graph: &Graph,
     slices: &BTreeMap<String, Arc<Slice>>,
-    cells: &[Cell],
+    cells: Vec<Cell>,
     settings: &Settings,
-    project: &mut Project,
-    environment: &BTreeMap<String, String>,
+    machine: &mut Machine,
     look: &Look<'_>,
 ) -> Result<Demand> {
-    let (sources, evidence) = shown(graph, slices, settings, &project.workspace_root, look);
+    let (sources, evidence) = shown(graph, slices, settings, look);
     look.interrupt.check()?;
     let names = needs::variables(evidence.values());
-    project.host.env.extend(set_variables(&names, environment));
-    let needs = judged(slices, cells, settings, &project.host, &evidence);
-    let inside = Inside::read(&project.cwd, &project.workspace_root);
-    let needs_inside = judged_inside(slices, cells, settings, &project.host, &evidence, &names, &inside);
-    let mut all = wanted(&needs, cells, &project.host);
-    for (triple, libraries) in wanted(&needs_inside, cells, &project.host) {
-        all.entry(triple).or_default().extend(libraries);
-    }
-    project.host.libraries = machine::find_libraries(&all, &project.host.rustc.host, look.cache);
-    Ok(Demand { needs, needs_inside, sources, evidence })
+    machine.env.extend(set_variables(&names, look.environment));
+    let inside = Inside::read(look.cwd, look.root);
+    let judged = |cell: Cell| {
+        let Some(slice) = slices.get(&cell.id) else {
+            return CellInput { cell, needs: Vec::new(), needs_inside: None };
+        };
+        let judge = |env: &BTreeMap<String, String>| {
+            let knowledge = Knowledge { evidence: &evidence, user: &settings.needs, env };
+            needs::judge(slice, &cell.target, &machine.rustc.host, knowledge)
+        };
+        let env = environment(machine, &cell);
+        let mut env_inside = inside.counting(&cell.settings.container, &names);
+        env_inside.extend(cell.settings.env.clone());
+        let needs_inside = (env_inside != env).then(|| judge(&env_inside));
+        CellInput { needs: judge(&env), needs_inside, cell }
+    };
+    let cells: Vec<CellInput> = cells.into_iter().map(judged).collect();
+    machine.libraries = machine::find_libraries(&wanted(&cells, machine), &machine.rustc.host, look.cache);
+    Ok(Demand { cells, sources, evidence })
 }
 
 /// What those packages show of themselves of which nothing else is known, by id; and where they are.
@@ -68,8 +79,7 @@ fn shown(
     graph: &Graph,
     slices: &BTreeMap<String, Arc<Slice>>,
     settings: &Settings,
-    root: &Utf8Path,
-    Look { cache, reporter, interrupt }: &Look<'_>,
+    Look { root, cache, reporter, interrupt, .. }: &Look<'_>,
 ) -> (Vec<Source>, BTreeMap<String, Evidence>) {
     let packages = needs::unread(slices.values().map(|slice| &**slice), &settings.needs);
     let ids: Vec<&str> = packages.iter().map(|package| package.id.as_str()).collect();
@@ -105,46 +115,6 @@ fn set_variables(names: &BTreeSet<&str>, environment: &BTreeMap<String, String>)
 
 /// From when on reading sources is shown.
 const READING_IS_LONG: Duration = Duration::from_millis(300);
-
-/// The needs of every cell.
-fn judged(
-    slices: &BTreeMap<String, Arc<Slice>>,
-    cells: &[Cell],
-    settings: &Settings,
-    host: &HostFacts,
-    evidence: &BTreeMap<String, Evidence>,
-) -> BTreeMap<String, Vec<Need>> {
-    let judge = |cell: &Cell| {
-        let slice = slices.get(&cell.id)?;
-        let env = environment(host, cell);
-        let knowledge = Knowledge { evidence, user: &settings.needs, env: &env };
-        Some((cell.id.clone(), needs::judge(slice, &cell.target, &host.rustc.host, knowledge)))
-    };
-    cells.iter().filter_map(judge).collect()
-}
-
-/// The needs in a container of those cells whose variables that count are others there.
-fn judged_inside(
-    slices: &BTreeMap<String, Arc<Slice>>,
-    cells: &[Cell],
-    settings: &Settings,
-    host: &HostFacts,
-    evidence: &BTreeMap<String, Evidence>,
-    names: &BTreeSet<&str>,
-    inside: &Inside,
-) -> BTreeMap<String, Vec<Need>> {
-    let judge = |cell: &Cell| {
-        let slice = slices.get(&cell.id)?;
-        let mut env = inside.counting(&cell.settings.container, names);
-        env.extend(cell.settings.env.clone());
-        if env == environment(host, cell) {
-            return None;
-        }
-        let knowledge = Knowledge { evidence, user: &settings.needs, env: &env };
-        Some((cell.id.clone(), needs::judge(slice, &cell.target, &host.rustc.host, knowledge)))
-    };
-    cells.iter().filter_map(judge).collect()
-}
 
 /// The variables that a container may have.
 #[derive(Debug, Default)]
@@ -189,41 +159,39 @@ impl Inside {
 }
 
 /// What the build scripts of a cell will see of the variables that count.
-pub(in crate::command) fn environment(host: &HostFacts, cell: &Cell) -> BTreeMap<String, String> {
-    let mut env = host.env.clone();
+pub(in crate::command) fn environment(machine: &Machine, cell: &Cell) -> BTreeMap<String, String> {
+    let mut env = machine.env.clone();
     env.extend(cell.settings.env.clone());
     env
 }
 
-/// The libraries that are needed, by the triple that they are needed for.
-fn wanted(needs: &BTreeMap<String, Vec<Need>>, cells: &[Cell], host: &HostFacts) -> BTreeMap<String, BTreeSet<String>> {
+/// The libraries that are needed, known or in a container, by the triple that they are needed for.
+fn wanted(cells: &[CellInput], machine: &Machine) -> BTreeMap<String, BTreeSet<String>> {
     let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for cell in cells {
-        let libraries = needs.get(&cell.id).into_iter().flatten().filter(|need| need.kind == NeedKind::SystemLibrary);
-        for need in libraries {
+    for CellInput { cell, needs, needs_inside } in cells {
+        let all = needs.iter().chain(needs_inside.iter().flatten());
+        for need in all.filter(|need| need.kind == NeedKind::SystemLibrary) {
             let triple = match need.side {
                 Side::Target => &cell.target,
-                Side::Host => &host.rustc.host,
+                Side::Host => &machine.rustc.host,
             };
-            wanted.entry(triple.clone()).or_default().insert(need.name.clone());
+            wanted.entry(triple.to_string()).or_default().insert(need.name.clone());
         }
     }
     wanted
 }
 
 /// Whether a sysroot may come into question: a library that this machine does not have, or a word of the user's.
-pub(super) fn wants_sysroots(needs: &BTreeMap<String, Vec<Need>>, cells: &[Cell], host: &HostFacts) -> bool {
-    cells.iter().filter(|cell| cell.target.contains("-linux-gnu")).any(|cell| {
+pub(super) fn wants_sysroots(cells: &[CellInput], machine: &Machine) -> bool {
+    cells.iter().filter(|input| input.cell.target.is_glibc()).any(|CellInput { cell, needs, .. }| {
         let supply = &cell.settings.supply;
-        let here = host.libraries.get(&cell.target);
-        let lacking = |need: &Need| {
+        let known = machine.libraries.get(cell.target.as_str());
+        let missing = |need: &Need| {
             need.kind == NeedKind::SystemLibrary
                 && need.side == Side::Target
-                && (!cell.floor_by_default || here.is_none_or(|here| !here.contains_key(&need.name)))
+                && (!cell.floor_by_default || known.is_none_or(|known| !known.contains_key(&need.name)))
         };
-        supply.prefers_sysroot()
-            || !supply.packages.is_empty()
-            || needs.get(&cell.id).into_iter().flatten().any(lacking)
+        supply.prefers_sysroot() || !supply.packages.is_empty() || needs.iter().any(missing)
     })
 }
 

@@ -4,7 +4,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
 use super::metadata::{Network, unreadable};
-use super::offline_by;
+use super::settle::offline_by;
 use crate::command::current_dir;
 use crate::machine;
 use crate::machine::interrupt::Interrupt;
@@ -14,7 +14,7 @@ use crate::project::graph::PackageSpec;
 use crate::util::error::{Error, Result};
 
 /// Whether a manifest is the root of a workspace.
-pub(super) fn is_workspace(manifest: &Utf8Path) -> bool {
+pub(in crate::command) fn is_workspace(manifest: &Utf8Path) -> bool {
     let text = fs_err::read_to_string(manifest).unwrap_or_default();
     text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("workspace"))
 }

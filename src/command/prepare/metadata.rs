@@ -1,4 +1,4 @@
-//! What cargo tells of a project, and what it means when it tells nothing.
+//! The output of `cargo metadata`, and what its errors mean.
 
 use std::collections::BTreeSet;
 
@@ -70,29 +70,29 @@ impl MetadataQuery<'_> {
         Ok(if done.status.success() {
             Ok(text(&done.stdout))
         } else {
-            Err(MetadataFailure { told: text(&done.stderr), network })
+            Err(MetadataFailure { answer: text(&done.stderr), network })
         })
     }
 }
 
 /// That `cargo metadata` failed.
 pub(super) struct MetadataFailure {
-    told: String,
+    answer: String,
     network: Network,
 }
 
 impl MetadataFailure {
-    /// Whether cargo says that a crate which the lock file names is not here and cannot be brought.
+    /// Whether cargo says that a crate which the lock file names is missing and cannot be downloaded.
     pub(crate) fn crates_are_lacking(&self) -> bool {
-        cargo::error(&self.told).starts_with("failed to download `")
+        cargo::error(&self.answer).starts_with("failed to download `")
     }
 }
 
 impl From<MetadataFailure> for Error {
     /// What it means: the project's fault, or a network's.
     fn from(failure: MetadataFailure) -> Self {
-        let MetadataFailure { told, network } = failure;
-        unreadable(&told, network)
+        let MetadataFailure { answer, network } = failure;
+        unreadable(&answer, network)
     }
 }
 

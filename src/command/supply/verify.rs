@@ -11,6 +11,7 @@ use crate::machine::{self, CacheDir};
 use crate::provision::sysroot::{Limits, Sysroots, Unsigned, Verified};
 use crate::report::{Phase, Reporter, Style, SupplyVerifyReport, UnsignedPackage, VerifiedSysroot};
 use crate::util::error::{Error, Exit, Result};
+use crate::util::plural::counted;
 
 /// Packages that are named before the rest is a number.
 const NAMED: usize = 20;
@@ -26,10 +27,11 @@ pub(super) fn verify(manifest_path: Option<&Utf8Path>, json: bool, style: Style)
     }
     let reporter = Reporter::new(run_id(), style, None)?;
     let apt = machine::apt(&cache);
+    let forbidden = settings.provisioning.forbids_network();
     let sysroots = Sysroots {
         apt: apt.as_ref(),
         cache: &cache,
-        offline: settings.provisioning.forbids_network().is_some(),
+        offline: forbidden.as_ref(),
         limits: Limits::default(),
         interrupt: &interrupt,
         progress: &|_| {},
@@ -37,7 +39,8 @@ pub(super) fn verify(manifest_path: Option<&Utf8Path>, json: bool, style: Style)
     let mut rows = Vec::new();
     for locked in lock.sysroots() {
         let key = &locked.key;
-        let message = format!("{} packages of {key} against the archive's signed index", locked.packages.len());
+        let count = counted(locked.packages.len(), "package", "packages");
+        let message = format!("{count} of {key} against the archive's signed index");
         reporter.info(Phase::Verify, message).send();
         let verified = sysroots.verify(locked, &settings.archive_of(key.of.as_deref()))?;
         let verified = verified.map_err(|refused| refusal(&key.to_string(), refused))?;
@@ -55,9 +58,9 @@ pub(super) fn verify(manifest_path: Option<&Utf8Path>, json: bool, style: Style)
     } else {
         for row in rows.iter().filter(|row| row.unsigned.is_empty()) {
             say(&format!(
-                "{}: all {} packages are in the signed index of {}\n",
+                "{}: {} in the signed index of {}\n",
                 row.key,
-                row.packages,
+                counted(row.packages, "package is", "packages are"),
                 row.indexes.join(" or ")
             ));
         }
@@ -92,10 +95,14 @@ fn fault(rows: &[VerifiedSysroot]) -> Option<Error> {
     let count: usize = rows.iter().map(|row| row.unsigned.len()).sum();
     let message = match count {
         0 => "`Convoy.lock` was modified by something other than convoy".to_owned(),
-        1 => "1 package in `Convoy.lock` is not in any signed index".to_owned(),
-        count => format!("{count} packages in `Convoy.lock` are not in any signed index"),
+        count => {
+            format!(
+                "{} not in any signed index",
+                counted(count, "package in `Convoy.lock` is", "packages in `Convoy.lock` are")
+            )
+        }
     };
     let hint = "restore `Convoy.lock` from version control, or run `cargo convoy supply update`; for packages that are \
-                no longer in the archive, set `snapshot` in `[supply]`";
+                no longer in the archive, set `snapshot` under `[supply]` in `Convoy.toml`";
     Some(Error::work(message).because(std::io::Error::other(lines.join("\n"))).hint(hint))
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use camino::Utf8Path;
 use serde_json::Value;
 
-use super::{Engine, EngineFacts, EngineKind, Identity, MadeImage, OWN_IMAGES, OwnImage, PresentImage, SeenImage};
+use super::{ConvoyImage, Engine, EngineFacts, EngineKind, Identity, MadeImage, OWN_IMAGES, PresentImage, SeenImage};
 use crate::machine::ask::output;
 use crate::machine::{CacheDir, on_path};
 use crate::model::architecture::Architecture;
@@ -46,8 +46,9 @@ pub fn engine(choice: EngineChoice, cache: &CacheDir) -> Engine {
 
 fn ask(kind: EngineKind, program: &Utf8Path, cache: &CacheDir) -> Result<EngineFacts, String> {
     let format = if kind == EngineKind::Docker { "{{json .}}" } else { "json" };
-    let told = output(Command::new(program).args(["info", "--format", format])).map_err(|error| told(&error))?;
-    let info: Value = serde_json::from_str(&told).map_err(|error| format!("could not parse its output: {error}"))?;
+    let answer =
+        output(Command::new(program).args(["info", "--format", format])).map_err(|error| fault_line(&error))?;
+    let info: Value = serde_json::from_str(&answer).map_err(|error| format!("could not parse its output: {error}"))?;
     // The `docker` of podman-docker.
     let kind = if info["host"].is_object() { EngineKind::Podman } else { kind };
     let mut engine = match kind {
@@ -60,9 +61,9 @@ fn ask(kind: EngineKind, program: &Utf8Path, cache: &CacheDir) -> Result<EngineF
 }
 
 /// The line of an engine's words that says what is wrong.
-fn told(error: &crate::util::error::Error) -> String {
+fn fault_line(error: &crate::util::error::Error) -> String {
     let text = error.to_string();
-    let text = text.split_once("): ").map_or(text.as_str(), |(_, told)| told);
+    let text = text.split_once("): ").map_or(text.as_str(), |(_, answer)| answer);
     let line = text.lines().map(str::trim).find(|line| !line.is_empty() && *line != "errors pretty printing info");
     line.unwrap_or("it gave no reason").trim_start_matches("ERROR: ").to_owned()
 }
@@ -158,15 +159,15 @@ fn labelled() -> String {
 }
 
 /// The images that convoy made, also those that no plan would take.
-pub(crate) fn own_images(engine: &EngineFacts) -> Result<Vec<OwnImage>> {
+pub(crate) fn convoy_images(engine: &EngineFacts) -> Result<Vec<ConvoyImage>> {
     let named = |name: &str| format!("reference={name}*");
     let filters = [labelled(), named(OWN_IMAGES), named(&format!("localhost/{OWN_IMAGES}"))];
     let all = seen(engine, &filters)
-        .map_err(|told| Error::work(format!("`{}` could not list its images: {told}", engine.kind.name())))?;
-    let mut own: Vec<OwnImage> =
-        all.iter().filter_map(|image| image.as_own(|| is_made_last(engine, &image.id))).collect();
-    own.sort_by(|a, b| (a.names.is_empty(), &a.names, &a.id).cmp(&(b.names.is_empty(), &b.names, &b.id)));
-    Ok(own)
+        .map_err(|answer| Error::work(format!("`{}` could not list its images: {answer}", engine.kind.name())))?;
+    let mut images: Vec<ConvoyImage> =
+        all.iter().filter_map(|image| image.as_convoy_image(|| is_made_last(engine, &image.id))).collect();
+    images.sort_by(|a, b| (a.names.is_empty(), &a.names, &a.id).cmp(&(b.names.is_empty(), &b.names, &b.id)));
+    Ok(images)
 }
 
 /// The images that any of these filters lets through.
@@ -176,8 +177,8 @@ fn seen(engine: &EngineFacts, filters: &[String]) -> Result<Vec<SeenImage>, Stri
         let mut ids = BTreeSet::new();
         for filter in filters {
             let mut list = Command::new(&engine.program);
-            let list =
-                output(list.args(["images", "--quiet", "--no-trunc", "--filter", filter])).map_err(|e| told(&e))?;
+            let list = output(list.args(["images", "--quiet", "--no-trunc", "--filter", filter]))
+                .map_err(|e| fault_line(&e))?;
             ids.extend(list.lines().map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned));
         }
         if ids.is_empty() {
@@ -185,10 +186,10 @@ fn seen(engine: &EngineFacts, filters: &[String]) -> Result<Vec<SeenImage>, Stri
         }
         tries -= 1;
         match output(Command::new(&engine.program).args(["image", "inspect"]).args(&ids)) {
-            Ok(told) => return SeenImage::read_all(&told),
+            Ok(answer) => return SeenImage::read_all(&answer),
             // One that somebody else removed in between is asked for no more.
             Err(_) if tries > 0 => {}
-            Err(error) => return Err(told(&error)),
+            Err(error) => return Err(fault_line(&error)),
         }
     }
 }

@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::machine::{AptFacts, GccFacts};
 use crate::model::catalog::Glibc;
+pub(crate) use ask::{convoy_images, made_image};
 pub use ask::{engine, remember_made};
-pub(crate) use ask::{made_image, own_images};
 pub use made::MadeImage;
 pub use seen::PresentImage;
-pub(crate) use seen::{MadeFrom, OWN_IMAGES, OwnImage, SeenImage, repository};
+pub(crate) use seen::{ConvoyImage, MadeFrom, OWN_IMAGES, SeenImage, repository};
 
 /// A container engine.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]

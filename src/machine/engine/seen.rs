@@ -1,4 +1,4 @@
-//! An image as an engine tells of it, and what it is to convoy. Pure.
+//! An image as an engine describes it, and whether it belongs to convoy. Pure.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub struct PresentImage {
     pub created: String,
 }
 
-/// An image as an engine tells of it.
+/// An image as an engine describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SeenImage {
     /// The engine's own id.
@@ -55,7 +55,7 @@ pub(crate) struct SeenImage {
 
 /// An image that convoy made, as people want to see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OwnImage {
+pub(crate) struct ConvoyImage {
     /// The engine's own id.
     pub id: String,
     /// The names that convoy gave it; none where a newer image took them over.
@@ -81,14 +81,15 @@ pub(crate) enum MadeFrom {
     /// A base image and Debian packages.
     Packages,
     /// The user's own Dockerfile or image.
-    Own,
+    #[serde(rename = "own")]
+    User,
 }
 
 impl SeenImage {
     /// The images of what `image inspect` prints.
-    pub(crate) fn read_all(told: &str) -> Result<Vec<Self>, String> {
+    pub(crate) fn read_all(output: &str) -> Result<Vec<Self>, String> {
         let all: Vec<Value> =
-            serde_json::from_str(told).map_err(|error| format!("could not parse its output: {error}"))?;
+            serde_json::from_str(output).map_err(|error| format!("could not parse its output: {error}"))?;
         Ok(all.iter().map(Self::read).collect())
     }
 
@@ -130,7 +131,7 @@ impl SeenImage {
 
     /// As one of convoy's own, if it is one; `made_last` tells of an image without a name whether its last step is
     /// convoy's.
-    pub(crate) fn as_own(&self, made_last: impl FnOnce() -> bool) -> Option<OwnImage> {
+    pub(crate) fn as_convoy_image(&self, made_last: impl FnOnce() -> bool) -> Option<ConvoyImage> {
         let recipe = self.labels.get(LABEL).and_then(|text| Recipe::from_text(text));
         let tag = recipe.as_ref().map(Recipe::tag);
         let is_own = |name: &&String| {
@@ -145,9 +146,9 @@ impl SeenImage {
             return None;
         }
         let cloned = |names: Vec<&String>| names.into_iter().cloned().collect();
-        Some(OwnImage {
+        Some(ConvoyImage {
             id: self.id.clone(),
-            made: if users { MadeFrom::Own } else { MadeFrom::Packages },
+            made: if users { MadeFrom::User } else { MadeFrom::Packages },
             current: !names.is_empty() && (users || Recipe::of_labels(&self.labels).is_some()),
             // That of the image that it starts from is another image's.
             recipe: recipe.filter(|_| !users),
@@ -232,11 +233,11 @@ mod tests {
     fn image(names: &[&str]) -> SeenImage {
         let recipe = serde_json::Value::String(recipe().text());
         let names = serde_json::to_string(names).unwrap();
-        let told = format!(
+        let output = format!(
             r#"[{{"Id":"sha256:1","RepoTags":{names},"RepoDigests":null,"Size":7,"Created":"2026-11-25T13:12:54Z",
                  "Config":{{"Labels":{{"io.cargo-convoy.form":"2","io.cargo-convoy.recipe":{recipe}}}}}}}]"#
         );
-        SeenImage::read_all(&told).unwrap().remove(0)
+        SeenImage::read_all(&output).unwrap().remove(0)
     }
 
     #[test]
@@ -270,21 +271,21 @@ mod tests {
     fn only_what_convoy_made_and_named_is_its_own() {
         let tag = recipe().tag();
         let never = || panic!("its names tell");
-        let own = image(&[&tag, "team/builder:1"]).as_own(never).unwrap();
+        let own = image(&[&tag, "team/builder:1"]).as_convoy_image(never).unwrap();
         assert_eq!((own.names, own.others), (vec![tag.clone()], vec!["team/builder:1".to_owned()]));
         assert!(own.current && own.recipe.is_some() && own.made == MadeFrom::Packages);
-        assert_eq!(image(&["team/builder:1"]).as_own(never), None);
+        assert_eq!(image(&["team/builder:1"]).as_convoy_image(never), None);
         // Labels are inherited from what a Dockerfile starts from.
-        let own = image(&["cargo-convoy/own:1"]).as_own(never).unwrap();
-        assert!(own.made == MadeFrom::Own && own.recipe.is_none() && own.current);
-        assert_eq!(image(&[]).as_own(|| false), None);
-        assert!(!image(&[]).as_own(|| true).unwrap().current);
+        let own = image(&["cargo-convoy/own:1"]).as_convoy_image(never).unwrap();
+        assert!(own.made == MadeFrom::User && own.recipe.is_none() && own.current);
+        assert_eq!(image(&[]).as_convoy_image(|| false), None);
+        assert!(!image(&[]).as_convoy_image(|| true).unwrap().current);
         let mut unlabelled = image(&[&tag]);
         unlabelled.labels.clear();
-        assert_eq!(unlabelled.as_own(never), None);
+        assert_eq!(unlabelled.as_convoy_image(never), None);
         let mut old = image(&[&tag]);
         old.labels.insert(LABEL.to_owned(), "{}".to_owned());
-        assert!(!old.as_own(never).unwrap().current);
+        assert!(!old.as_convoy_image(never).unwrap().current);
     }
 
     #[test]

@@ -23,12 +23,12 @@ pub(crate) fn binary(package: &Utf8Path) -> Option<Utf8PathBuf> {
     path.is_file().then_some(path)
 }
 
-/// Where the version that is brought is kept.
+/// Where the installed version is kept.
 pub(crate) fn home(room: &Utf8Path) -> Utf8PathBuf {
     room.join(version())
 }
 
-/// The zig that an earlier run brought, where it is still what was published. Everything is read once, and again when zig or
+/// The zig that an earlier run installed, if it is still what was published. Everything is read once, and again when zig or
 /// the list of its files was replaced: a cache that was restored or copied has new files.
 pub fn in_cache(cache: &CacheDir) -> Option<Utf8PathBuf> {
     look(cache).and_then(Result::ok)
@@ -150,7 +150,7 @@ fn is_beneath(file: &Utf8Path, dir: &Utf8Path) -> bool {
     file.starts_with(dir) || real(file).starts_with(real(dir))
 }
 
-/// Why zig cannot be brought to this machine; none when it can.
+/// Why zig cannot be installed on this machine; none if it can.
 pub(crate) fn unavailable() -> Option<String> {
     let Some(python) = python::find() else { return Some("no Python on PATH".to_owned()) };
     let works = python::command(&python)

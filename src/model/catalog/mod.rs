@@ -2,17 +2,22 @@
 //!
 //! To add a target: write `targets/<triple>.toml`. Nothing else names it.
 
+mod glibc;
 pub(crate) mod tools;
+mod words;
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
 use std::sync::LazyLock;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::architecture::Architecture;
+use crate::model::triple::{Os, Triple};
+pub use glibc::Glibc;
+pub(crate) use words::split_floor;
+use words::{Spellings, VendorFile};
+pub use words::{UNIVERSAL, Universal, Vendor, WindowsRuntime};
 
 /// The embedded target files, by triple: what `build.rs` finds in `targets/`.
 const TARGETS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/targets.rs"));
@@ -20,6 +25,8 @@ const TARGETS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/targets.rs"
 const DEVICES: &str = include_str!("../../../targets/devices.toml");
 
 const SPELLINGS: &str = include_str!("../../../targets/spellings.toml");
+
+const VENDORS: &str = include_str!("../../../targets/vendors.toml");
 
 /// All that is known of targets and devices.
 #[derive(Debug)]
@@ -30,8 +37,9 @@ pub struct Catalog {
     pub devices: Vec<Device>,
     /// The devices' CPUs, weakest first.
     cpu_order: Vec<String>,
-    /// Words that people type, by the word that convoy has for each.
-    spellings: BTreeMap<String, Vec<String>>,
+    spellings: Spellings,
+    /// Systems that need files of their vendors.
+    vendors: Vec<Vendor>,
 }
 
 /// A target of the catalog: one `targets/<triple>.toml`.
@@ -39,9 +47,11 @@ pub struct Catalog {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Target {
     /// rustc's target triple.
-    pub triple: String,
+    pub triple: Triple,
     /// The `os/arch[/variant]` that means this target; none for the musl siblings of a platform.
     pub platform: Option<String>,
+    /// The same where configuration says `windows = "msvc"`, in place of the target that has it otherwise.
+    pub msvc_platform: Option<String>,
     /// Debian's name of the architecture; none where Debian has none that fits (ARMv6).
     pub debian_arch: Option<String>,
     /// The architecture's name in an archive other than Debian's whose binaries fit (Raspbian for ARMv6).
@@ -50,8 +60,11 @@ pub struct Target {
     pub multiarch: Option<String>,
     /// The oldest glibc a binary must start on when nothing else is asked.
     pub default_floor: Option<Glibc>,
-    /// `-z max-page-size` to link with.
+    /// `-z max-page-size` to link with; the architecture's where the file names none.
     pub max_page_size: Option<u64>,
+    /// Flags for rustc, besides those of a route.
+    #[serde(default)]
+    pub rustflags: Vec<String>,
     /// The distribution's cross gcc.
     pub gcc: Option<Gcc>,
     /// zig's name of the target.
@@ -74,6 +87,9 @@ pub struct Gcc {
     /// The Debian packages that bring it, with its C library, to another architecture's machine.
     #[serde(default)]
     pub debian: Vec<String>,
+    /// Whether only the images of projects that build for the target have these packages.
+    #[serde(default)]
+    pub rare: bool,
 }
 
 /// zig's name of a target.
@@ -84,6 +100,8 @@ pub struct ZigTarget {
     pub target: String,
     /// `-mcpu`, in zig's spelling.
     pub mcpu: Option<String>,
+    /// The oldest glibc that it links against; none where any that Rust starts on will do.
+    pub oldest_glibc: Option<Glibc>,
 }
 
 /// How `rust-lld` alone can link for a target.
@@ -105,6 +123,10 @@ pub enum LldKind {
     SelfContained,
     /// Generated text stubs of the system's libraries.
     DarwinStubs,
+    /// The C runtime and libc of WASI that rustup's std brings.
+    Wasi,
+    /// Generated import libraries of Windows, and start-up code.
+    ImportLibraries,
 }
 
 /// What a right binary of a target looks like.
@@ -113,20 +135,23 @@ pub enum LldKind {
 pub struct Expect {
     /// The file format.
     pub format: Format,
-    /// The instruction set, as [`crate::verify`] names it.
+    /// The instruction set, as [`crate::verify`] names it; the triple's where the file names none.
+    #[serde(default)]
     pub arch: String,
-    /// 32 or 64.
+    /// 32 or 64; the architecture's where the file names none.
+    #[serde(default)]
     pub bits: u8,
-    /// The ELF interpreter of a dynamic binary.
+    /// The ELF interpreter of a dynamic binary; glibc's where the file names none.
     pub interpreter: Option<String>,
     /// Whether the binary must be static.
     #[serde(default)]
     pub r#static: bool,
-    /// The smallest load alignment that starts on every kernel of this target.
+    /// The smallest load alignment that starts on every kernel of this target; the architecture's where the file names
+    /// none.
     pub min_page_size: Option<u64>,
     /// The ARM level.
     pub arm: Option<ArmLevel>,
-    /// The oldest macOS that the binary must start on.
+    /// The oldest macOS, FreeBSD or NetBSD that the binary must start on.
     pub min_os: Option<String>,
 }
 
@@ -183,6 +208,8 @@ pub enum Format {
     MachO,
     /// Windows.
     Pe,
+    /// WebAssembly modules.
+    Wasm,
 }
 
 impl fmt::Display for Format {
@@ -191,6 +218,7 @@ impl fmt::Display for Format {
             Format::Elf => "ELF",
             Format::Pe => "PE",
             Format::MachO => "Mach-O",
+            Format::Wasm => "WebAssembly",
         })
     }
 }
@@ -199,12 +227,14 @@ impl fmt::Display for Format {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Smoke {
-    /// qemu's user-mode emulator, without a `-static` suffix.
+    /// qemu's user-mode emulator, without a `-static` suffix; the architecture's for Linux, where the file names none.
     pub qemu: Option<String>,
     /// qemu's `-cpu`: the lowest CPU that the target promises to run on.
     pub cpu: Option<String>,
     /// wine's executable.
     pub wine: Option<String>,
+    /// The executable of a WebAssembly runtime.
+    pub wasm: Option<String>,
 }
 
 /// A named machine: target + CPU + glibc floor.
@@ -236,7 +266,8 @@ struct DeviceFile {
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     // The embedded files are checked by the tests below: a broken one never leaves the development machine.
     let parse = |(triple, text): &(&str, &str)| -> Target {
-        toml::from_str(text).unwrap_or_else(|error| panic!("embedded targets/{triple}.toml: {error}"))
+        let target = toml::from_str(text).map(Target::completed);
+        target.unwrap_or_else(|error| panic!("embedded targets/{triple}.toml: {error}"))
     };
     let mut targets: Vec<Target> = TARGETS.iter().map(parse).collect();
     targets.sort_by_cached_key(Target::place);
@@ -244,7 +275,9 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
         toml::from_str(DEVICES).unwrap_or_else(|error| panic!("embedded targets/devices.toml: {error}"));
     let spellings =
         toml::from_str(SPELLINGS).unwrap_or_else(|error| panic!("embedded targets/spellings.toml: {error}"));
-    Catalog { targets, devices: devices.device, cpu_order: devices.cpu_order, spellings }
+    let vendors: VendorFile =
+        toml::from_str(VENDORS).unwrap_or_else(|error| panic!("embedded targets/vendors.toml: {error}"));
+    Catalog { targets, devices: devices.device, cpu_order: devices.cpu_order, spellings, vendors: vendors.vendor }
 });
 
 /// The platforms built when nothing else is asked.
@@ -267,12 +300,6 @@ impl Catalog {
         self.targets.iter().find(|target| target.platform.as_deref() == Some(platform))
     }
 
-    /// Convoy's word for what people elsewhere call otherwise, such as `linux/arm64` for `aarch64`.
-    pub fn spelling(&self, word: &str) -> Option<&str> {
-        let word = word.to_lowercase();
-        self.spellings.iter().find(|(_, others)| others.contains(&word)).map(|(own, _)| own.as_str())
-    }
-
     /// How strong a CPU is among the devices' ones; no CPU, a target's own baseline, is the weakest.
     pub fn cpu_rank(&self, cpu: Option<&str>) -> usize {
         cpu.map_or(0, |cpu| 1 + self.cpu_order.iter().position(|other| other == cpu).unwrap_or(self.cpu_order.len()))
@@ -285,12 +312,38 @@ impl Catalog {
 }
 
 impl Target {
+    /// With what its file leaves to the architecture.
+    fn completed(mut self) -> Self {
+        let Some(known) = self.triple.architecture() else { return self };
+        let hard_float = self.triple.ends_with("hf");
+        let expect = &mut self.expect;
+        if expect.arch.is_empty() {
+            expect.arch.clone_from(&known.name);
+        }
+        if expect.bits == 0 {
+            expect.bits = known.bits;
+        }
+        if self.triple.is_glibc() {
+            expect.interpreter = expect.interpreter.take().or(known.loader(hard_float).map(str::to_owned));
+        }
+        if self.triple.is_linux() {
+            expect.min_page_size = expect.min_page_size.or(known.pages.map(|pages| pages.least));
+            self.max_page_size = self.max_page_size.or(known.pages.map(|pages| pages.linked));
+            if self.smoke.qemu.is_none() {
+                self.smoke.qemu.clone_from(&known.qemu);
+                self.smoke.cpu = self.smoke.cpu.take().or(known.qemu_cpu.clone());
+            }
+        }
+        self
+    }
+
     /// Where it stands in a list for people: by system and C library, then by instruction set.
-    fn place(&self) -> (Format, bool, usize, std::cmp::Reverse<u8>) {
+    fn place(&self) -> (Format, Os, bool, usize, std::cmp::Reverse<u8>, bool) {
         let arch = Architecture::all().iter().position(|it| it.name == self.expect.arch);
-        let arm = self.expect.arm.map_or(0, |level| level.version);
-        let musl = self.triple.contains("-musl");
-        (self.expect.format, musl, arch.unwrap_or(usize::MAX), std::cmp::Reverse(arm))
+        let (arm, soft) = self.expect.arm.map_or((0, false), |level| (level.version, level.float == FloatAbi::Soft));
+        let musl = self.triple.is_musl();
+        let arch = arch.unwrap_or(usize::MAX);
+        (self.expect.format, self.triple.os(), musl, arch, std::cmp::Reverse(arm), soft)
     }
 
     /// Where pkg-config finds Debian's packages for this architecture alone; it must not answer with another's.
@@ -299,74 +352,19 @@ impl Target {
         Some(format!("/usr/lib/{multiarch}/pkgconfig:/usr/share/pkgconfig"))
     }
 
-    /// The operating system part of the platform: `linux`, `darwin`, `windows`.
-    pub fn os(&self) -> &'static str {
-        match self.expect.format {
-            Format::Elf => "linux",
-            Format::Pe => "windows",
-            Format::MachO => "darwin",
+    /// The operating system part of the platform, as Go names it: `linux`, `darwin`, `windows`, `freebsd`.
+    pub fn os(&self) -> &str {
+        match self.triple.os() {
+            Os::Linux => "linux",
+            Os::Windows => "windows",
+            Os::Apple => "darwin",
+            Os::Unix | Os::Wasi | Os::Other => self.triple.rsplit('-').next().unwrap_or_default(),
         }
     }
-}
 
-/// A glibc version, such as 2.31.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Glibc {
-    /// Always 2 so far.
-    pub major: u32,
-    /// The release.
-    pub minor: u32,
-}
-
-impl Glibc {
-    /// The oldest that Rust's own std starts on.
-    pub const OLDEST: Glibc = Glibc { major: 2, minor: 17 };
-}
-
-impl fmt::Display for Glibc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)
-    }
-}
-
-impl FromStr for Glibc {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parse = || {
-            let (major, minor) = text.split_once('.')?;
-            // `2.028` is not 2.28, and no glibc has such a name.
-            let digits = |s: &str| {
-                !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit()) && (s.len() == 1 || !s.starts_with('0'))
-            };
-            if !digits(major) || !digits(minor) {
-                return None;
-            }
-            Some(Glibc { major: major.parse().ok()?, minor: minor.parse().ok()? })
-        };
-        parse().ok_or_else(|| format!("`{text}` is not a glibc version such as 2.31"))
-    }
-}
-
-impl Serialize for Glibc {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Glibc {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl JsonSchema for Glibc {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Glibc".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "pattern": r"^\d+\.\d+$", "description": "A glibc version, such as 2.31." })
+    /// Its architecture.
+    pub fn architecture(&self) -> Option<&'static Architecture> {
+        Architecture::named(&self.expect.arch)
     }
 }
 
@@ -378,7 +376,15 @@ mod tests {
     fn every_target_file_is_embedded_and_names_itself() {
         assert!(TARGETS.len() > 10);
         for (triple, _) in TARGETS {
-            assert!(Catalog::embedded().target(triple).is_some(), "targets/{triple}.toml names another triple");
+            let target = Catalog::embedded().target(triple);
+            let target = target.unwrap_or_else(|| panic!("targets/{triple}.toml names another triple"));
+            assert!(target.architecture().is_some() && target.expect.bits.is_multiple_of(32), "{triple}");
+            assert!(target.default_floor.is_none_or(|floor| floor >= Glibc::oldest_for(triple)), "{triple}");
+            assert_eq!(target.default_floor.is_some(), target.triple.is_glibc(), "{triple}");
+            assert_eq!(target.expect.interpreter.is_some(), target.triple.is_glibc() || target.os().ends_with("bsd"));
+            assert!(target.platform.as_ref().is_none_or(|platform| platform.starts_with(target.os())), "{triple}");
+            let other = target.msvc_platform.as_ref().map(|platform| Catalog::embedded().platform(platform));
+            assert!(other.is_none_or(|other| other.is_some() && target.platform.is_none()), "{triple}");
         }
     }
 
@@ -398,25 +404,32 @@ mod tests {
     fn spellings_lead_to_known_words_and_are_none_themselves() {
         let catalog = Catalog::embedded();
         let known = |word: &str| {
-            catalog.target(word).is_some() || catalog.platform(word).is_some() || catalog.device(word).is_some()
+            catalog.target(word).is_some()
+                || catalog.platform(word).is_some()
+                || catalog.device(word).is_some()
+                || UNIVERSAL.is(word)
         };
-        for (own, others) in &catalog.spellings {
+        assert!(UNIVERSAL.halves.iter().all(|half| known(half)));
+        for (own, others) in catalog.spellings.same.iter().chain(&catalog.spellings.suggest) {
             assert!(known(own) || ["darwin", "windows", "pi"].contains(&own.as_str()), "{own}");
             for other in others {
                 assert!(!known(other) && other.to_lowercase() == *other, "{other}");
                 assert_eq!(catalog.spelling(other), Some(own.as_str()), "{other} stands twice");
             }
         }
-        assert_eq!(catalog.spelling("ARM64"), Some("linux/arm64"));
+        assert_eq!(catalog.synonym("ARM64"), Some("linux/arm64"));
+        assert_eq!(catalog.canonical("aarch64.2.31"), "linux/arm64.2.31");
+        assert_eq!((catalog.synonym("alpine"), catalog.spelling("Alpine")), (None, Some("x86_64-unknown-linux-musl")));
         assert_eq!(catalog.spelling("linux/arm64"), None);
     }
 
     #[test]
-    fn glibc_versions_order_by_number() {
-        let parse = |text: &str| text.parse::<Glibc>();
-        assert!(parse("2.4").unwrap() < parse("2.31").unwrap());
-        for bad in ["", "2", "2.", ".31", "2.x", "2.31.1", "-2.31", "+2.3", "2.99999999999", "2.028", "02.28"] {
-            assert!(parse(bad).is_err(), "{bad}");
-        }
+    fn systems_that_need_a_vendors_files_are_known_by_their_triples() {
+        let catalog = Catalog::embedded();
+        let needs = |triple: &str| catalog.vendor(triple).map(|vendor| vendor.needs.as_str());
+        assert!(needs("aarch64-linux-android").unwrap().contains("NDK"));
+        assert!(needs("arm-linux-androideabi").unwrap().contains("NDK"));
+        assert!(needs("aarch64-apple-ios-sim").unwrap().contains("Xcode"));
+        assert_eq!([needs("aarch64-apple-darwin"), needs("x86_64-unknown-linux-gnu")], [None; 2]);
     }
 }

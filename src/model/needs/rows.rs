@@ -94,6 +94,9 @@ pub struct BuildDependency {
     /// Whether it looks for a library of the target's system.
     #[serde(default)]
     pub finds_library: bool,
+    /// Whether it compiles resources, for Windows.
+    #[serde(default)]
+    pub compiles_resources: bool,
 }
 
 /// What one crate asks for.
@@ -130,6 +133,9 @@ pub struct Rule {
     pub download: Option<String>,
     /// Why the crate does not compile for such a target.
     pub unsupported: Option<String>,
+    /// Variables that its build script reads, and that convoy sets, each with its value. A name holds `{TARGET}` (the
+    /// triple in capitals, with underscores), as several targets share one environment. One that is set already stays.
+    pub set: BTreeMap<String, String>,
     /// Whether the libraries are looked for with pkg-config and by no other way, so that one which the target's system
     /// has, but no pkg-config here knows, does not serve.
     pub by_pkg_config: bool,

@@ -94,7 +94,7 @@ impl Libraries {
         self.found.get(name)
     }
 
-    /// Whether the sysroot brought glibc; without it nothing can be said of glibc's symbols.
+    /// Whether the sysroot contains glibc; without it, glibc's symbols cannot be checked.
     pub fn has_glibc(&self) -> bool {
         self.found.contains_key("libc.so.6")
     }
@@ -121,15 +121,16 @@ struct Folders<'a> {
 
 impl<'a> Folders<'a> {
     fn new(root: &'a Utf8Path, multiarch: &str) -> Self {
-        let own = format!("/usr/lib/{multiarch}");
-        let standard = [own.as_str(), &format!("/lib/{multiarch}"), "/usr/lib", "/lib"].map(Utf8PathBuf::from).to_vec();
-        let mut alternatives: Vec<Utf8PathBuf> = inside(root, Utf8Path::new(&own))
+        let multiarch_dir = format!("/usr/lib/{multiarch}");
+        let standard =
+            [multiarch_dir.as_str(), &format!("/lib/{multiarch}"), "/usr/lib", "/lib"].map(Utf8PathBuf::from).to_vec();
+        let mut alternatives: Vec<Utf8PathBuf> = inside(root, Utf8Path::new(&multiarch_dir))
             .and_then(|dir| dir.read_dir_utf8().ok())
             .into_iter()
             .flatten()
             .flatten()
             .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-            .map(|entry| Utf8Path::new(&own).join(entry.file_name()))
+            .map(|entry| Utf8Path::new(&multiarch_dir).join(entry.file_name()))
             .collect();
         alternatives.sort();
         Self { root, standard, alternatives }
@@ -147,8 +148,11 @@ impl<'a> Folders<'a> {
         let places: Vec<Utf8PathBuf> = if name.contains('/') {
             vec![Utf8PathBuf::from(name)]
         } else {
-            let own = runpath.iter().map(Utf8PathBuf::from);
-            own.chain(self.standard.iter().chain(&self.alternatives).cloned()).map(|dir| dir.join(name)).collect()
+            let runpath_dirs = runpath.iter().map(Utf8PathBuf::from);
+            runpath_dirs
+                .chain(self.standard.iter().chain(&self.alternatives).cloned())
+                .map(|dir| dir.join(name))
+                .collect()
         };
         for place in places.iter().filter(|place| place.is_absolute()) {
             let Some(file) = inside(self.root, place).filter(|file| file.is_file()) else { continue };

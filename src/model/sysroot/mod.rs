@@ -1,5 +1,5 @@
 //! Sysroots: a target's own Debian packages, unpacked and never installed. Here is what names one and what is known of
-//! it; [`crate::plan`] decides for one, [`crate::provision`] brings it.
+//! it; [`crate::plan`] decides for one, [`crate::provision`] installs it.
 
 pub(crate) mod address;
 mod debversion;

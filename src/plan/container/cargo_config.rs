@@ -274,8 +274,11 @@ rustc-wrapper = "sccache"
             "paths = [\"../own/a\", \"/b\"]\n[patch.crates-io]\nc = { path = \"./c\" }\nd = { git = \"https://d\" }\n";
         gathered.take(text, Utf8Path::new("/w/x"));
         assert_eq!(gathered.folders, ["/w/x/c", "/w/own/a", "/b"]);
-        let told = gathered.text();
-        assert!(told.contains("\"/w/x/c\"") && told.contains("\"/w/own/a\"") && told.contains("https://d"), "{told}");
+        let output = gathered.text();
+        assert!(
+            output.contains("\"/w/x/c\"") && output.contains("\"/w/own/a\"") && output.contains("https://d"),
+            "{output}"
+        );
     }
 
     #[test]
@@ -285,8 +288,8 @@ rustc-wrapper = "sccache"
             "include = \"x.toml\"\n[env]\nA = \"b\"\n[registry]\ntoken = \"hunter2\"\n",
             Utf8Path::new("/p"),
         );
-        let told = gathered.text();
-        assert!(told.contains("A = \"b\"") && !told.contains("hunter2") && !told.contains("include"), "{told}");
+        let output = gathered.text();
+        assert!(output.contains("A = \"b\"") && !output.contains("hunter2") && !output.contains("include"), "{output}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::image::ImagePlan;
 use crate::machine::engine::ImageFacts;
-use crate::machine::{AptFacts, FoundBy, FoundLibrary, GccFacts, HostFacts, UserTool, UserTools};
+use crate::machine::{AptFacts, FoundBy, FoundLibrary, GccFacts, Machine, UserTool, UserTools};
 use crate::model::catalog::{Catalog, Glibc, Target, in_capitals, tools};
 use crate::model::needs;
 use crate::model::recipe::Recipe;
@@ -15,48 +15,55 @@ use crate::util::shell::quote;
 
 /// This machine as it looks from inside of a container of an image. Of an image that was not looked into yet nothing is
 /// known.
-pub(crate) fn inside(host: &HostFacts, image: &ImagePlan) -> HostFacts {
+pub(crate) fn inside(machine: &Machine, image: &ImagePlan) -> Machine {
     let facts = match image.recipe().filter(|_| !image.is_opaque()) {
-        Some(recipe) => inside_composed(host, recipe),
-        None => inside_named(host, &host.image_facts.get(&image.reference).cloned().unwrap_or_default()),
+        Some(recipe) => inside_composed(machine, recipe),
+        None => inside_named(machine, &machine.image_facts.get(&image.reference).cloned().unwrap_or_default()),
     };
     if !image.brings_rust {
         return facts;
     }
     // What belongs to this machine's toolchain is not there.
     let tools = facts.tools.into_iter().filter(|(name, _)| name != "rustfmt").collect();
-    HostFacts { rust_lld: None, rust_src: false, tools, ..facts }
+    Machine { rust_lld: None, rust_src: false, tools, ..facts }
 }
 
 /// What every container shows of this machine.
-fn of_every(host: &HostFacts) -> HostFacts {
-    HostFacts {
+fn of_every(machine: &Machine) -> Machine {
+    Machine {
         linker: None,
         cxx: None,
         glibc: None,
         gcc: BTreeMap::new(),
         user: BTreeMap::new(),
         // A component of the toolchain, which is the same inside.
-        tools: host.tools.iter().filter(|(name, _)| *name == "rustfmt").map(|(n, p)| (n.clone(), p.clone())).collect(),
+        tools: machine
+            .tools
+            .iter()
+            .filter(|(name, _)| *name == "rustfmt")
+            .map(|(n, p)| (n.clone(), p.clone()))
+            .collect(),
         libraries: BTreeMap::new(),
-        ..host.clone()
+        ..machine.clone()
     }
 }
 
-/// The same in an image that convoy composes: what packages bring is known before the image is made.
-fn inside_composed(host: &HostFacts, recipe: &Recipe) -> HostFacts {
+/// The same in an image that convoy composes: what its packages contain is known before the image is made.
+fn inside_composed(machine: &Machine, recipe: &Recipe) -> Machine {
     let catalog = Catalog::embedded();
-    let mut facts = of_every(host);
+    let mut facts = of_every(machine);
     let Some(suite) = Suites::embedded().named(&recipe.suite) else { return facts };
     facts.linker = Some("/usr/bin/cc".into());
     facts.cxx = Some("/usr/bin/c++".into());
     facts.glibc = Some(suite.glibc);
     for target in &catalog.targets {
         let Some(gcc) = &target.gcc else { continue };
-        let own = target.triple == host.rustc.host;
+        let native = target.triple == machine.rustc.host;
         let brought = !gcc.debian.is_empty() && gcc.debian.iter().all(|package| recipe.packages.contains(package));
-        if own || brought {
-            facts.gcc.insert(target.triple.clone(), debian_gcc(target, &gcc.prefix, suite.gcc, suite.glibc, own));
+        if native || brought {
+            facts
+                .gcc
+                .insert(target.triple.to_string(), debian_gcc(target, &gcc.prefix, suite.gcc, suite.glibc, native));
         }
     }
     let has = |tool: &tools::Tool| {
@@ -79,10 +86,10 @@ fn inside_composed(host: &HostFacts, recipe: &Recipe) -> HostFacts {
 }
 
 /// A compiler as Debian installs it.
-fn debian_gcc(target: &Target, prefix: &str, version: u32, glibc: Glibc, own: bool) -> GccFacts {
+fn debian_gcc(target: &Target, prefix: &str, version: u32, glibc: Glibc, native: bool) -> GccFacts {
     let bin = |name: &str| Utf8PathBuf::from(format!("/usr/bin/{prefix}-{name}"));
-    let windows = target.triple.contains("-windows-");
-    let lib = match (windows, own) {
+    let windows = target.triple.is_windows();
+    let lib = match (windows, native) {
         (true, _) => format!("/usr/lib/gcc/{prefix}/{version}-win32"),
         (false, true) => format!("/usr/lib/gcc/{prefix}/{version}"),
         (false, false) => format!("/usr/lib/gcc-cross/{prefix}/{version}"),
@@ -101,9 +108,9 @@ fn debian_gcc(target: &Target, prefix: &str, version: u32, glibc: Glibc, own: bo
 }
 
 /// The same in an image of the user's own.
-fn inside_named(host: &HostFacts, image: &ImageFacts) -> HostFacts {
+fn inside_named(machine: &Machine, image: &ImageFacts) -> Machine {
     let catalog = Catalog::embedded();
-    let mut facts = of_every(host);
+    let mut facts = of_every(machine);
     facts.linker = image.cc.clone();
     facts.cxx = image.cxx.clone();
     facts.glibc = image.glibc;
@@ -112,7 +119,7 @@ fn inside_named(host: &HostFacts, image: &ImageFacts) -> HostFacts {
         let prefix = target.gcc.as_ref().map(|gcc| gcc.prefix.as_str());
         let others = TRIED_PREFIXES.iter().filter(|(triple, _)| *triple == target.triple).map(|(_, prefix)| *prefix);
         let found = prefix.into_iter().chain(others).find_map(|prefix| image.gcc.get(prefix));
-        facts.gcc.extend(found.map(|gcc| (target.triple.clone(), gcc.clone())));
+        facts.gcc.extend(found.map(|gcc| (target.triple.to_string(), gcc.clone())));
         // An image that is made for cargo says by variables what to take.
         let upper = in_capitals(&target.triple);
         let tool = |name: String| {
@@ -122,11 +129,11 @@ fn inside_named(host: &HostFacts, image: &ImageFacts) -> HostFacts {
         let linker = tool(format!("CARGO_TARGET_{upper}_LINKER"));
         let cc = tool(format!("CC_{}", target.triple.replace('-', "_")));
         if linker.is_some() || cc.is_some() {
-            facts.user.insert(target.triple.clone(), UserTools { linker, cc });
+            facts.user.insert(target.triple.to_string(), UserTools { linker, cc });
         }
         let found = libraries(target, image);
         if !found.is_empty() {
-            facts.libraries.insert(target.triple.clone(), found);
+            facts.libraries.insert(target.triple.to_string(), found);
         }
     }
     facts
@@ -212,11 +219,11 @@ pub(crate) fn probe_script() -> String {
     script
 }
 
-/// What the script told.
-pub(crate) fn read_probe(told: &str) -> ImageFacts {
+/// What the script printed.
+pub(crate) fn read_probe(output: &str) -> ImageFacts {
     let mut facts = ImageFacts::default();
     let path = |text: &str| Some(Utf8PathBuf::from(text)).filter(|path| path.is_absolute());
-    for line in told.lines() {
+    for line in output.lines() {
         match line.split('\t').collect::<Vec<_>>().as_slice() {
             ["gcc", prefix, cc, cxx, ar, version, glibc, headers, static_cxx] => {
                 let Some(cc) = path(cc) else { continue };
@@ -275,16 +282,16 @@ mod tests {
 
     #[test]
     fn what_an_image_tells_is_read() {
-        let told = "gcc\taarch64-linux-gnu\t/usr/bin/aarch64-linux-gnu-gcc\t\t/usr/bin/aarch64-linux-gnu-ar\t9.4.0\t2.31\t/usr/lib/x/include\tlibstdc++.a\n\
+        let output = "gcc\taarch64-linux-gnu\t/usr/bin/aarch64-linux-gnu-gcc\t\t/usr/bin/aarch64-linux-gnu-ar\t9.4.0\t2.31\t/usr/lib/x/include\tlibstdc++.a\n\
             tool\tcmake\t/usr/bin/cmake\ntool\tcmake\t/opt/cmake\npc\t/usr/lib/aarch64-linux-gnu/pkgconfig/openssl.pc\n\
             env\tCARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc\n\
             apt\t/usr/lib/apt/apt-helper\tdebian\thttp://m.example/debian/\t\nnoise\n";
-        let facts = read_probe(told);
+        let facts = read_probe(output);
         assert_eq!(facts.gcc["aarch64-linux-gnu"].glibc.unwrap().to_string(), "2.31");
         assert_eq!(facts.gcc["aarch64-linux-gnu"].cxx, None);
         assert_eq!(facts.tools["cmake"], "/usr/bin/cmake", "the first that was told");
         assert_eq!(facts.apt.as_ref().unwrap().mirror.as_deref(), Some("http://m.example/debian"));
-        let inside = inside_named(&HostFacts::default(), &facts);
+        let inside = inside_named(&Machine::default(), &facts);
         let triple = "aarch64-unknown-linux-gnu";
         assert!(inside.libraries[triple].contains_key("openssl"));
         assert_eq!(inside.user[triple].linker.as_ref().unwrap().value, "aarch64-linux-gnu-gcc");
@@ -310,9 +317,9 @@ mod tests {
             pre_build: Vec::new(),
             rust: None,
         };
-        let mut host = HostFacts::default();
-        host.rustc.host = "x86_64-unknown-linux-gnu".to_owned();
-        let facts = inside_composed(&host, &recipe);
+        let mut machine = Machine::default();
+        machine.rustc.host = "x86_64-unknown-linux-gnu".into();
+        let facts = inside_composed(&machine, &recipe);
         assert_eq!(facts.glibc.unwrap().to_string(), "2.36");
         assert!(facts.gcc.contains_key("x86_64-pc-windows-gnu") && facts.gcc.contains_key("x86_64-unknown-linux-gnu"));
         assert!(!facts.gcc.contains_key("arm-unknown-linux-gnueabihf"), "Debian's armhf is ARMv7");

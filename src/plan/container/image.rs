@@ -134,18 +134,18 @@ fn covering<'a>(
     wanted: &Recipe,
     registry: Option<&str>,
 ) -> Option<(&'a PresentImage, &'a Recipe)> {
-    let own = images.iter().filter(|image| image.registry.is_none() || image.registry.as_deref() == registry);
-    let known = own.filter_map(|image| Some((image, image.recipe.as_ref()?)));
+    let allowed = images.iter().filter(|image| image.registry.is_none() || image.registry.as_deref() == registry);
+    let known = allowed.filter_map(|image| Some((image, image.recipe.as_ref()?)));
     let covers = known.filter(|(_, recipe)| recipe.covers(wanted));
     covers.min_by_key(|(image, recipe)| (recipe.packages.len(), &image.reference))
 }
 
 /// One image for all cells that can share one, unless each has its own already: it has the packages of all.
 pub(crate) fn unify(images: &mut [&mut ImagePlan], present: &[PresentImage]) {
-    let kin = |image: &ImagePlan| image.recipe().map(|recipe| (recipe.kin(), image.registry.clone()));
-    let keys: BTreeSet<_> = images.iter().filter_map(|image| kin(image)).collect();
+    let merge_key = |image: &ImagePlan| image.recipe().map(|recipe| (recipe.merge_key(), image.registry.clone()));
+    let keys: BTreeSet<_> = images.iter().filter_map(|image| merge_key(image)).collect();
     for key in keys {
-        let of_key = |image: &&mut &mut ImagePlan| kin(image).as_ref() == Some(&key);
+        let of_key = |image: &&mut &mut ImagePlan| merge_key(image).as_ref() == Some(&key);
         let mut same: Vec<&mut &mut ImagePlan> = images.iter_mut().filter(of_key).collect();
         // What is asked for, and not what an image that is here has besides.
         let recipes = same.iter().filter_map(|image| image.wanted.clone().or_else(|| image.recipe().cloned()));

@@ -15,7 +15,7 @@ pub use image::{ImagePlan, ImageSource};
 pub(crate) use image::{plan_for, unify};
 pub(crate) use mounts::{CARGO_PARTS, Mount, Places, mounts};
 pub(crate) use secrets::{entering, is_secret, is_secret_file, repository_config};
-pub(crate) use start::{Confinement, Entry, LABEL_MACHINE, LABEL_RUN, PROXIES, Start, cpu_used, own_filter};
+pub(crate) use start::{Confinement, Entry, LABEL_MACHINE, LABEL_RUN, PROXIES, Start, container_filter, cpu_used};
 pub use volumes::VolumeKind;
 pub(crate) use volumes::{
     Content, Kept, Known, LABEL_BYTES, LABEL_INSTANCE, LABEL_VOLUME, LABEL_WHAT, Part, Stream, Tree, VolumeMount,

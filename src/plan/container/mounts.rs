@@ -39,7 +39,7 @@ pub(crate) struct Places {
     pub toolchain: Option<Utf8PathBuf>,
     /// What the lane builds into.
     pub lane: Utf8PathBuf,
-    /// Folders and files that are read: wrapper scripts, sysroots, stubs, zig, this program.
+    /// Folders and files that are read: wrappers, sysroots, stubs, zig, this program.
     pub read: Vec<Utf8PathBuf>,
     /// What stands in for files of the sources that hold secrets: the file, and what is seen of it.
     pub masks: Vec<(Utf8PathBuf, Utf8PathBuf)>,

@@ -98,9 +98,9 @@ pub(crate) fn entering(
 ) -> BTreeMap<String, String> {
     // A path of this machine is none inside.
     let counts = |name: &String, value: &str| table.contains_key(name) && !value.starts_with('/');
-    let own = process.iter().filter(|(name, value)| enters(name, counts(name, value)));
+    let entering = process.iter().filter(|(name, value)| enters(name, counts(name, value)));
     let mut env: BTreeMap<String, String> =
-        own.map(|(name, value)| (name.clone(), without_credentials(value))).collect();
+        entering.map(|(name, value)| (name.clone(), without_credentials(value))).collect();
     for (name, value) in handed_in {
         let value = value.map(str::to_owned).or_else(|| process.get(*name).cloned());
         env.extend(value.map(|value| ((*name).to_owned(), value)));
@@ -113,8 +113,8 @@ pub(crate) fn is_secret_file(path: &Utf8Path) -> bool {
     let ends = |pattern: &str| {
         let depth = pattern.split('/').count();
         let parts: Vec<&str> = path.components().map(|part| part.as_str()).collect();
-        let own = parts.get(parts.len().saturating_sub(depth)..).unwrap_or_default();
-        own.len() == depth && pattern.split('/').zip(own).all(|(pattern, part)| matches(pattern, part))
+        let last_parts = parts.get(parts.len().saturating_sub(depth)..).unwrap_or_default();
+        last_parts.len() == depth && pattern.split('/').zip(last_parts).all(|(pattern, part)| matches(pattern, part))
     };
     FILES.iter().any(|pattern| ends(pattern)) && !EXAMPLES.iter().any(|pattern| ends(pattern))
 }

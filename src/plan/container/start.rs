@@ -263,7 +263,7 @@ fn is_variable(name: &str) -> bool {
 }
 
 /// The filter that finds convoy's own containers.
-pub(crate) fn own_filter() -> String {
+pub(crate) fn container_filter() -> String {
     format!("label={LABEL_PREFIX}.run")
 }
 
@@ -410,8 +410,8 @@ mod tests {
         fs_err::create_dir_all(&entry.workdir).unwrap();
         let done = through_shell(&entry).wait_with_output().unwrap();
         assert_eq!(done.status.code(), Some(7), "{done:?}");
-        let told = String::from_utf8(done.stdout).unwrap();
-        assert_eq!(told, format!("it's \"$HOME\"\nand more|b|{}|{}|", entry.workdir, dir.join("bin")));
+        let output = String::from_utf8(done.stdout).unwrap();
+        assert_eq!(output, format!("it's \"$HOME\"\nand more|b|{}|{}|", entry.workdir, dir.join("bin")));
         assert_eq!(fs_err::read_to_string(dir.join("ended")).unwrap(), "7\n");
     }
 
@@ -431,14 +431,14 @@ mod tests {
             ..Entry::default()
         };
         let mut child = through_shell(&entry);
-        let mut told = child.stdout.take().unwrap();
+        let mut output = child.stdout.take().unwrap();
         let mut ready = [0; 6];
-        told.read_exact(&mut ready).unwrap();
+        output.read_exact(&mut ready).unwrap();
         assert_eq!(fs_err::read_to_string(dir.join("ended")).unwrap(), "", "it has begun");
         rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(128 + 15));
         let mut rest = String::new();
-        told.read_to_string(&mut rest).unwrap();
+        output.read_to_string(&mut rest).unwrap();
         assert_eq!(rest, "tidied\n");
         assert_eq!(fs_err::read_to_string(dir.join("ended")).unwrap(), "", "it was stopped");
     }

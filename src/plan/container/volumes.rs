@@ -44,7 +44,7 @@ pub enum VolumeKind {
     Sysroot,
     /// zig.
     Zig,
-    /// cargo-convoy itself, which wrapper scripts start.
+    /// cargo-convoy itself, which wrappers start.
     Program,
     /// Crates that were fetched.
     Crates,
@@ -391,8 +391,8 @@ mod tests {
 
     #[test]
     fn what_would_hide_the_image_or_change_what_is_kept_is_refused() {
-        let told = shown(&[mount("/usr/bin/tool.sh", "/x/tool.sh")]).unwrap_err();
-        assert!(told.contains("/x/tool.sh") && told.contains("/usr/bin"), "{told}");
+        let text = shown(&[mount("/usr/bin/tool.sh", "/x/tool.sh")]).unwrap_err();
+        assert!(text.contains("/x/tool.sh") && text.contains("/usr/bin"), "{text}");
         assert!(shown(&[mount("/rust", "/rust"), mount("/rust/bin/own.sh", "/x/own.sh")]).is_err());
         assert!(shown(&[mount("/rust", "/rust"), mount("/rust/lib/rustlib/other", "/x")]).is_err());
     }

@@ -9,11 +9,7 @@ use regex::Regex;
 use serde::Deserialize;
 
 use crate::model::catalog::tools;
-
-/// cargo's word for a build script that failed.
-pub(crate) const BUILD_SCRIPT_FAILED: &str = "build-script-failed";
-/// The word for a link that failed.
-pub(crate) const LINK_FAILED: &str = "link-failed";
+use crate::model::code::Code;
 
 /// A fault of a tool, or of something that a tool did not find.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,8 +68,8 @@ static ROWS: LazyLock<Vec<(Row, Regex)>> = LazyLock::new(|| {
 
 /// Why a build failed, when a tool is to blame. `kind` is the failure's code; `text` is what cargo and rustc printed,
 /// without colours.
-pub(crate) fn cause(kind: &str, text: &str) -> Option<Cause> {
-    if ![BUILD_SCRIPT_FAILED, LINK_FAILED].contains(&kind) || has_code_errors(text) {
+pub(crate) fn cause(kind: Code, text: &str) -> Option<Cause> {
+    if ![Code::BuildScriptFailed, Code::LinkFailed].contains(&kind) || has_code_errors(text) {
         return None;
     }
     let text = &plain_quotes(text);
@@ -193,27 +189,27 @@ mod tests {
             .collect()
     }
 
-    fn kind(text: &str) -> &'static str {
-        if text.contains("failed to run custom build command") { BUILD_SCRIPT_FAILED } else { LINK_FAILED }
+    fn kind(text: &str) -> Code {
+        if text.contains("failed to run custom build command") { Code::BuildScriptFailed } else { Code::LinkFailed }
     }
 
     #[test]
     fn what_real_logs_mean() {
-        let mut told = String::new();
+        let mut output = String::new();
         for (name, text) in logs() {
             match cause(kind(&text), &text) {
-                None => writeln!(told, "{name}: none\n").unwrap(),
+                None => writeln!(output, "{name}: none\n").unwrap(),
                 Some(Cause { code, message, hint, scope }) => {
                     let scope = match scope {
                         Scope::Route => "",
                         Scope::Machine => " (every route of this machine)",
                         Scope::All => " (every route)",
                     };
-                    writeln!(told, "{name}: {code}{scope}\n  {message}\n  hint: {hint}\n").unwrap();
+                    writeln!(output, "{name}: {code}{scope}\n  {message}\n  hint: {hint}\n").unwrap();
                 }
             }
         }
-        insta::assert_snapshot!(told);
+        insta::assert_snapshot!(output);
     }
 
     #[test]
@@ -240,8 +236,8 @@ mod tests {
     #[test]
     fn only_build_scripts_and_links_have_causes() {
         let text = "error: linking with `cc` failed: exit status: 1\n  = note: ld: cannot find -lfoo\n";
-        assert_eq!(cause(LINK_FAILED, text).unwrap().code, "library-missing");
-        for kind in ["compile-failed", "cargo-failed", "disk-full", "artifact-missing", "setup-failed"] {
+        assert_eq!(cause(Code::LinkFailed, text).unwrap().code, "library-missing");
+        for kind in [Code::CompileFailed, Code::CargoFailed, Code::DiskFull, Code::ArtifactMissing, Code::SetupFailed] {
             assert_eq!(cause(kind, text), None);
         }
     }
@@ -250,21 +246,21 @@ mod tests {
     fn a_tool_is_not_to_blame_beside_an_error_in_the_code() {
         let link = "error: linking with `cc` failed: exit status: 1\n  = note: ld: cannot find -lfoo\n";
         for error in ["error[E0308]: mismatched types\n", "error: cannot find macro `x` in this scope\n"] {
-            assert_eq!(cause(LINK_FAILED, &format!("{error}{link}")), None);
+            assert_eq!(cause(Code::LinkFailed, &format!("{error}{link}")), None);
         }
     }
 
     #[test]
     fn each_of_several_failures_is_told_of_its_own_crate() {
-        let script = |name: &str, told: &str| {
+        let script = |name: &str, output: &str| {
             format!(
                 "error: failed to run custom build command for `{name} v1.0.0`\n\nCaused by:\n  process didn't exit \
-                 successfully: `x` (exit status: 101)\n  --- stderr\n  {told}\n"
+                 successfully: `x` (exit status: 101)\n  --- stderr\n  {output}\n"
             )
         };
         let header = script("b-sys", "fatal error: 'x.h' file not found");
         let own = script("a", "thread 'main' panicked at build.rs:1:1:\n  not today");
-        let cause = |text: &str| cause(BUILD_SCRIPT_FAILED, text).unwrap();
+        let cause = |text: &str| cause(Code::BuildScriptFailed, text).unwrap();
         let alone = cause(&header);
         assert_eq!(alone.message, "crate `b-sys` 1.0.0: the C compiler could not find the header `x.h`");
         assert_eq!(alone.scope, Scope::Route);
@@ -277,6 +273,6 @@ mod tests {
     fn what_links_a_build_script_is_a_matter_of_this_machine() {
         let text = "error: linking with `cc` failed: exit status: 1\n  = note: ld: cannot find -lfoo\n\n\
                     error: could not compile `a` (build script) due to 1 previous error\n";
-        assert_eq!(cause(LINK_FAILED, text).unwrap().scope, Scope::Machine);
+        assert_eq!(cause(Code::LinkFailed, text).unwrap().scope, Scope::Machine);
     }
 }

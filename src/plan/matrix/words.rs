@@ -1,7 +1,8 @@
 //! What a target word means.
 
-use super::{Known, floor_fault, takes_floor, unknown};
-use crate::model::catalog::{Catalog, Device, Glibc, Target};
+use super::{Known, floor_fault, unknown};
+use crate::model::catalog::{Catalog, Device, Glibc, Target, UNIVERSAL, split_floor};
+use crate::model::triple::Triple;
 use crate::util::error::{Error, Result};
 
 /// Groups of targets.
@@ -13,11 +14,13 @@ const PI: &str = "pi";
 /// One target of a word.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted<'a> {
-    pub triple: String,
+    pub triple: Triple,
     pub asked_floor: Option<Glibc>,
     pub device: Option<&'a Device>,
     /// Whether a group of devices was asked for.
     pub of_group: bool,
+    /// Whether it is half of a universal file.
+    pub universal: bool,
 }
 
 impl Wanted<'_> {
@@ -26,7 +29,7 @@ impl Wanted<'_> {
         let name = match self.device {
             Some(device) => device.name.clone(),
             None if self.of_group => group_id(&self.triple),
-            None => self.triple.clone(),
+            None => self.triple.to_string(),
         };
         with_floor(&name, self.asked_floor)
     }
@@ -39,14 +42,14 @@ impl Wanted<'_> {
     /// The words that mean it in tables and for `--route`, the most specific last: the groups that have it, its triple and
     /// platform, its device; then the same with the floor that was asked for. They do not depend on the spelling of the
     /// word that asked.
-    pub(crate) fn names(&self, catalog: &Catalog) -> Vec<String> {
-        let target = catalog.target(&self.triple);
-        let platform = target.and_then(|target| target.platform.as_deref());
+    pub(crate) fn names(&self, known: &Known<'_>) -> Vec<String> {
+        let target = known.catalog.target(&self.triple);
+        let platform = target.and_then(|target| known.platform_of(target));
         let mut names: Vec<String> = Vec::new();
         if let Some(target) = target.filter(|_| platform.is_some()) {
             names.extend(["all", target.os()].map(str::to_owned));
         }
-        names.push(self.triple.clone());
+        names.push(self.triple.to_string());
         names.extend(platform.map(str::to_owned));
         if self.of_group || self.device.is_some_and(is_pi) {
             names.extend([PI.to_owned(), group_id(&self.triple)]);
@@ -71,8 +74,8 @@ fn is_pi(device: &Device) -> bool {
 }
 
 /// What the group's devices of one triple are called.
-fn group_id(triple: &str) -> String {
-    format!("{PI}-{}", triple.split('-').next().unwrap_or(triple))
+fn group_id(triple: &Triple) -> String {
+    format!("{PI}-{}", triple.architecture_word())
 }
 
 /// Whether some word needs rustc's target list to be judged.
@@ -83,11 +86,13 @@ pub fn needs_target_list(words: &[String], catalog: &Catalog) -> bool {
 /// Whether the catalog knows what a word means; its floor is not looked at.
 pub fn is_known(word: &str, catalog: &Catalog) -> bool {
     let (name, _) = split_floor(word);
+    let name = catalog.synonym(name).unwrap_or(name);
     GROUPS.contains(&name)
+        || UNIVERSAL.is(name)
         || catalog.target(name).is_some()
         || catalog.platform(name).is_some()
         || catalog.device(name).is_some()
-        || catalog.devices.iter().any(|device| is_pi(device) && group_id(&device.target) == name)
+        || catalog.devices.iter().any(|device| is_pi(device) && group_id(&Triple::from(&*device.target)) == name)
 }
 
 /// Whether a word is a triple, perhaps with a floor.
@@ -95,53 +100,57 @@ pub fn names_target(word: &str, triple: &str) -> bool {
     split_floor(word).0 == triple
 }
 
-fn split_floor(word: &str) -> (&str, Option<&str>) {
-    // Neither triples nor platforms nor devices that take a floor hold a dot; rustc's few that do
-    // (`thumbv8m.main-none-eabi`) have a letter behind it.
-    match word.split_once('.') {
-        Some((name, floor)) if floor.starts_with(|c: char| c.is_ascii_digit()) => (name, Some(floor)),
-        _ => (word, None),
-    }
-}
-
 /// The targets of a word, in the catalog's order.
 pub(super) fn expand<'a>(word: &str, known: &Known<'a>) -> Result<Vec<Wanted<'a>>> {
     let catalog = known.catalog;
     let (name, floor) = split_floor(word);
+    let name = catalog.synonym(name).unwrap_or(name);
     let floor = floor
         .map(|text| text.parse::<Glibc>().map_err(|why| Error::usage(format!("target `{word}`: {why}"))))
         .transpose()?;
-    if let Some((fault, instead)) = floor.and_then(|floor| floor_fault(floor, known.newest_glibc)) {
+    let group = GROUPS.contains(&name);
+    let target = catalog.target(name).or_else(|| catalog.target_of_platform(name, known.windows));
+    let oldest = Glibc::oldest_for(target.map_or(name, |target| target.triple.as_str()));
+    if let Some((fault, instead)) = floor.and_then(|floor| floor_fault(floor, oldest, known.newest_glibc)) {
         return Err(Error::usage(format!("target `{word}`: {fault}")).hint(format!("use `{name}.{instead}`")));
     }
-    let wanted =
-        |triple: &str, device| Wanted { triple: triple.to_owned(), asked_floor: floor, device, of_group: false };
+    // Of a group that has younger architectures too, an older floor than their first glibc means just that.
+    let floor_of = |triple: &str| floor.map(|floor| if group { floor.max(Glibc::oldest_for(triple)) } else { floor });
+    let wanted = |triple: &str, device| Wanted {
+        triple: triple.into(),
+        asked_floor: floor_of(triple),
+        device,
+        of_group: false,
+        universal: UNIVERSAL.is(name),
+    };
     let plain = |target: &Target| wanted(&target.triple, None);
     let pis = || catalog.devices.iter().filter(|device| is_pi(device));
     let member = |device: &'a Device| Wanted { of_group: true, ..wanted(&device.target, Some(device)) };
-    let found = if name == PI {
+    let found = if UNIVERSAL.is(name) {
+        UNIVERSAL.halves.iter().map(|triple| wanted(triple, None)).collect()
+    } else if name == PI {
         pis().map(member).collect()
-    } else if GROUPS.contains(&name) {
-        let of_os = |target: &&Target| target.platform.is_some() && (name == "all" || target.os() == name);
+    } else if group {
+        let of_os = |target: &&Target| known.platform_of(target).is_some() && (name == "all" || target.os() == name);
         catalog.targets.iter().filter(of_os).map(plain).collect()
-    } else if let Some(target) = catalog.target(name).or_else(|| catalog.platform(name)) {
+    } else if let Some(target) = target {
         vec![plain(target)]
     } else if let Some(device) = catalog.device(name) {
         vec![wanted(&device.target, Some(device))]
     } else if known.rustc_targets.iter().any(|triple| triple == name) {
         vec![wanted(name, None)]
     } else {
-        pis().filter(|device| group_id(&device.target) == name).map(member).collect()
+        pis().filter(|device| group_id(&Triple::from(&*device.target)) == name).map(member).collect()
     };
     if found.is_empty() {
         return Err(unknown(name, catalog, known.rustc_targets));
     }
     if floor.is_some()
-        && let Some(odd) = found.iter().find(|wanted| !takes_floor(&wanted.triple))
+        && let Some(other) = found.iter().find(|wanted| !wanted.triple.is_glibc())
     {
         return Err(Error::usage(format!(
             "target `{word}`: a minimum glibc version is not supported for {}",
-            odd.triple
+            other.triple
         ))
         .hint(format!("use `{name}`")));
     }

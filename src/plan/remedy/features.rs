@@ -18,7 +18,7 @@ pub(crate) struct Chain<'a> {
 pub(crate) struct Step<'a> {
     /// The package.
     pub package: &'a Package,
-    /// Its active features that bring the next package; empty where it always brings it.
+    /// Its active features that enable the next package; empty if it always depends on it.
     pub opened_by: Vec<String>,
 }
 

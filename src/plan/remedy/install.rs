@@ -1,13 +1,13 @@
 //! Ways out by installing something on this machine.
 
 use super::{Remedy, RemedyKind};
-use crate::machine::{HostFacts, System};
+use crate::machine::{Machine, System};
 use crate::model::catalog::{Catalog, tools};
 use crate::project::needs::{Need, NeedKind, Side, Table};
 
 /// What to install so that this machine meets a need for a target, in the words of its own package manager.
-pub(crate) fn install(need: &Need, target: &str, host: &HostFacts) -> Vec<Remedy> {
-    let own = need.side == Side::Host || target == host.rustc.host;
+pub(crate) fn install(need: &Need, target: &str, machine: &Machine) -> Vec<Remedy> {
+    let native = need.side == Side::Host || target == machine.rustc.host;
     let remedy = |text: String, command: Option<String>| Remedy {
         kind: RemedyKind::Install,
         text,
@@ -19,11 +19,11 @@ pub(crate) fn install(need: &Need, target: &str, host: &HostFacts) -> Vec<Remedy
             let Some(tool) = tools::tool(&need.name) else {
                 return vec![remedy(format!("install `{}` and add it to PATH", need.name), None)];
             };
-            let mut remedies: Vec<Remedy> = command(host.system, &packages_of_tool(tool, host.system))
+            let mut remedies: Vec<Remedy> = command(machine.system, &packages_of_tool(tool, machine.system))
                 .map(|command| remedy(format!("install {}", need.name), Some(command)))
                 .into_iter()
                 .collect();
-            if let (Some(component), Some(toolchain)) = (&tool.rustup_component, &host.toolchain) {
+            if let (Some(component), Some(toolchain)) = (&tool.rustup_component, &machine.toolchain) {
                 let command = format!("rustup component add --toolchain {toolchain} {component}");
                 remedies.push(remedy(format!("install {}", need.name), Some(command)));
             }
@@ -40,9 +40,9 @@ pub(crate) fn install(need: &Need, target: &str, host: &HostFacts) -> Vec<Remedy
             }
             remedies
         }
-        NeedKind::SystemLibrary => library(need, target, own, host).into_iter().collect(),
-        NeedKind::CCompiler | NeedKind::CxxCompiler | NeedKind::HostLinker if own => {
-            let packages: &[&str] = match host.system {
+        NeedKind::SystemLibrary => library(need, target, native, machine).into_iter().collect(),
+        NeedKind::CCompiler | NeedKind::CxxCompiler | NeedKind::HostLinker if native => {
+            let packages: &[&str] = match machine.system {
                 System::Debian => &["g++"],
                 System::Fedora => &["gcc-c++"],
                 System::Arch => &["gcc"],
@@ -55,54 +55,56 @@ pub(crate) fn install(need: &Need, target: &str, host: &HostFacts) -> Vec<Remedy
                 System::Other => &[],
             };
             let packages: Vec<String> = packages.iter().map(|name| (*name).to_owned()).collect();
-            vec![remedy("install a C and C++ compiler for this machine".to_owned(), command(host.system, &packages))]
+            vec![remedy("install a C and C++ compiler for this machine".to_owned(), command(machine.system, &packages))]
         }
         _ => Vec::new(),
     }
 }
 
-fn library(need: &Need, target: &str, own: bool, host: &HostFacts) -> Option<Remedy> {
+fn library(need: &Need, target: &str, native: bool, machine: &Machine) -> Option<Remedy> {
     let library = Table::embedded().libraries.get(&need.name)?;
-    let packages = match host.system {
+    let packages = match machine.system {
         System::Debian => &library.debian,
         System::Fedora => &library.fedora,
         System::Arch => &library.arch,
         System::MacOs => &library.brew,
         System::Other => return None,
     };
-    if own {
+    if native {
         let mut packages = packages.clone();
-        if library.pkg_config.is_some() && !host.tools.contains_key("pkg-config") {
+        if library.pkg_config.is_some() && !machine.tools.contains_key("pkg-config") {
             let tool = tools::tool("pkg-config")?;
-            packages.extend(packages_of_tool(tool, host.system));
+            packages.extend(packages_of_tool(tool, machine.system));
         }
         let text = format!("install {} for this machine", need.name);
         return Some(Remedy {
             kind: RemedyKind::Install,
             text,
-            command: command(host.system, &packages),
+            command: command(machine.system, &packages),
             then_needs: Vec::new(),
         });
     }
     // Only Debian's packages of several architectures stand beside each other, and only its own cross gcc links them.
     let target = Catalog::embedded().target(target)?;
-    let arch = target.debian_arch.as_ref().filter(|_| host.system == System::Debian && target.multiarch.is_some())?;
+    let arch =
+        target.debian_arch.as_ref().filter(|_| machine.system == System::Debian && target.multiarch.is_some())?;
     let gcc = target.gcc.as_ref()?;
-    if packages.is_empty() || target.triple.contains("-musl") {
+    if packages.is_empty() || target.triple.is_musl() {
         return None;
     }
     let mut list: Vec<String> = packages.iter().map(|package| format!("{package}:{arch}")).collect();
-    if !host.tools.contains_key("pkg-config") {
+    if !machine.tools.contains_key("pkg-config") {
         list.push("pkg-config".to_owned());
     }
-    if !host.gcc.contains_key(&target.triple) {
+    if !machine.gcc.contains_key(target.triple.as_str()) {
         list.push(format!("gcc-{}", gcc.prefix.replace('_', "-")));
     }
-    let install = command(host.system, &list)?;
+    let install = command(machine.system, &list)?;
     Some(Remedy {
         kind: RemedyKind::Install,
         text: format!(
-            "install {} for {arch} as a foreign package (the binary then needs this machine's glibc)",
+            "install {} for the foreign architecture {arch} (the binary then needs at least this machine's glibc \
+             version)",
             need.name
         ),
         command: Some(format!("sudo dpkg --add-architecture {arch} && sudo apt-get update && {install}")),

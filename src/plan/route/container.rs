@@ -4,7 +4,7 @@
 use camino::Utf8Path;
 
 use super::{Offer, Refusal, RouteKind, Situation, blocking, named};
-use crate::machine::HostFacts;
+use crate::machine::Machine;
 use crate::machine::engine::{Engine, EngineFacts};
 use crate::model::catalog::tools;
 use crate::model::recipe::{Recipe, RustInImage, standard_packages};
@@ -18,7 +18,7 @@ use crate::util::shell::quote;
 
 pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
     let situation = &Situation { needs: situation.needs_inside, ..*situation };
-    let engine = engine(situation.host)?;
+    let engine = engine(situation.machine)?;
     let candidates = candidates(situation, engine)?;
     let mut last = None;
     for image in candidates {
@@ -33,8 +33,8 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
     Err(last.unwrap_or_else(|| Refusal::new("no container image is available for the target")))
 }
 
-fn engine(host: &HostFacts) -> Result<&EngineFacts, Refusal> {
-    match &host.engine {
+fn engine(machine: &Machine) -> Result<&EngineFacts, Refusal> {
+    match &machine.engine {
         Engine::Unasked => Err(Refusal::new("the container engine was not queried")),
         Engine::None { reason, hint } => Err(Refusal { hint: hint.clone(), ..Refusal::new(reason.clone()) }),
         Engine::Found(engine) => Ok(engine),
@@ -71,7 +71,7 @@ fn candidates(situation: &Situation<'_>, engine: &EngineFacts) -> Result<Vec<Ima
     if let Some(suite) = taken.iter().find(other_time).filter(|_| taken.iter().all(|suite| other_time(&suite))) {
         let message = "compilers for 32-bit ARM use a 64-bit time_t, but Rust's libc crate uses a 32-bit one";
         return Err(Refusal::new(format!("Debian's {} {message}", suite.name))
-            .hint("set `base` under [container] in `Convoy.toml` to an older release"));
+            .hint("set `base` under `[container]` in `Convoy.toml` to an older release"));
     }
     let taken = taken.into_iter().filter(|suite| !other_time(&suite));
     let recipe = |suite: &Suite| {
@@ -132,7 +132,7 @@ fn own_name(source: &ImageSource, text: &str) -> String {
 
 /// What is in a file of the user's that an image is made from.
 fn own_file<'a>(situation: &Situation<'a>, file: &Utf8Path) -> Result<&'a str, Refusal> {
-    let text = situation.host.image_files.get(file);
+    let text = situation.image_files.get(file);
     text.map(String::as_str).ok_or_else(|| {
         Refusal::new(format!("could not read `{file}`, which the image is built from")).hint("check its path")
     })
@@ -159,14 +159,16 @@ fn pre_build(situation: &Situation<'_>) -> Result<Vec<String>, Refusal> {
 
 /// What convoy would compose of a release: the tools that all images have, and what this cell needs besides.
 fn composed(situation: &Situation<'_>, suite: &Suite) -> Result<Recipe, Refusal> {
-    let (host, settings) = (situation.host, &situation.settings.container);
-    let mut packages = standard_packages(&host.rustc.host, suite);
+    let (machine, settings) = (situation.machine, &situation.settings.container);
+    let mut packages = standard_packages(&machine.rustc.host, suite);
     let wanted = blocking(situation).filter(|need| need.kind == NeedKind::Tool);
     packages.extend(wanted.filter_map(|need| tools::tool(&need.name)).flat_map(|tool| tool.image_packages(suite.llvm)));
+    let rare = situation.target.and_then(|target| target.gcc.as_ref()).filter(|gcc| gcc.rare);
+    packages.extend(rare.into_iter().flat_map(|gcc| gcc.debian.iter().cloned()));
     packages.extend(settings.packages.iter().cloned());
     let rust = toolchain_of_image(situation).then(|| RustInImage {
-        version: host.rustc.version.split(' ').next().unwrap_or_default().to_owned(),
-        targets: [situation.cell.target.clone()].into(),
+        version: machine.rustc.version.split(' ').next().unwrap_or_default().to_owned(),
+        targets: [situation.cell.target.to_string()].into(),
     });
     let base = match &rust {
         Some(rust) => format!("rust:{}-slim-{}", rust.version, suite.name),
@@ -178,36 +180,36 @@ fn composed(situation: &Situation<'_>, suite: &Suite) -> Result<Recipe, Refusal>
 /// Whether the Rust toolchain must come with the image: this machine's own does not run inside, or cannot be mounted
 /// apart from the rest of the system.
 fn toolchain_of_image(situation: &Situation<'_>) -> bool {
-    let host = situation.host;
-    let architecture = match &host.engine {
+    let machine = situation.machine;
+    let architecture = match &machine.engine {
         Engine::Found(engine) => engine.architecture.as_str(),
         _ => "",
     };
-    let own = situation.catalog.target(&host.rustc.host).and_then(|target| target.debian_arch.as_deref());
+    let own = situation.catalog.target(&machine.rustc.host).and_then(|target| target.debian_arch.as_deref());
     situation.settings.container.toolchain == Some(ToolchainSource::Image)
-        || !host.rustc.host.contains("-linux-")
+        || !machine.rustc.host.is_linux()
         || own != Some(architecture)
-        || ["/", "/usr", "/usr/local"].map(Utf8Path::new).contains(&host.rustc.sysroot.as_path())
+        || ["/", "/usr", "/usr/local"].map(Utf8Path::new).contains(&machine.rustc.sysroot.as_path())
 }
 
 /// The offer of a route inside of an image.
 fn in_image(situation: &Situation<'_>, image: ImagePlan) -> Result<Offer, Refusal> {
-    let host = situation.host;
-    if let Some(refused) = host.refused_images.get(&image.reference) {
+    let machine = situation.machine;
+    if let Some(refused) = situation.attempt.images.get(&image.reference) {
         return Err(Refusal {
             reason: format!("the image {} could not be prepared: {}", image.reference, refused.reason),
             hint: refused.hint.clone(),
             broken: refused.work,
         });
     }
-    if image.is_opaque() && !host.image_facts.contains_key(&image.reference) {
+    if image.is_opaque() && !machine.image_facts.contains_key(&image.reference) {
         // Only a look into it tells what it has: it is brought, and then planned for.
         let because = format!("in a container from {}, which has to be inspected first", image.reference);
         let provision = bring(situation, &image)?;
         return Ok(Offer { because, provision, image: Some(image), ..Offer::default() });
     }
     let brought = bring(situation, &image)?;
-    let inside = container::inside(host, &image);
+    let inside = container::inside(machine, &image);
     // Inside it is no longer this machine that a build without a floor is for.
     let cell = match situation.target.and_then(|target| target.default_floor) {
         Some(floor) if situation.cell.floor.is_none() => {
@@ -215,8 +217,8 @@ fn in_image(situation: &Situation<'_>, image: ImagePlan) -> Result<Offer, Refusa
         }
         _ => situation.cell.clone(),
     };
-    let situation = &Situation { host: &inside, cell: &cell, in_image: true, ..*situation };
-    let own = situation.cell.target == host.rustc.host;
+    let situation = &Situation { machine: &inside, cell: &cell, in_image: true, ..*situation };
+    let own = situation.cell.target == machine.rustc.host;
     let order = [RouteKind::Host, RouteKind::Lld, RouteKind::Gcc, RouteKind::Zig];
     let mut reasons: Vec<String> = Vec::new();
     let mut hints: Vec<String> = Vec::new();
@@ -225,7 +227,7 @@ fn in_image(situation: &Situation<'_>, image: ImagePlan) -> Result<Offer, Refusa
             Ok(mut offer) => {
                 offer.because = format!("in a container, route {route}: {}", offer.because);
                 if let Some(own) =
-                    host.user.get(&cell.target).and_then(|user| user.linker.as_ref().or(user.cc.as_ref()))
+                    machine.user.get(cell.target.as_str()).and_then(|user| user.linker.as_ref().or(user.cc.as_ref()))
                 {
                     offer.because += &format!("; {} is ignored there", named(own));
                 }
@@ -246,7 +248,7 @@ fn in_image(situation: &Situation<'_>, image: ImagePlan) -> Result<Offer, Refusa
     if let Some(common) = super::common_refusal(situation, supply::NO_ROUTE) {
         return Err(common);
     }
-    let hint = (!hints.is_empty()).then(|| hints.join("; or "));
+    let hint = (!hints.is_empty()).then(|| hints.join("\n"));
     let name = match image.recipe() {
         Some(recipe) => format!("an image made from {}", recipe.base),
         None => image.reference,
@@ -255,7 +257,7 @@ fn in_image(situation: &Situation<'_>, image: ImagePlan) -> Result<Offer, Refusa
 }
 
 fn bring(situation: &Situation<'_>, image: &ImagePlan) -> Result<Vec<Provision>, Refusal> {
-    if image.present && (!image.is_opaque() || situation.host.image_facts.contains_key(&image.reference)) {
+    if image.present && (!image.is_opaque() || situation.machine.image_facts.contains_key(&image.reference)) {
         return Ok(Vec::new());
     }
     if image.present || image.recipe().is_none() {

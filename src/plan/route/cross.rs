@@ -3,10 +3,10 @@
 use super::{Offer, Refusal, Setup, Situation};
 
 pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
-    let Some(cross) = &situation.host.cross else {
+    let Some(cross) = &situation.machine.cross else {
         return Err(Refusal::new("`cross` is not on PATH").hint("run `cargo install cross`"));
     };
-    let version = situation.host.rustc.version.split(' ').next().unwrap_or_default();
+    let version = situation.machine.rustc.version.split(' ').next().unwrap_or_default();
     if cross.toolchain.is_none() {
         // cross brings whatever it is started with up to date, unless that is named by its version.
         return Err(Refusal::new(format!(

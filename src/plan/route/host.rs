@@ -1,13 +1,13 @@
 //! The machine's own triple, as cargo builds it.
 
 use super::{Offer, Refusal, Setup, Situation, gcc, named, page_size_flag, require_tools};
-use crate::machine::{HostFacts, System};
+use crate::machine::{Machine, System};
 use crate::plan::sysroot::SysrootOffer;
 
 pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -> Result<Offer, Refusal> {
-    let (cell, host) = (situation.cell, situation.host);
-    if cell.target != host.rustc.host {
-        return Err(Refusal::new(format!("not the native target, which is {}", host.rustc.host)));
+    let (cell, machine) = (situation.cell, situation.machine);
+    if cell.target != machine.rustc.host {
+        return Err(Refusal::new(format!("not the native target, which is {}", machine.rustc.host)));
     }
     if sysroot.is_some() {
         // Against a sysroot this machine's own gcc is set up as a cross gcc is.
@@ -16,18 +16,18 @@ pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -
         return Ok(offer);
     }
     if let Some(floor) = cell.floor
-        && host.glibc.is_none_or(|glibc| glibc > floor)
+        && machine.glibc.is_none_or(|glibc| glibc > floor)
     {
-        let own = host.glibc.map_or("unknown".to_owned(), |glibc| glibc.to_string());
+        let own = machine.glibc.map_or("unknown".to_owned(), |glibc| glibc.to_string());
         return Err(Refusal::new(format!(
             "this machine's glibc is {own}, which is newer than the minimum glibc version {floor}"
         )));
     }
-    let user = host.user.get(&cell.target);
+    let user = machine.user.get(cell.target.as_str());
     let linker = user.and_then(|user| user.linker.as_ref());
-    if host.linker.is_none() && linker.is_none() {
-        let reason = host.linker_fault.clone().unwrap_or_else(|| "no C compiler on PATH to link with".to_owned());
-        return Err(Refusal::new(reason).hint(linker_hint(host)));
+    if machine.linker.is_none() && linker.is_none() {
+        let reason = machine.linker_fault.clone().unwrap_or_else(|| "no C compiler on PATH to link with".to_owned());
+        return Err(Refusal::new(reason).hint(linker_hint(machine)));
     }
     require_tools(situation)?;
     let because = match linker {
@@ -39,8 +39,8 @@ pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -
 }
 
 /// How a machine comes to a compiler that links programs for it.
-pub(super) fn linker_hint(host: &HostFacts) -> &'static str {
-    match (&host.linker_fault, host.system) {
+pub(super) fn linker_hint(machine: &Machine) -> &'static str {
+    match (&machine.linker_fault, machine.system) {
         (None, _) => "install gcc or clang",
         (Some(_), System::Debian) => "install the C library's development files: `sudo apt-get install libc6-dev`",
         (Some(_), System::Fedora) => "install the C library's development files: `sudo dnf install glibc-devel`",

@@ -5,14 +5,14 @@ use crate::model::catalog::{ArmLevel, LldKind};
 use super::{Linker, Offer, Refusal, Setup, Situation, c_users, page_size_flag, require_tools};
 
 pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
-    let (cell, host) = (situation.cell, situation.host);
-    if let Some(linker) = host.user.get(&cell.target).and_then(|user| user.linker.as_ref()) {
+    let (cell, machine) = (situation.cell, situation.machine);
+    if let Some(linker) = machine.user.get(cell.target.as_str()).and_then(|user| user.linker.as_ref()) {
         return Err(Refusal::new(format!("the linker is set by {}", linker.origin)));
     }
     let kind = match situation.target {
         Some(target) => target.lld.as_ref().map(|lld| lld.kind),
         // Outside the catalog: rustc's own specification links musl by itself.
-        None => cell.target.contains("-linux-musl").then_some(LldKind::SelfContained),
+        None => cell.target.is_musl().then_some(LldKind::SelfContained),
     };
     let Some(kind) = kind else {
         return Err(Refusal::new(format!(
@@ -20,8 +20,9 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
             cell.target
         )));
     };
-    if kind == LldKind::SelfContained && situation.builds_std() && !host.std.contains(&cell.target) {
-        return Err(Refusal::new("a standard library built from source does not include a C runtime to link with"));
+    let of_std = matches!(kind, LldKind::SelfContained | LldKind::Wasi);
+    if of_std {
+        require_c_runtime(situation)?;
     }
     if let Some(users) = c_users(situation) {
         return Err(Refusal::new(format!("a C compiler is required by {users}")));
@@ -29,10 +30,16 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
     let rust_lld = require_rust_lld(situation)?;
     require_tools(situation)?;
     let (because, linker) = match kind {
-        LldKind::SelfContained => ("pure Rust; the standard library includes a C runtime", Linker::RustLld(rust_lld)),
+        LldKind::SelfContained | LldKind::Wasi => {
+            ("pure Rust; the standard library includes a C runtime", Linker::RustLld(rust_lld))
+        }
         LldKind::DarwinStubs => {
             ("pure Rust; links against generated stubs (no SDK needed)", Linker::Darwin { rust_lld, libcxx: None })
         }
+        LldKind::ImportLibraries => (
+            "pure Rust; links against generated import libraries (no SDK needed)",
+            Linker::Windows { rust_lld, c: None, libcxx: false },
+        ),
     };
     let mut rustflags: Vec<String> = page_size_flag(situation.target, false).into_iter().collect();
     if let Some(lld) = situation.target.and_then(|target| target.lld.as_ref()) {
@@ -46,9 +53,17 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
     })
 }
 
+/// The C runtime that comes with rustup's std, and with no other.
+pub(super) fn require_c_runtime(situation: &Situation<'_>) -> Result<(), Refusal> {
+    if situation.builds_std() && !situation.machine.std.contains(situation.cell.target.as_str()) {
+        return Err(Refusal::new("a standard library built from source does not include a C runtime to link with"));
+    }
+    Ok(())
+}
+
 /// rustup's `rust-lld`.
 pub(super) fn require_rust_lld(situation: &Situation<'_>) -> Result<camino::Utf8PathBuf, Refusal> {
-    situation.host.rust_lld.clone().ok_or_else(|| {
-        Refusal::new("rust-lld is missing in this Rust toolchain").hint("use a toolchain installed by rustup")
+    situation.machine.rust_lld.clone().ok_or_else(|| {
+        Refusal::new("rust-lld is missing from this Rust toolchain").hint("use a toolchain installed by rustup")
     })
 }

@@ -8,17 +8,22 @@ mod cross;
 mod gcc;
 mod host;
 mod lld;
+mod standard_library;
+mod vendor;
+mod xwin;
 mod zig;
+
+use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::engine::Engine;
-use crate::machine::{HostFacts, UserTool};
+use crate::machine::{Machine, UserTool};
 use crate::model::catalog::{Catalog, Glibc, Target};
 pub use crate::model::request::RouteKind;
+use crate::plan::attempt::Attempt;
 use crate::plan::container::ImagePlan;
-use crate::plan::provision::refuse;
 use crate::plan::sysroot::SysrootOffer;
 use crate::plan::{Cell, Provision, supply};
 use crate::project::config::{Forbidden, ImageSource, Provisioning, TargetSettings};
@@ -37,12 +42,16 @@ pub(crate) struct Situation<'a> {
     pub needs: &'a [Need],
     /// The same in a container, which has fewer of this machine's variables.
     pub needs_inside: &'a [Need],
-    /// What this machine offers.
-    pub host: &'a HostFacts,
+    /// What this machine offers; in a container, what that offers.
+    pub machine: &'a Machine,
+    /// What was tried in this run, and failed.
+    pub attempt: &'a Attempt,
     /// The catalog.
     pub catalog: &'a Catalog,
     /// What may be put on this machine.
     pub provisioning: &'a Provisioning,
+    /// The Dockerfiles and scripts that the user's images are made from, with their contents.
+    pub image_files: &'a BTreeMap<Utf8PathBuf, String>,
     /// What configuration says for the cell.
     pub settings: &'a TargetSettings,
     /// Whether `host` is the inside of a container.
@@ -106,7 +115,7 @@ impl Refusal {
     }
 }
 
-/// How a lane is set up for one cell: data, turned into scripts and variables by [`crate::build`].
+/// How a lane is set up for one cell: data, turned into wrappers and variables by [`crate::build`].
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 pub struct Setup {
     /// What links.
@@ -149,6 +158,16 @@ pub enum Linker {
         /// zig, when it also provides the C++ standard library.
         libcxx: Option<ZigTool>,
     },
+    /// rustup's `rust-lld` against generated import libraries of Windows.
+    Windows {
+        /// `rust-lld`.
+        rust_lld: Utf8PathBuf,
+        /// zig, when it compiles C.
+        c: Option<ZigTool>,
+        /// Whether zig's C++ standard library is linked.
+        #[serde(default)]
+        libcxx: bool,
+    },
 }
 
 /// What compiles C for the target.
@@ -181,14 +200,14 @@ pub struct ZigTool {
 
 /// The order in which routes are tried: the cheapest first, and GNU ld before zig, because it applies the erratum
 /// workarounds that ARM distributions ship with.
-pub(crate) fn default_order(cell: &Cell, host: &HostFacts) -> Vec<RouteKind> {
+pub(crate) fn default_order(cell: &Cell, machine: &Machine) -> Vec<RouteKind> {
     let mut order = Vec::new();
-    if cell.target == host.rustc.host {
+    if cell.target == machine.rustc.host {
         order.push(RouteKind::Host);
     }
     order.extend([RouteKind::Lld, RouteKind::Gcc, RouteKind::Zig]);
     // Asked when there is no other way: then it is the last.
-    order.extend((host.engine != Engine::Unasked).then_some(RouteKind::Container));
+    order.extend((machine.engine != Engine::Unasked).then_some(RouteKind::Container));
     order
 }
 
@@ -199,10 +218,13 @@ pub(crate) fn offer(kind: RouteKind, situation: &Situation<'_>) -> Result<Offer,
         require_support(situation)?;
         return container::offer(situation);
     }
-    if kind == RouteKind::Cross {
+    if kind.is_foreign() {
         require_support(situation)?;
-        let mut offer = cross::offer(situation)?;
-        require_std(situation, &mut offer)?;
+        let mut offer = match kind {
+            RouteKind::Cross => cross::offer(situation)?,
+            _ => xwin::offer(situation)?,
+        };
+        standard_library::require(situation, &mut offer)?;
         return Ok(offer);
     }
     let sysroot = supply::settle(situation, kind);
@@ -212,7 +234,9 @@ pub(crate) fn offer(kind: RouteKind, situation: &Situation<'_>) -> Result<Offer,
         RouteKind::Lld => lld::offer(situation),
         RouteKind::Gcc => gcc::offer(situation, chosen),
         RouteKind::Zig => zig::offer(situation, chosen),
-        RouteKind::Container | RouteKind::Cross => unreachable!("asked above"),
+        RouteKind::Container | RouteKind::Cross | RouteKind::Xwin => {
+            unreachable!("container, cross and xwin are handled earlier")
+        }
     }?;
     require_support(situation)?;
     if let Some(sysroot) = sysroot? {
@@ -222,7 +246,7 @@ pub(crate) fn offer(kind: RouteKind, situation: &Situation<'_>) -> Result<Offer,
         offer.setup.sysroot = Some(sysroot.plan.key.to_string());
         offer.sysroot = Some(sysroot);
     }
-    require_std(situation, &mut offer)?;
+    standard_library::require(situation, &mut offer)?;
     require_host_compiler(situation, &mut offer)?;
     offer.provision.sort();
     offer.provision.dedup();
@@ -234,31 +258,32 @@ pub(crate) fn offer(kind: RouteKind, situation: &Situation<'_>) -> Result<Offer,
 pub(crate) fn common_refusal(situation: &Situation<'_>, verdict: &str) -> Option<Refusal> {
     let mut offer = Offer::default();
     require_support(situation)
-        .and_then(|()| supply::require_any(situation, &default_order(situation.cell, situation.host), verdict))
+        .and_then(|()| supply::require_any(situation, &default_order(situation.cell, situation.machine), verdict))
         .and_then(|()| require_tools(situation))
-        .and_then(|()| require_std(situation, &mut offer))
+        .and_then(|()| standard_library::require(situation, &mut offer))
         .and_then(|()| require_host_compiler(situation, &mut offer))
         .err()
 }
 
 /// Whether a container would build the cell, were there an engine: what an image has is known before it is made.
 pub(crate) fn may_be_in_container(situation: &Situation<'_>) -> bool {
-    let Situation { host, catalog, .. } = *situation;
-    match &host.engine {
+    let Situation { machine, catalog, .. } = *situation;
+    match &machine.engine {
         // Why not is known then.
         Engine::Unasked | Engine::Found(_) => true,
         Engine::None { hint: None, .. } => false,
         Engine::None { .. } => {
-            let architecture = catalog.target(&host.rustc.host).and_then(|target| target.debian_arch.as_deref());
+            let architecture = catalog.target(&machine.rustc.host).and_then(|target| target.debian_arch.as_deref());
             let engine = Engine::imagined(architecture.unwrap_or_default());
-            let host = &HostFacts { engine, ..host.clone() };
-            offer(RouteKind::Container, &Situation { host, ..*situation }).is_ok()
+            let machine = &Machine { engine, ..machine.clone() };
+            offer(RouteKind::Container, &Situation { machine, ..*situation }).is_ok()
         }
     }
 }
 
-/// What no route changes: a crate that is not made for the target, a build script that wants the network.
+/// What no route changes: a vendor's files, a crate that is not made for the target, a build script that wants the network.
 fn require_support(situation: &Situation<'_>) -> Result<(), Refusal> {
+    vendor::require(situation)?;
     let offline = situation.provisioning.forbids_network();
     for need in blocking(situation) {
         if let (NeedKind::Download, Some(Forbidden { reason, hint })) = (need.kind, &offline) {
@@ -285,7 +310,7 @@ fn require_support(situation: &Situation<'_>) -> Result<(), Refusal> {
                      enabled",
                     need.package, need.name
                 ))
-                .hint("set `network = true` under [container] in `Convoy.toml`"));
+                .hint("set `network = true` under `[container]` in `Convoy.toml`"));
             }
             _ => {}
         }
@@ -303,63 +328,17 @@ fn first_step(need: &Need) -> &str {
     need.paths.first().and_then(|path| path.get(1)).unwrap_or(&need.package)
 }
 
-/// The std of the target: installed, brought by rustup, or built.
-fn require_std(situation: &Situation<'_>, offer: &mut Offer) -> Result<(), Refusal> {
-    let host = situation.host;
-    let triple = &situation.cell.target;
-    if situation.builds_std() {
-        offer.build_std = true;
-        if !host.rust_src {
-            let lacking = format!("the standard library for {triple} has to be built, but its source is not installed");
-            let Some(toolchain) = &host.toolchain else {
-                let hint = "this toolchain is not managed by rustup; install the standard library's source in the same \
-                            way as rustc";
-                return Err(Refusal::new(lacking).hint(hint));
-            };
-            let hint = format!("run `rustup component add --toolchain {toolchain} rust-src`");
-            if let Some(why) = &host.refused_src {
-                return Err(Refusal::new(format!("{lacking}: rustup could not install it: {why}")).hint(hint));
-            }
-            let source = Provision::rust_src(toolchain, situation.provisioning);
-            offer.provision.push(source.map_err(|forbidden| refuse(lacking, &forbidden, &hint))?);
-        }
-        return Ok(());
-    }
-    if host.std.contains(triple) {
-        return Ok(());
-    }
-    let Some(toolchain) = &host.toolchain else {
-        return Err(Refusal::new(format!("rustc {} has no standard library for {triple}", host.rustc.version)).hint(
-            format!(
-                "this toolchain is not managed by rustup; install the standard library for {triple} in the same way as \
-                 rustc"
-            ),
-        ));
-    };
-    let command = format!("rustup target add --toolchain {toolchain} {triple}");
-    if let Some(why) = host.refused_std.get(triple) {
-        return Err(Refusal::new(format!("rustup could not install the standard library for {triple}: {why}")).hint(
-            format!("set `build-std = true` under [target.\"{triple}\"] in `Convoy.toml` to build it from source"),
-        ));
-    }
-    let std = Provision::std(triple, toolchain, situation.provisioning).map_err(|forbidden| {
-        refuse(format!("the standard library for {triple} is not installed"), &forbidden, &format!("run `{command}`"))
-    })?;
-    offer.provision.push(std);
-    Ok(())
-}
-
 /// A compiler for this machine itself: it links build scripts and proc-macros, and compiles the C that these hold.
 fn require_host_compiler(situation: &Situation<'_>, offer: &mut Offer) -> Result<(), Refusal> {
-    let host = situation.host;
-    let own = situation.cell.target == host.rustc.host;
+    let machine = situation.machine;
+    let own = situation.cell.target == machine.rustc.host;
     let of_host = |need: &&Need| match need.kind {
         NeedKind::HostLinker => true,
         NeedKind::CCompiler | NeedKind::CxxCompiler => need.side == Side::Host,
         _ => false,
     };
     let Some(need) = blocking(situation).find(of_host) else { return Ok(()) };
-    if !host.links_itself() {
+    if !machine.links_itself() {
         return match zig::require_zig(situation) {
             Ok(provision) => {
                 offer.provision.extend(provision);
@@ -370,21 +349,21 @@ fn require_host_compiler(situation: &Situation<'_>, offer: &mut Offer) -> Result
             Err(refusal) => Err(Refusal::new(format!(
                 "`{}` has a build script or is a proc-macro, and so needs a linker for this machine: {}, and {}",
                 need.package,
-                host.linker_fault.as_deref().unwrap_or("no C compiler on PATH"),
+                machine.linker_fault.as_deref().unwrap_or("no C compiler on PATH"),
                 refusal.reason
             ))
-            .hint(format!("{}, or put `zig` on PATH", host::linker_hint(host)))),
+            .hint(format!("{}, or put `zig` on PATH", host::linker_hint(machine)))),
         };
     }
     let cxx = blocking(situation).find(|need| {
         need.kind == NeedKind::CxxCompiler && (need.side == Side::Host || own && offer.setup.c == CTools::Inherit)
     });
-    let configured = host.user.get(&host.rustc.host).is_some_and(|user| user.cc.is_some());
+    let configured = machine.user.get(machine.rustc.host.as_str()).is_some_and(|user| user.cc.is_some());
     match cxx {
-        Some(need) if host.cxx.is_none() && !configured => Err(Refusal::new(format!(
+        Some(need) if machine.cxx.is_none() && !configured => Err(Refusal::new(format!(
             "crate `{}` needs a C++ compiler for this machine: {}",
             need.package,
-            host.cxx_fault.as_deref().unwrap_or("no C++ compiler on PATH")
+            machine.cxx_fault.as_deref().unwrap_or("no C++ compiler on PATH")
         ))
         .hint("install g++ or clang++")),
         _ => Ok(()),
@@ -412,9 +391,14 @@ fn c_users(situation: &Situation<'_>) -> Option<String> {
 
 /// Build tools that must be here whatever compiles (cmake, perl, libclang, …).
 fn require_tools(situation: &Situation<'_>) -> Result<(), Refusal> {
+    require_tools_but(situation, &[])
+}
+
+/// The same without those that a route stands in for itself.
+fn require_tools_but(situation: &Situation<'_>, stood_in: &[&str]) -> Result<(), Refusal> {
     let lacking = blocking(situation)
-        .filter(|need| need.kind == NeedKind::Tool)
-        .find(|need| !situation.host.tools.contains_key(&need.name));
+        .filter(|need| need.kind == NeedKind::Tool && !stood_in.contains(&need.name.as_str()))
+        .find(|need| !situation.machine.tools.contains_key(&need.name));
     match lacking {
         None => Ok(()),
         Some(need) => Err(Refusal::new(format!(
@@ -438,7 +422,7 @@ fn in_image_hint(name: &str, situation: &Situation<'_>) -> String {
             format!("add the Debian package that provides {name} to `container.packages` in `Convoy.toml`")
         }
         ImageSource::Named(_) => {
-            format!("use an image that has {name}, or install it by `container.pre-build` in `Convoy.toml`")
+            format!("use an image that has {name}, or install it with `container.pre-build` in `Convoy.toml`")
         }
         ImageSource::Dockerfile { file, .. } => format!("install {name} in {file}"),
     }

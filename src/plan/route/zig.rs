@@ -1,22 +1,24 @@
 //! zig as C compiler for every target, and as linker for all but darwin, where `rust-lld` links against stubs.
 
-use crate::machine::HostFacts;
+use crate::machine::Machine;
 use crate::model::architecture::Architecture;
-use crate::model::catalog::{ArmLevel, Catalog, Glibc, Target};
+use crate::model::catalog::{ArmLevel, Catalog, Glibc, LldKind, Target};
+use crate::model::cpu;
+use crate::model::triple::Triple;
 use crate::model::zig as pinned;
 use crate::plan::provision::refuse;
 use crate::plan::sysroot::{SysrootOffer, refuse_libcxx};
 use crate::plan::{Cell, Provision};
 use crate::project::needs::NeedKind;
 
-use super::lld::require_rust_lld;
+use super::lld::{require_c_runtime, require_rust_lld};
 use super::{
-    CTools, Linker, Offer, Refusal, Setup, Situation, ZigTool, c_users, page_size_flag, require_tools, target_needs,
+    CTools, Linker, Offer, Refusal, Setup, Situation, ZigTool, c_users, page_size_flag, require_tools_but, target_needs,
 };
 
 pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -> Result<Offer, Refusal> {
-    let (cell, host) = (situation.cell, situation.host);
-    if let Some(linker) = host.user.get(&cell.target).and_then(|user| user.linker.as_ref()) {
+    let (cell, machine) = (situation.cell, situation.machine);
+    if let Some(linker) = machine.user.get(cell.target.as_str()).and_then(|user| user.linker.as_ref()) {
         return Err(Refusal::new(format!("the linker is set by {}", linker.origin))
             .hint("remove that setting, or do not force the route"));
     }
@@ -27,8 +29,16 @@ pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -
     let Some(tool) = tool_for(cell, floor, situation.target) else {
         return Err(Refusal::new(format!("zig does not support {}", cell.target)));
     };
+    let oldest = situation.target.and_then(|target| target.zig.as_ref()).and_then(|zig| zig.oldest_glibc);
+    if let (Some(floor), Some(oldest)) = (floor, oldest.filter(|oldest| floor.is_some_and(|floor| floor < *oldest))) {
+        return Err(Refusal::new(format!(
+            "zig links for {} against glibc {oldest} and newer, but the minimum glibc version is {floor}",
+            cell.target
+        ))
+        .hint(format!("use `-t {}.{oldest}` if that minimum glibc version is acceptable", cell.target)));
+    }
     let provision = require_zig(situation)?;
-    let pinned_here = host.zig.as_ref().is_none_or(|zig| zig.version == pinned::version());
+    let pinned_here = machine.zig.as_ref().is_none_or(|zig| zig.version == pinned::version());
     if let Some(floor) = floor.filter(|floor| pinned_here && *floor > pinned::newest_glibc()) {
         let (version, newest) = (pinned::version(), pinned::newest_glibc());
         return Err(Refusal::new(format!(
@@ -36,14 +46,22 @@ pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -
         ))
         .hint(format!("use `-t {}.{newest}` if that minimum glibc version is acceptable", cell.target)));
     }
-    require_tools(situation)?;
-    let darwin = cell.target.ends_with("-apple-darwin");
-    let mut because = match &host.zig {
+    let wasm = cell.target.is_wasm();
+    if wasm {
+        require_c_only(situation)?;
+    }
+    let darwin = cell.target.is_macos();
+    let msvc =
+        situation.target.and_then(|target| target.lld.as_ref()).is_some_and(|lld| lld.kind == LldKind::ImportLibraries);
+    require_tools_but(situation, stands_in_for(&cell.target))?;
+    let mut because = match &machine.zig {
         Some(zig) => format!("zig {}", zig.version),
         None => format!("zig {} (to be installed)", pinned::version()),
     };
     because += match floor {
         Some(floor) => format!(" links against glibc {floor}"),
+        None if wasm => " with rust-lld, which links with the C runtime of the standard library".to_owned(),
+        None if msvc => " with rust-lld, which links against generated import libraries (no SDK needed)".to_owned(),
         None if darwin => " with rust-lld, which links against generated stubs (no SDK needed)".to_owned(),
         None => " links".to_owned(),
     }
@@ -51,13 +69,18 @@ pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -
     if let Some(users) = c_users(situation) {
         because += &format!("; compiles the C code of {users}");
     }
+    let cxx = !target_needs(situation.needs, &[NeedKind::CxxCompiler]).is_empty();
     let (linker, rustflags) = if darwin {
-        let cxx = !target_needs(situation.needs, &[NeedKind::CxxCompiler]).is_empty();
         let rust_lld = require_rust_lld(situation)?;
         (Linker::Darwin { rust_lld, libcxx: cxx.then(|| tool.clone()) }, Vec::new())
+    } else if wasm {
+        (Linker::RustLld(require_rust_lld(situation)?), Vec::new())
+    } else if msvc {
+        let rust_lld = require_rust_lld(situation)?;
+        (Linker::Windows { rust_lld, c: Some(tool.clone()), libcxx: cxx }, Vec::new())
     } else {
         let mut rustflags: Vec<String> = page_size_flag(situation.target, true).into_iter().collect();
-        if situation.builds_std() && cell.target.contains("-musl") {
+        if situation.builds_std() && cell.target.is_musl() {
             // The C runtime that rustc would look for comes with rustup's std alone; zig has its own.
             rustflags.push("-Clink-self-contained=no".to_owned());
         }
@@ -82,16 +105,37 @@ pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -
     })
 }
 
+/// The tools that zig is for build scripts which start them by name.
+fn stands_in_for(triple: &Triple) -> &'static [&'static str] {
+    match (triple.is_msvc(), triple.is_mingw()) {
+        (true, _) => &["clang", "llvm-rc"],
+        (_, true) => &["windres"],
+        _ => &[],
+    }
+}
+
+/// For a target whose std has a C runtime of its own and nothing for C++: what is needed of it.
+fn require_c_only(situation: &Situation<'_>) -> Result<(), Refusal> {
+    let triple = &situation.cell.target;
+    if let Some(need) = target_needs(situation.needs, &[NeedKind::CxxCompiler]).first() {
+        return Err(Refusal::new(format!(
+            "crate `{}` needs a C++ standard library for {triple}, and there is none",
+            need.package
+        )));
+    }
+    require_c_runtime(situation)
+}
+
 /// zig itself: here, or allowed to be brought.
 pub(super) fn require_zig(situation: &Situation<'_>) -> Result<Vec<Provision>, Refusal> {
-    let host = situation.host;
-    if host.zig.is_some() {
+    let machine = situation.machine;
+    if machine.zig.is_some() {
         return Ok(Vec::new());
     }
     let hint = "install zig, or the Python package `ziglang`";
     let zig = Provision::zig(situation.provisioning)
         .map_err(|forbidden| refuse("zig is missing on this machine", &forbidden, hint))?;
-    if let Some(why) = &host.zig_unavailable {
+    if let Some(why) = situation.attempt.zig.as_ref().or(machine.zig_unavailable.as_ref()) {
         return Err(
             Refusal::new(format!("zig is missing on this machine and could not be installed: {why}")).hint(hint)
         );
@@ -111,8 +155,7 @@ fn tool_for(cell: &Cell, floor: Option<Glibc>, target: Option<&Target>) -> Optio
         Some(floor) => format!("{name}.{floor}"),
         None => name,
     };
-    // zig spells CPU names with `_`.
-    let mcpu = cell.cpu.as_ref().map(|cpu| cpu.replace('-', "_")).or(baseline);
+    let mcpu = cell.cpu.as_ref().map(|cpu| cpu::zig_name(&cell.target, cpu)).or(baseline);
     Some(ZigTool { target: name, mcpu })
 }
 
@@ -138,13 +181,13 @@ fn rust_baseline(triple: &str) -> Option<&'static str> {
 }
 
 /// zig as the linker of the host's own build scripts and proc-macros, where no cc is installed.
-pub(crate) fn for_host(host: &HostFacts, catalog: &Catalog) -> ZigTool {
+pub(crate) fn for_host(machine: &Machine, catalog: &Catalog) -> ZigTool {
     // They run on this very machine, so the oldest glibc that zig and Rust both know is always right.
-    let floor = host.rustc.host.contains("-linux-gnu").then_some(Glibc { major: 2, minor: 17 });
+    let floor = machine.rustc.host.is_glibc().then_some(Glibc { major: 2, minor: 17 });
     let name = catalog
-        .target(&host.rustc.host)
+        .target(&machine.rustc.host)
         .and_then(|target| target.zig.as_ref().map(|zig| zig.target.clone()))
-        .or_else(|| zig_name(&host.rustc.host))
+        .or_else(|| zig_name(&machine.rustc.host))
         .unwrap_or_else(|| "native".to_owned());
     ZigTool { target: floor.map_or(name.clone(), |floor| format!("{name}.{floor}")), mcpu: None }
 }

@@ -11,6 +11,7 @@ use crate::project::config::image::{is_image, is_image_prefix};
 use crate::project::config::supply::packages;
 use crate::project::config::volume::{Mount, Volume};
 use crate::util::error::Result;
+use crate::util::plural::counted;
 
 /// A `[container]` or `[target.X.container]` table.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
@@ -81,7 +82,7 @@ pub struct PreBuild {
 pub enum ToolchainSource {
     /// This machine's own, mounted.
     Mount,
-    /// The image brings them.
+    /// The image contains them.
     Image,
 }
 
@@ -172,8 +173,8 @@ impl ContainerSettings {
         match (&self.image, &self.dockerfile) {
             (Some(image), _) => ImageSource::Named(image),
             (None, Some(file)) => {
-                let own = || file.parent().unwrap_or(file);
-                ImageSource::Dockerfile { file, context: self.dockerfile_context.as_deref().unwrap_or_else(own) }
+                let default = || file.parent().unwrap_or(file);
+                ImageSource::Dockerfile { file, context: self.dockerfile_context.as_deref().unwrap_or_else(default) }
             }
             (None, None) => ImageSource::Composed { base: self.base.as_deref() },
         }
@@ -196,17 +197,17 @@ impl ContainerSettings {
     }
 
     /// What it says, by its keys, for `plan -v`. Values that are handed in may be secrets, and lines may hold some.
-    pub(super) fn said(&self) -> Vec<(&'static str, String)> {
-        let mut said = Vec::new();
+    pub(super) fn entries(&self) -> Vec<(&'static str, String)> {
+        let mut words = Vec::new();
         let mut say = |key, value: Option<&dyn fmt::Display>| {
-            said.extend(value.map(|value| (key, value.to_string())));
+            words.extend(value.map(|value| (key, value.to_string())));
         };
         fn shown<T: fmt::Display>(value: &Option<T>) -> Option<&dyn fmt::Display> {
             value.as_ref().map(|value| value as &dyn fmt::Display)
         }
         let list = |list: Vec<&str>| (!list.is_empty()).then(|| list.join(", "));
         let lines = Some(self.pre_build.len()).filter(|count| *count > 0);
-        let lines = lines.map(|count| if count == 1 { "1 line".to_owned() } else { format!("{count} lines") });
+        let lines = lines.map(|count| counted(count, "line", "lines"));
         say("base", shown(&self.base));
         say("image", shown(&self.image));
         say("dockerfile", shown(&self.dockerfile));
@@ -222,17 +223,17 @@ impl ContainerSettings {
         say("cpus", shown(&self.cpus));
         say("registry", shown(&self.registry));
         say("toolchain", shown(&self.toolchain.map(ToolchainSource::name)));
-        said
+        words
     }
 }
 
 /// A table that says one way only what the container is made from.
 pub(super) fn one_source<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ContainerSettings, D::Error> {
     let table = ContainerSettings::deserialize(deserializer)?;
-    let said =
+    let words =
         [("image", table.image.is_some()), ("dockerfile", table.dockerfile.is_some()), ("base", table.base.is_some())];
-    let said: Vec<&str> = said.into_iter().filter_map(|(key, said)| said.then_some(key)).collect();
-    match said.as_slice() {
+    let words: Vec<&str> = words.into_iter().filter_map(|(key, words)| words.then_some(key)).collect();
+    match words.as_slice() {
         [one, other, ..] => {
             Err(de::Error::custom(format!("`{one}` and `{other}` cannot be used together; remove one of them")))
         }
@@ -443,9 +444,10 @@ mod tests {
             "passthrough = ['TOKEN=hunter2', 'HOME']\npre-build = ['login hunter2']\ndockerfile-args = { KEY = 'hunter2' }\n\
              volumes = ['/data:ro']\nnetwork = false\ntoolchain = 'image'\nregistry = 'registry.example/team'\n",
         );
-        let said: Vec<String> = settings.said().into_iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        let words: Vec<String> =
+            settings.entries().into_iter().map(|(key, value)| format!("{key} = {value}")).collect();
         assert_eq!(
-            said,
+            words,
             [
                 "dockerfile-args = KEY",
                 "pre-build = 1 line",
@@ -456,7 +458,7 @@ mod tests {
                 "toolchain = image",
             ]
         );
-        assert!(ContainerSettings::default().said().is_empty());
+        assert!(ContainerSettings::default().entries().is_empty());
     }
 
     #[test]

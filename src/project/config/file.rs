@@ -7,6 +7,7 @@ use camino::Utf8Path;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::model::catalog::WindowsRuntime;
 use crate::project::config::container::one_source;
 use crate::project::config::{ContainerSettings, SupplySettings, TargetSettings, UserNeeds};
 use crate::util::error::{Error, Result};
@@ -34,6 +35,7 @@ pub struct Table {
     pub dist_dir: Option<String>,
     pub profile: Option<String>,
     pub provision: Option<ProvisionMode>,
+    pub windows: Option<WindowsRuntime>,
     #[serde(deserialize_with = "in_order")]
     pub target: Vec<(String, TargetSettings)>,
     pub needs: BTreeMap<String, UserNeeds>,
@@ -57,6 +59,7 @@ const KEYS: &[&str] = &[
     "dist-dir",
     "profile",
     "provision",
+    "windows",
     "target",
     "routes",
     "glibc",
@@ -145,7 +148,7 @@ fn misplaced(table: &Table, name: &str, scope: &str) -> Vec<String> {
     let key = |word: &str| format!("{scope}target.{word}.container.engine");
     odd.map(|(word, _)| {
         format!(
-            "{name}: key `{}` is ignored: the engine is the same for all targets; set it under [container]",
+            "{name}: key `{}` is ignored: the engine is the same for all targets; set it under `[container]`",
             key(word)
         )
     })
@@ -185,12 +188,12 @@ pub(crate) fn metadata_files(root: &Utf8Path, package: Option<&Utf8Path>) -> Res
         let shown = path.strip_prefix(root.parent().unwrap_or(root)).unwrap_or(path).as_str();
         let (manifest, warnings) = parse::<Manifest>(&text, shown, "metadata.convoy")?;
         let workspace = Some(manifest.workspace).filter(|_| path == root);
-        let own = Some(manifest.package).filter(|_| package == Some(path));
-        for (section, table) in [("workspace", workspace), ("package", own)] {
+        let of_package = Some(manifest.package).filter(|_| package == Some(path));
+        for (section, table) in [("workspace", workspace), ("package", of_package)] {
             let Some(table) = table.and_then(|section| section.metadata.convoy) else { continue };
             let prefix = format!("{section}.metadata.convoy");
-            let own = warnings.iter().filter(|warning| warning.contains(&prefix)).cloned();
-            let warnings = own.chain(misplaced(&table, shown, &format!("{prefix}."))).collect();
+            let of_section = warnings.iter().filter(|warning| warning.contains(&prefix)).cloned();
+            let warnings = of_section.chain(misplaced(&table, shown, &format!("{prefix}."))).collect();
             let name = format!("{shown} [{prefix}]");
             files.push(ConfigFile { name, table, warnings, of_cross: false });
         }
@@ -290,7 +293,7 @@ mod tests {
             misplaced(&table, "Convoy.toml", ""),
             [
                 "Convoy.toml: key `target.x.container.engine` is ignored: the engine is the same for all targets; set it \
-              under [container]"
+              under `[container]`"
             ]
         );
     }

@@ -7,19 +7,18 @@ mod file;
 mod image;
 mod provisioning;
 mod supply;
+mod tables;
 mod volume;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use serde::Deserialize;
 
-use crate::model::catalog::{Catalog, DEFAULT_MATRIX, Glibc, tools};
+use crate::model::catalog::{Catalog, DEFAULT_MATRIX, WindowsRuntime};
 use crate::model::request::{EngineChoice, RouteKind, Selection};
 use crate::model::sysroot::Archive;
 use crate::util::error::{Error, Result};
-use crate::util::suggest::did_you_mean;
 pub use container::{ContainerSettings, ImageSource};
 pub(crate) use container::{PreBuild, ToolchainSource};
 #[cfg(any(fuzzing, test))]
@@ -27,9 +26,10 @@ pub(crate) use cross::parse as parse_cross;
 pub(crate) use cross::{cross_file, cross_variables, load_cross};
 pub use file::load;
 pub(crate) use file::{ConfigFile, metadata_files};
-pub use provisioning::Provisioning;
-pub(crate) use provisioning::{Forbidden, Source};
-pub use supply::{SupplySettings, SupplySource};
+pub(crate) use provisioning::Source;
+pub use provisioning::{Forbidden, Provisioning};
+pub use supply::SupplySettings;
+pub use tables::{TargetSettings, UserNeeds};
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,30 +64,6 @@ pub struct Valued<T> {
     pub origin: Origin,
 }
 
-/// A `[needs.<crate>]` table: it replaces all that convoy knows of the crate.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case", default)]
-pub struct UserNeeds {
-    /// `cc`, `c++`, or tools, by their names in `targets/tools.toml`.
-    #[serde(deserialize_with = "known_tools")]
-    pub tools: Vec<String>,
-    /// Libraries, by their names in pkg-config.
-    pub libraries: Vec<String>,
-}
-
-/// Tools by their own names, for those that are called by an executable's. One that is not known could never be found.
-fn known_tools<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<String>, D::Error> {
-    let name = |word: String| match word.as_str() {
-        "cc" | "gcc" => Ok("cc".to_owned()),
-        "c++" | "g++" => Ok("c++".to_owned()),
-        _ => tools::name_of(&word).map(str::to_owned).ok_or_else(|| {
-            let near = did_you_mean(&word, tools::tools().keys().map(String::as_str).chain(["cc", "c++"]));
-            serde::de::Error::custom(format!("unknown tool `{word}`{near}"))
-        }),
-    };
-    Vec::<String>::deserialize(deserializer)?.into_iter().map(name).collect()
-}
-
 /// All that is settled before planning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -99,6 +75,8 @@ pub struct Settings {
     pub profile: Valued<String>,
     /// What may be put on this machine, and whether the network may be used.
     pub provisioning: Provisioning,
+    /// Which target the platform of 64-bit Windows is.
+    pub windows: Valued<WindowsRuntime>,
     /// Whether blocked targets are attempted all the same.
     pub ignore_needs: bool,
     /// `[needs.<crate>]` tables: what crates ask of the machine, where the user knows better.
@@ -141,92 +119,6 @@ pub struct GeneralTable {
     pub container: ContainerSettings,
     /// Whether std is built from source.
     pub build_std: Option<bool>,
-}
-
-/// One `[target."<triple, platform or device>"]` table.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case", default)]
-pub struct TargetSettings {
-    /// Order of preference; one entry forces it.
-    pub routes: Option<Vec<RouteKind>>,
-    /// The glibc floor.
-    #[serde(deserialize_with = "floor")]
-    pub glibc: Option<Glibc>,
-    /// Features to add.
-    pub features: Vec<String>,
-    /// rustc flags to add.
-    pub rustflags: Vec<String>,
-    /// Environment of the build.
-    pub env: BTreeMap<String, String>,
-    /// rustc's name of the CPU.
-    pub cpu: Option<String>,
-    /// Whether std is built from source.
-    pub build_std: Option<bool>,
-    /// Where libraries come from.
-    pub supply: SupplySettings,
-    /// How its container is made.
-    #[serde(deserialize_with = "container::one_source")]
-    pub container: ContainerSettings,
-    /// Whether its mirrors are its own, and not those of `[supply]`.
-    #[serde(skip)]
-    pub own_archive: bool,
-}
-
-impl TargetSettings {
-    fn overlay(&mut self, over: &TargetSettings) {
-        let over = over.clone();
-        let TargetSettings { routes, glibc, features, rustflags, env, cpu, build_std, supply, container, .. } = over;
-        self.routes = routes.or(self.routes.take());
-        self.glibc = glibc.or(self.glibc);
-        self.cpu = cpu.or(self.cpu.take());
-        self.build_std = build_std.or(self.build_std);
-        self.features.extend(features);
-        self.rustflags.extend(rustflags);
-        self.env.extend(env);
-        self.own_archive |= supply.mirrors.is_some();
-        self.supply.overlay(supply);
-        self.container.overlay(container);
-    }
-
-    /// What it says, by its keys, for `plan -v`.
-    fn said(&self) -> Vec<(String, String)> {
-        let mut said = Vec::new();
-        let mut say = |key: &str, value: Option<String>| said.extend(value.map(|value| (key.to_owned(), value)));
-        let some = |text: String| (!text.is_empty()).then_some(text);
-        say(
-            "routes",
-            self.routes.as_ref().map(|routes| routes.iter().map(|r| r.name()).collect::<Vec<_>>().join(", ")),
-        );
-        say("glibc", self.glibc.map(|glibc| glibc.to_string()));
-        say("cpu", self.cpu.clone());
-        say("build-std", self.build_std.map(|build| build.to_string()));
-        say("features", some(self.features.join(", ")));
-        say("rustflags", some(self.rustflags.join(" ")));
-        // Values may be secrets.
-        say("env", some(self.env.keys().map(String::as_str).collect::<Vec<_>>().join(", ")));
-        said.extend(self.supply.said().into_iter().map(|(key, value)| (format!("supply.{key}"), value)));
-        said.extend(self.container.said().into_iter().map(|(key, value)| (format!("container.{key}"), value)));
-        said
-    }
-
-    /// The same, its files taken from a folder.
-    fn in_dir(mut self, dir: &Utf8Path) -> Self {
-        self.supply = self.supply.in_dir(dir);
-        self.container = self.container.in_dir(dir);
-        self
-    }
-}
-
-/// A floor that Rust's own std can start on.
-fn floor<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<Glibc>, D::Error> {
-    let floor = Glibc::deserialize(deserializer)?;
-    if floor < Glibc::OLDEST {
-        let oldest = Glibc::OLDEST;
-        return Err(serde::de::Error::custom(format!(
-            "glibc {floor} is older than {oldest}, which Rust's standard library requires"
-        )));
-    }
-    Ok(Some(floor))
 }
 
 /// The environment variables that settle something, and what cargo's configuration says of the network.
@@ -307,6 +199,7 @@ pub(crate) fn settle(
                 (false, None) => Valued { value: false, origin: Origin::Default },
             },
         ),
+        windows: pick(None, None, files, |file| file.table.windows, WindowsRuntime::default()),
         ignore_needs: selection.ignore_needs,
         needs: files.iter().flat_map(|file| file.table.needs.clone()).collect(),
         supply: sources.iter().fold(SupplySettings::default(), |mut supply, source| {
@@ -375,7 +268,7 @@ fn provision_variable(environment: &Environment) -> Result<Option<(&'static str,
         Some("auto") => Ok(Some(("CONVOY_PROVISION", true))),
         Some("never") => Ok(Some(("CONVOY_PROVISION", false))),
         Some(other) => {
-            Err(Error::usage(format!("invalid value `{other}` of `CONVOY_PROVISION`")).hint("use `auto` or `never`"))
+            Err(Error::usage(format!("invalid value `{other}` for `CONVOY_PROVISION`")).hint("use `auto` or `never`"))
         }
     }
 }
@@ -411,7 +304,7 @@ fn target_tables(selection: &Selection, files: &[ConfigFile], workspace_root: &U
 
 fn engine_of(text: &str) -> Result<EngineChoice> {
     EngineChoice::from_name(text).ok_or_else(|| {
-        Error::usage(format!("invalid value `{text}` of `CONVOY_ENGINE`"))
+        Error::usage(format!("invalid value `{text}` for `CONVOY_ENGINE`"))
             .hint("use `docker`, `podman`, `none` or `auto`")
     })
 }
@@ -429,13 +322,16 @@ impl Settings {
         };
         let mut forced = self.route.map(|route| vec![route]);
         for source in self.tables.chunk_by(|a, b| a.origin == b.origin) {
-            let place = |table: &TargetTable| names.iter().rposition(|name| *name == table.word);
-            let mut own: Vec<_> = source.iter().filter_map(|table| Some((place(table)?, &table.settings))).collect();
-            own.sort_by_key(|(place, _)| *place);
+            let place = |table: &TargetTable| {
+                let word = Catalog::embedded().canonical(&table.word);
+                names.iter().rposition(|name| *name == word)
+            };
+            let mut tables: Vec<_> = source.iter().filter_map(|table| Some((place(table)?, &table.settings))).collect();
+            tables.sort_by_key(|(place, _)| *place);
             if source[0].origin == Origin::CommandLine {
-                forced = own.last().and_then(|(_, settings)| settings.routes.clone()).or(forced);
+                forced = tables.last().and_then(|(_, settings)| settings.routes.clone()).or(forced);
             } else {
-                own.iter().for_each(|(_, settings)| merged.overlay(settings));
+                tables.iter().for_each(|(_, settings)| merged.overlay(settings));
             }
         }
         merged.routes = forced.or(merged.routes);
@@ -463,11 +359,16 @@ impl Settings {
             row("profile", &self.profile.value, &self.profile.origin),
         ];
         rows.extend(self.provisioning.origins().map(|(key, value, origin)| row(key, value, origin)));
+        if self.windows.origin != Origin::Default {
+            rows.push(row("windows", self.windows.value.name(), &self.windows.origin));
+        }
         rows.push(row("engine", self.engine.value.name(), &self.engine.origin));
         rows.extend(self.route.map(|route| row("routes", route.name(), &Origin::CommandLine)));
         rows.extend(self.general_origins());
         for TargetTable { word, settings, origin } in &self.tables {
-            rows.extend(settings.said().iter().map(|(key, value)| row(&format!("target.{word}.{key}"), value, origin)));
+            rows.extend(
+                settings.entries().iter().map(|(key, value)| row(&format!("target.{word}.{key}"), value, origin)),
+            );
         }
         rows
     }
@@ -486,12 +387,12 @@ impl Settings {
             build_std: self.build_std,
             ..TargetSettings::default()
         }
-        .said()
+        .entries()
         .into_iter()
         .collect();
         let mut rows = Vec::new();
         for table in self.sources.iter().rev() {
-            for (key, value) in general(table).said().into_iter().rev() {
+            for (key, value) in general(table).entries().into_iter().rev() {
                 let adds = LISTS.iter().any(|list| key.ends_with(list));
                 let known = rows.iter().any(|(other, ..): &(String, String, String)| *other == key);
                 if adds && counts.contains_key(&key) || !known && counts.get(&key) == Some(&value) {

@@ -52,7 +52,12 @@ impl Provisioning {
                     format!("`provision = \"never\"` is set in {file}"),
                     format!("set `provision = \"auto\"` in {file}"),
                 ),
-                Origin::Default => ("provisioning is disabled".to_owned(), "enable it".to_owned()),
+                Origin::Default => (
+                    "provisioning is disabled".to_owned(),
+                    "set `provision = \"auto\"` in \
+                                     `Convoy.toml`"
+                        .to_owned(),
+                ),
             };
             return Some(Forbidden { reason, hint });
         }
@@ -65,7 +70,7 @@ impl Provisioning {
         let (reason, hint) = match origin {
             Origin::Environment(name) => (format!("`{name}` is set"), format!("unset `{name}` for one run")),
             Origin::File(file) => (
-                format!("`offline` is set under [net] in {file}"),
+                format!("`offline` is set under `[net]` in {file}"),
                 format!("set `CARGO_NET_OFFLINE=false`, which overrides [net] in {file}, for one run"),
             ),
             Origin::CommandLine | Origin::Default => {
@@ -84,9 +89,9 @@ impl Provisioning {
 }
 
 impl Forbidden {
-    /// The hint, and what else would do.
+    /// The hint, and on another line what else would do.
     pub fn hint_or(&self, other: &str) -> String {
-        format!("{}, or {other}", self.hint)
+        format!("{}\n{other}", self.hint)
     }
 }
 
@@ -111,11 +116,11 @@ mod tests {
     #[test]
     fn the_word_that_forbids_is_named() {
         let file = |name: &str| Some(Origin::File(name.to_owned()));
-        for (provisioning, network, here) in [
+        for (provisioning, network, this_machine) in [
             (of(None, None), None, None),
             (of(None, Some(Origin::CommandLine)), Some("`--offline` is set"), None),
             (of(None, Some(Origin::Environment("CARGO_NET_OFFLINE"))), Some("`CARGO_NET_OFFLINE` is set"), None),
-            (of(None, file(".cargo/config.toml")), Some("`offline` is set under [net] in .cargo/config.toml"), None),
+            (of(None, file(".cargo/config.toml")), Some("`offline` is set under `[net]` in .cargo/config.toml"), None),
             (
                 of(Some(Origin::CommandLine), Some(Origin::CommandLine)),
                 Some("`--no-provision` is set"),
@@ -127,9 +132,9 @@ mod tests {
                 Some("`provision = \"never\"` is set in Convoy.toml"),
             ),
         ] {
-            let told = |source| provisioning.forbids(source).map(|forbidden| forbidden.reason);
-            assert_eq!(told(Source::Network).as_deref(), network);
-            assert_eq!(told(Source::ThisMachine).as_deref(), here);
+            let output = |source| provisioning.forbids(source).map(|forbidden| forbidden.reason);
+            assert_eq!(output(Source::Network).as_deref(), network);
+            assert_eq!(output(Source::ThisMachine).as_deref(), this_machine);
         }
         // A build script's download asks for the network alone.
         let both = of(Some(Origin::CommandLine), Some(Origin::CommandLine));

@@ -3,6 +3,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Deserializer, de};
 
+use crate::model::supply::SupplyKind;
 use crate::model::sysroot::{Archive, Security};
 use crate::util::credentials::without_credentials;
 
@@ -10,9 +11,10 @@ use crate::util::credentials::without_credentials;
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct SupplySettings {
-    /// What may supply a library, in order of preference.
-    pub order: Option<Vec<SupplySource>>,
-    /// Debian packages to bring besides those that are known to be needed.
+    /// What may supply a library, in order of preference: `host`, `sysroot`.
+    #[serde(deserialize_with = "order")]
+    pub order: Option<Vec<SupplyKind>>,
+    /// Debian packages to install in addition to those that are known to be needed.
     #[serde(deserialize_with = "packages")]
     pub packages: Vec<String>,
     /// Roots of Debian archives, tried in order.
@@ -28,24 +30,13 @@ pub struct SupplySettings {
     pub security: Option<Security>,
 }
 
-/// What may supply a library.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub enum SupplySource {
-    /// This machine's own packages.
-    Host,
-    /// The target's own Debian packages, unpacked in convoy's cache.
-    Sysroot,
-}
-
-impl SupplySource {
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            SupplySource::Host => "host",
-            SupplySource::Sysroot => "sysroot",
-        }
-    }
+fn order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<SupplyKind>>, D::Error> {
+    let kind = |word: String| {
+        let kinds = [SupplyKind::Host, SupplyKind::Sysroot];
+        let known = kinds.into_iter().find(|kind| kind.name() == word);
+        known.ok_or_else(|| de::Error::unknown_variant(&word, &["host", "sysroot"]))
+    };
+    Vec::<String>::deserialize(deserializer)?.into_iter().map(kind).collect::<Result<_, _>>().map(Some)
 }
 
 impl SupplySettings {
@@ -67,7 +58,7 @@ impl SupplySettings {
     }
 
     /// Whether something may supply libraries.
-    pub fn allows(&self, source: SupplySource) -> bool {
+    pub fn allows(&self, source: SupplyKind) -> bool {
         self.order.as_ref().is_none_or(|order| order.contains(&source))
     }
 
@@ -83,14 +74,14 @@ impl SupplySettings {
 
     /// Whether a sysroot is wanted even where this machine's own packages would do.
     pub fn prefers_sysroot(&self) -> bool {
-        self.order.as_ref().is_some_and(|order| order.first() == Some(&SupplySource::Sysroot))
+        self.order.as_ref().is_some_and(|order| order.first() == Some(&SupplyKind::Sysroot))
     }
 
     /// What it says, by its keys, for `plan -v`; without passwords.
-    pub(super) fn said(&self) -> Vec<(&'static str, String)> {
-        let mut said = Vec::new();
-        let mut say = |key, value: Option<String>| said.extend(value.map(|value| (key, value)));
-        let names = |order: &Vec<SupplySource>| order.iter().map(|source| source.name()).collect::<Vec<_>>().join(", ");
+    pub(super) fn entries(&self) -> Vec<(&'static str, String)> {
+        let mut words = Vec::new();
+        let mut say = |key, value: Option<String>| words.extend(value.map(|value| (key, value)));
+        let names = |order: &Vec<SupplyKind>| order.iter().map(|source| source.name()).collect::<Vec<_>>().join(", ");
         let shown = |mirrors: &Vec<String>| {
             mirrors.iter().map(|mirror| without_credentials(mirror)).collect::<Vec<_>>().join(", ")
         };
@@ -106,7 +97,7 @@ impl SupplySettings {
             }),
         );
         say("keyring", self.keyring.as_ref().map(ToString::to_string));
-        said
+        words
     }
 }
 
@@ -189,9 +180,9 @@ mod tests {
         let right = "order = ['sysroot', 'host']\npackages = ['libstdc++-12-dev', 'libc6']\nmirrors = ['file:/srv/debian']\n\
             snapshot = 'http://example.org/{date}/'\n";
         let mut settings: SupplySettings = toml::from_str(right).unwrap();
-        assert!(settings.prefers_sysroot() && settings.allows(SupplySource::Host));
+        assert!(settings.prefers_sysroot() && settings.allows(SupplyKind::Host));
         settings.overlay(toml::from_str("order = ['host']\npackages = ['zlib1g-dev']").unwrap());
-        assert!(!settings.allows(SupplySource::Sysroot));
+        assert!(!settings.allows(SupplyKind::Sysroot));
         assert_eq!(settings.packages, ["libstdc++-12-dev", "libc6", "zlib1g-dev"]);
         assert_eq!(settings.mirrors.unwrap(), ["file:/srv/debian"]);
     }
@@ -201,11 +192,11 @@ mod tests {
         let text = "mirrors = ['http://me:s3cret@m.example/debian']\nsecurity = 'http://me:s3cret@m.example/fixes'\n\
             snapshot = 'http://me:s3cret@s.example/{date}'\n";
         let settings: SupplySettings = toml::from_str(text).unwrap();
-        let said: Vec<String> = settings.said().iter().map(|(key, value)| format!("{key} = {value}")).collect();
-        let said = said.join("\n");
+        let words: Vec<String> = settings.entries().iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        let words = words.join("\n");
         let expected =
             "mirrors = http://m.example/debian\nsnapshot = http://s.example/{date}\nsecurity = http://m.example/fixes";
-        assert_eq!(said, expected);
+        assert_eq!(words, expected);
         for (from, to) in [("http://me:s3cret@m", "gopher://me:s3cret@m"), ("{date}", "date")] {
             let error = toml::from_str::<SupplySettings>(&text.replace(from, to)).unwrap_err();
             assert!(!error.message().contains("s3cret"), "{error}");

@@ -60,8 +60,8 @@ impl FromStr for Volume {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "`{text}` is not a valid volume: expected `/host:/inside`, `/host:/inside:ro`, a path that is the same \
-                 inside, or the NAME of an environment variable that holds one"
+                "`{text}` is not a valid volume: expected `/host:/container`, `/host:/container:ro`, one path for both, or \
+                 the NAME of an environment variable that contains a path"
             )
         };
         let read = if is_written_as_path(text) { path(text) } else { variable(text) };

@@ -20,7 +20,7 @@ impl Guard {
     /// Holds never.
     pub(crate) const NEVER: Guard = Guard::Any(Vec::new());
 
-    /// Whether it holds, where `judge` knows about the single facts; none where that decides and nobody knows.
+    /// Whether it holds, given what `judge` says about the single facts; none if it depends on an unknown one.
     pub(crate) fn holds(&self, judge: &dyn Fn(&Guard) -> Option<bool>) -> Option<bool> {
         match self {
             Guard::Unknown => None,

@@ -49,8 +49,8 @@ impl PackageFiles {
     /// It is missing, not a plain file, larger than 5 MB, or outside of the package; in words that follow its name.
     pub(crate) fn read(&self, path: &Utf8Path) -> Result<Vec<u8>, String> {
         self.record(path);
-        let said = |error: io::Error| error.to_string();
-        let place = path.canonicalize_utf8().map_err(said)?;
+        let text = |error: io::Error| error.to_string();
+        let place = path.canonicalize_utf8().map_err(text)?;
         let bounds = self.bounds.as_ref().filter(|bounds| place.starts_with(bounds.path()));
         let bounds = bounds.ok_or_else(|| "it is outside of the package".to_owned())?;
         if !place.is_file() {

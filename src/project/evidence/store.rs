@@ -369,12 +369,12 @@ mod tests {
         let cache = CacheDir::at(&dir.join("cache"));
         let one = package(&dir.join("package"), None);
         let sources: Vec<Source> = (0..9).map(|at| Source { id: at.to_string(), ..one.clone() }).collect();
-        let told = Mutex::new(Vec::new());
-        let tell = |done, all| told.lock().unwrap().push((done, all));
+        let output = Mutex::new(Vec::new());
+        let tell = |done, all| output.lock().unwrap().push((done, all));
         assert_eq!(gather(&sources, &helpers(), &cache, 3, &tell, &|| false).len(), 9);
-        let mut told = told.into_inner().unwrap();
-        told.sort_unstable();
-        assert_eq!(told, (1..=9).map(|done| (done, 9)).collect::<Vec<_>>());
+        let mut output = output.into_inner().unwrap();
+        output.sort_unstable();
+        assert_eq!(output, (1..=9).map(|done| (done, 9)).collect::<Vec<_>>());
         assert_eq!(gather(&sources, &helpers(), &cache, 3, &|_, _| {}, &|| true).len(), 0);
         assert_eq!(gather(&[], &helpers(), &cache, 0, &|_, _| {}, &|| false).len(), 0);
     }

@@ -34,7 +34,7 @@ pub(super) struct Walk<'a, 'g> {
 }
 
 impl<'g> Walk<'_, 'g> {
-    /// The packages whose bins are built come first, then the others, each after one that brings it.
+    /// The packages whose bins are built come first, then the others, each after one that depends on it.
     pub(crate) fn from(&self, roots: impl IntoIterator<Item = PackageMetadata<'g>>) -> Vec<Compiled<'g>> {
         let mut seen: HashMap<&PackageId, BTreeSet<Side>> = HashMap::new();
         let mut order = Vec::new();
@@ -98,6 +98,6 @@ fn is_active(features: &FeatureSet<'_>, link: &PackageLink<'_>, kind: Dependency
     let optional = FeatureLabel::OptionalDependency(link.dep_name());
     // An error is a dependency that is never optional.
     let turned_on = features.contains((link.from().id(), optional)).unwrap_or(false);
-    let here = if turned_on { status.enabled_on(platform) } else { status.required_on(platform) };
-    here != EnabledTernary::Disabled
+    let enabled = if turned_on { status.enabled_on(platform) } else { status.required_on(platform) };
+    enabled != EnabledTernary::Disabled
 }

@@ -21,9 +21,8 @@ pub(super) fn parse(text: &str, name: &str) -> Result<ConvoyLock> {
     let Versioned { version } = toml::from_str(text).map_err(refused)?;
     if !READ.map(i64::from).contains(&version) {
         let newer = version > i64::from(VERSION);
-        let error = Error::usage(format!(
-            "{name} has format version {version}, but this version of cargo-convoy supports {VERSION}"
-        ));
+        let error =
+            Error::usage(format!("{name} has format version {version}, but this version of convoy supports {VERSION}"));
         return Err(if newer {
             error.hint("update cargo-convoy")
         } else {
@@ -73,7 +72,7 @@ fn image(raw: Image) -> Result<LockedImage, String> {
                 return Err(format!("`{name}` is not a valid Debian name"));
             }
             if !is_digest(&recipe) {
-                return Err(format!("`{recipe}` is not a SHA-256 (64 lowercase hexadecimal digits)"));
+                return Err(format!("`{recipe}` is not a SHA-256 checksum (64 lowercase hexadecimal digits)"));
             }
             if let Some(other) = base_digest.iter().find(|text| !is_id(text) && !is_exact_image(text)) {
                 return Err(format!("`{other}` is neither `NAME@sha256:…` nor an image id"));
@@ -249,6 +248,6 @@ fn digest<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error
     if is_digest(&text) {
         Ok(text)
     } else {
-        Err(de::Error::custom(format!("`{text}` is not a SHA-256 (64 lowercase hexadecimal digits)")))
+        Err(de::Error::custom(format!("`{text}` is not a SHA-256 checksum (64 lowercase hexadecimal digits)")))
     }
 }

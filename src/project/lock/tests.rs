@@ -66,7 +66,7 @@ fn images_are_known_by_their_packages_or_by_a_digest() {
     lock.set_image(composed);
     assert_eq!(lock.images().len(), 2);
 
-    let mut told = String::new();
+    let mut output = String::new();
     for (from, to) in [
         ("recipe = \"c", "recipe = \"C"),
         ("sha256:d", "md5:d"),
@@ -77,11 +77,11 @@ fn images_are_known_by_their_packages_or_by_a_digest() {
     ] {
         assert!(text.contains(from), "{from}");
         let error = ConvoyLock::parse(&text.replacen(from, to, 1), FILE_NAME).unwrap_err();
-        told.push_str(&format!("{error}\n"));
+        output.push_str(&format!("{error}\n"));
     }
     let twice = format!("{text}[[image]]{}", text.rsplit("[[image]]").next().unwrap());
-    told.push_str(&format!("{}\n", ConvoyLock::parse(&twice, FILE_NAME).unwrap_err()));
-    insta::assert_snapshot!("images_that_are_refused", told);
+    output.push_str(&format!("{}\n", ConvoyLock::parse(&twice, FILE_NAME).unwrap_err()));
+    insta::assert_snapshot!("images_that_are_refused", output);
     assert_eq!(named.changes(&named), [""; 0]);
 }
 
@@ -264,7 +264,7 @@ fn the_digest_is_of_the_packages_whatever_their_order_and_whoever_asked() {
 fn what_is_no_lock_is_refused_with_its_place() {
     let text = lock().text().unwrap();
     let digest = package("x", 'a').sha256;
-    let mut told = String::new();
+    let mut output = String::new();
     for (from, to) in [
         ("version = 3\n", "version = 4\n"),
         ("version = 3\n", "version = 0\n"),
@@ -290,8 +290,8 @@ fn what_is_no_lock_is_refused_with_its_place() {
         assert!(text.contains(from), "{from}");
         let error = ConvoyLock::parse(&text.replacen(from, to, 1), FILE_NAME).unwrap_err();
         assert_eq!(error.exit(), crate::util::error::Exit::Usage);
-        told.push_str(&format!("{error}\n"));
+        output.push_str(&format!("{error}\n"));
     }
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(output);
     assert!(ConvoyLock::parse("version = 1\n[[sysroot]]\n", FILE_NAME).unwrap_err().hint_text().is_some());
 }

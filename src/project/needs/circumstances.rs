@@ -1,5 +1,6 @@
-//! What conditions of needs are held against: a target, the features of a package, the environment.
+//! What conditions of needs are evaluated with: a target, the features of a package, the environment.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cfg_expr::targets::{TargetInfo, get_builtin_target_by_triple};
@@ -31,10 +32,12 @@ pub(crate) fn set_of<'a>(
         match name.split_once(TARGET) {
             None => found.extend(set.get_key_value(name).map(|(name, value)| (name.clone(), value.clone()))),
             Some((before, after)) => {
-                let ours = |own: &str| {
-                    own.len() > before.len() + after.len() && own.starts_with(before) && own.ends_with(after)
+                let ours = |name: &str| {
+                    name.len() > before.len() + after.len() && name.starts_with(before) && name.ends_with(after)
                 };
-                found.extend(set.iter().filter(|(own, _)| ours(own)).map(|(own, value)| (own.clone(), value.clone())));
+                found.extend(
+                    set.iter().filter(|(name, _)| ours(name)).map(|(name, value)| (name.clone(), value.clone())),
+                );
             }
         }
     }
@@ -74,11 +77,18 @@ impl<'a> Circumstances<'a> {
 
     /// Whether `NAME` is set, or `NAME=value` has that value. `{TARGET}` is the side's triple, in capitals and underscores.
     pub fn is_set(&self, text: &str) -> bool {
-        let own = text.contains(TARGET).then(|| text.replace(TARGET, &in_capitals(self.triple)));
-        let text = own.as_deref().unwrap_or(text);
+        let text = &*self.named(text);
         match text.split_once('=') {
-            Some((name, value)) => self.env.get(name).is_some_and(|own| own == value),
+            Some((name, value)) => self.env.get(name).is_some_and(|set| set == value),
             None => self.env.contains_key(text),
+        }
+    }
+
+    /// A name of a variable, with the side's triple for `{TARGET}`.
+    pub fn named<'b>(&self, text: &'b str) -> Cow<'b, str> {
+        match text.contains(TARGET) {
+            true => text.replace(TARGET, &in_capitals(self.triple)).into(),
+            false => text.into(),
         }
     }
 

@@ -11,6 +11,7 @@ mod table;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::model::supply::SupplyKind;
 use crate::model::sysroot::Soname;
 pub(crate) use circumstances::{Circumstances, set_of};
 pub(crate) use judge::judge;
@@ -22,7 +23,7 @@ pub use table::Table;
 pub struct Need {
     /// Kind of the need.
     pub kind: NeedKind,
-    /// Name of the tool, library or framework; otherwise the name of the kind.
+    /// Name of the tool, library or framework, or `NAME=value` of a variable; otherwise the name of the kind.
     pub name: String,
     /// Whether it is needed for the target, or for build scripts and proc-macros on this machine.
     pub side: Side,
@@ -78,6 +79,8 @@ pub enum NeedKind {
     Tool,
     /// Something that a build script downloads itself.
     Download,
+    /// An environment variable that convoy sets for a build script.
+    Variable,
     /// A linker for build scripts and proc-macros, which run on this machine.
     HostLinker,
 }
@@ -94,6 +97,7 @@ impl NeedKind {
             NeedKind::CCompiler => "c-compiler",
             NeedKind::Tool => "tool",
             NeedKind::Download => "download",
+            NeedKind::Variable => "variable",
             NeedKind::HostLinker => "host-linker",
         }
     }
@@ -133,18 +137,4 @@ pub struct Supply {
     /// The sonames that the binary will need, if known, and the Debian releases that have them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sonames: Vec<Soname>,
-}
-
-/// A kind of supply.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum SupplyKind {
-    /// A package on this machine, for the target's architecture.
-    Host,
-    /// Part of the target's system: macOS libraries and frameworks, Windows DLLs.
-    System,
-    /// The user's environment variables (`PKG_CONFIG_*`).
-    User,
-    /// Unpacked Debian packages of the target.
-    Sysroot,
 }

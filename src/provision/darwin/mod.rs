@@ -2,20 +2,21 @@
 //! only looked up when the program starts.
 //!
 //! The recipe: [`write_stubs`] makes the folder that stands in for the SDK, [`link_settings`] says which environment
-//! and rustc flags make rustup's `rust-lld` link against it, [`compiler_script`] and [`provision_libcxx`] bring C and
-//! C++ by zig. What a link leaves to be looked up at start, [`crate::verify::darwin::account()`] must know: that is what makes the recipe
-//! safe.
+//! and rustc flags make rustup's `rust-lld` link against it, [`provision_libcxx`](super::libcxx::provision_libcxx) brings
+//! zig's C++ library. What a link leaves to be looked up at start, [`crate::verify::darwin::account()`] must know: that is
+//! what makes the recipe safe.
 
 mod stubs;
-mod zig;
 
 use camino::Utf8Path;
-use fs_err as fs;
 
 pub use stubs::{stub_files, write_stubs};
-pub use zig::{Language, archiver_script, compiler_script, provision_libcxx, zig_target};
 
-use crate::util::error::Result;
+/// zig's name of a darwin target: `aarch64-macos.11.0-none`. `min_os` is `MACOSX_DEPLOYMENT_TARGET` where the user has
+/// set it, else the catalog's.
+pub fn zig_target(arch: &str, min_os: &str) -> String {
+    format!("{arch}-macos.{min_os}-none")
+}
 
 /// What makes cargo link for macOS without an SDK.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub struct Settings {
 
 /// What makes cargo link for macOS with `rust-lld`, or with a script of any name that starts it.
 ///
-/// `stubs` is the folder of [`write_stubs`]; `libcxx` the folder of [`provision_libcxx`], where the graph holds C++.
+/// `stubs` is the folder of [`write_stubs`]; `libcxx` the folder of [`provision_libcxx`](super::libcxx::provision_libcxx), where the graph holds C++.
 /// The minimum OS is left to rustc (`MACOSX_DEPLOYMENT_TARGET` where the user has set it): it writes it, as minimum and
 /// as SDK version, on the link line.
 pub fn link_settings(stubs: &Utf8Path, libcxx: Option<&Utf8Path>) -> Settings {
@@ -43,19 +44,6 @@ pub fn link_settings(stubs: &Utf8Path, libcxx: Option<&Utf8Path>) -> Settings {
     rustflags.extend(libcxx.map(|folder| format!("-Lnative={folder}")));
     // With it rustc asks no `xcrun`.
     Settings { env: vec![("SDKROOT".to_owned(), stubs.to_string())], rustflags }
-}
-
-/// Makes a finished temporary folder the folder `dest`; one that another run has put there in the meantime stays.
-fn publish(finished: tempfile::TempDir, dest: &Utf8Path) -> Result<()> {
-    match fs::rename(finished.path(), dest) {
-        Ok(()) => {
-            // Nothing is left to remove.
-            let _ = finished.keep();
-            Ok(())
-        }
-        Err(_) if dest.is_dir() => Ok(()),
-        Err(error) => Err(error.into()),
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use fs_err as fs;
 
 use crate::model::darwin::{DATA, Data, Export};
 use crate::util::error::Result;
-use crate::util::files::sha256;
+use crate::util::files::{self, sha256};
 
 /// The architectures that a stub serves.
 const ARCHITECTURES: [&str; 2] = ["x86_64", "arm64"];
@@ -97,7 +97,7 @@ pub fn write_stubs(parent: &Utf8Path) -> Result<Utf8PathBuf> {
         }
         fs::write(path, text)?;
     }
-    super::publish(beside, &folder)?;
+    files::publish(beside, &folder)?;
     Ok(folder)
 }
 

@@ -9,8 +9,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use wait_timeout::ChildExt;
 
 use super::Stop;
+use super::apt_output::{self, IndexFault};
 use super::source::Source;
-use super::told::{self, IndexFault};
 use crate::machine::AptFacts;
 use crate::machine::interrupt::Interrupt;
 use crate::util::error::{Error, Result};
@@ -85,7 +85,7 @@ pub(super) struct Updated<'a> {
 
 /// What a run of apt said, with standard output apart.
 #[derive(Debug)]
-pub(super) struct Said {
+pub(super) struct AptOutput {
     pub(super) success: bool,
     pub(super) stdout: String,
     /// All of it.
@@ -215,7 +215,7 @@ impl<'a> PrivateApt<'a> {
         let main = (self.source.main.plain(), suite.to_owned());
         let mut without = None;
         if let Some(security) = &self.source.security {
-            let archives = [main.clone(), (security.plain(), told::security_suite(suite))];
+            let archives = [main.clone(), (security.plain(), apt_output::security_suite(suite))];
             match self.update_from(&archives, interrupt)? {
                 None => return Ok(Ok(Updated { roots: archives.map(|(root, _)| root).to_vec(), without })),
                 Some(fault) if fault.missing.as_ref() != Some(&archives[1].1) || self.source.named => {
@@ -238,13 +238,13 @@ impl<'a> PrivateApt<'a> {
         // Closed to others all the same: the names of a company's servers are nobody's business.
         write_private(&self.dir.join("sources.list"), &archives.iter().map(line).collect::<String>())?;
         let mut command = self.command(&self.facts.apt_get);
-        let said = self.run(command.arg("update"), &self.lists(), interrupt, &mut |_| {})?;
+        let stated = self.run(command.arg("update"), &self.lists(), interrupt, &mut |_| {})?;
         let root = self.source.main.plain();
-        Ok(match said {
+        Ok(match stated {
             None => Some(IndexFault { reason: self.sent_nothing(root), dead: true, missing: None }),
-            Some(said) => told::index_fault(&said.all, archives).or_else(|| {
+            Some(stated) => apt_output::index_fault(&stated.all, archives).or_else(|| {
                 let reason = format!("apt failed on {root} and gave no reason");
-                (!said.success).then_some(IndexFault { reason, dead: false, missing: None })
+                (!stated.success).then_some(IndexFault { reason, dead: false, missing: None })
             }),
         })
     }
@@ -258,8 +258,8 @@ impl<'a> PrivateApt<'a> {
         let mut command = self.command(&self.facts.apt_get.with_file_name("apt-cache"));
         command.args(["show", "--all-versions", "--"]).args(packages);
         // Names that no index has make it fail, after all others are shown.
-        let said = self.run(&mut command, &self.lists(), interrupt, &mut |_| {})?;
-        said.map(|said| said.stdout).ok_or_else(|| Error::work("apt-cache timed out").into())
+        let stated = self.run(&mut command, &self.lists(), interrupt, &mut |_| {})?;
+        stated.map(|stated| stated.stdout).ok_or_else(|| Error::work("apt-cache timed out").into())
     }
 
     /// Makes a folder for files that are to be fetched.
@@ -278,11 +278,11 @@ impl<'a> PrivateApt<'a> {
         &self,
         packages: impl IntoIterator<Item = &'p String>,
         interrupt: &Interrupt,
-    ) -> Result<Said, Stop> {
+    ) -> Result<AptOutput, Stop> {
         let mut command = self.command(&self.facts.apt_get);
         command.args(["install", "--print-uris", "--yes", "--no-install-recommends", "--"]).args(packages);
-        let said = self.run(&mut command, &self.lists(), interrupt, &mut |_| {})?;
-        said.ok_or_else(|| Error::work("apt-get timed out").into())
+        let stated = self.run(&mut command, &self.lists(), interrupt, &mut |_| {})?;
+        stated.ok_or_else(|| Error::work("apt-get timed out").into())
     }
 
     /// The names of all packages in the index, with those that others only provide if `provided`; none when apt does
@@ -290,8 +290,8 @@ impl<'a> PrivateApt<'a> {
     pub(super) fn names(&self, provided: bool, interrupt: &Interrupt) -> Result<Option<String>, Stop> {
         let mut command = self.command(&self.facts.apt_get.with_file_name("apt-cache"));
         command.arg("pkgnames").args(provided.then_some("--all-names"));
-        let said = self.run(&mut command, &self.lists(), interrupt, &mut |_| {})?;
-        Ok(said.filter(|said| said.success).map(|said| said.stdout))
+        let stated = self.run(&mut command, &self.lists(), interrupt, &mut |_| {})?;
+        Ok(stated.filter(|stated| stated.success).map(|stated| stated.stdout))
     }
 
     /// Fetches files into a folder, several at once; `bytes` hears how many are there. None when apt got stuck.
@@ -301,7 +301,7 @@ impl<'a> PrivateApt<'a> {
         into: &Utf8Path,
         interrupt: &Interrupt,
         bytes: &mut dyn FnMut(u64),
-    ) -> Result<Option<Said>, Stop> {
+    ) -> Result<Option<AptOutput>, Stop> {
         let mut command = self.command(&self.facts.helper);
         command.arg("download-file");
         for (address, file, sha256) in files {
@@ -340,14 +340,14 @@ impl<'a> PrivateApt<'a> {
         grows: &Utf8Path,
         interrupt: &Interrupt,
         bytes: &mut dyn FnMut(u64),
-    ) -> Result<Option<Said>, Stop> {
-        interrupt.own_group(command);
+    ) -> Result<Option<AptOutput>, Stop> {
+        interrupt.set_process_group(command);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let program = command.get_program().to_string_lossy().into_owned();
         let mut child =
             command.spawn().map_err(|error| Error::work(format!("could not start `{program}`")).because(error))?;
         let watched = interrupt.watch(child.id());
-        let said = [reader(child.stdout.take()), reader(child.stderr.take())];
+        let stated = [reader(child.stdout.take()), reader(child.stderr.take())];
         let (mut last, mut changed) = (0, Instant::now());
         let status = loop {
             if let Some(status) = child.wait_timeout(PAUSE)? {
@@ -368,13 +368,13 @@ impl<'a> PrivateApt<'a> {
         interrupt.check()?;
         let Some(status) = status else { return Ok(None) };
         // A child of apt's may keep the pipes open a little longer.
-        let [stdout, stderr] = said.map(|said| said.recv_timeout(Duration::from_secs(10)).unwrap_or_default());
+        let [stdout, stderr] = stated.map(|stated| stated.recv_timeout(Duration::from_secs(10)).unwrap_or_default());
         let [stdout, stderr] = [stdout, stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let all = format!("{stdout}\n{stderr}");
         if !status.success() && all.contains(NO_SPACE) {
             return Err(io::Error::new(io::ErrorKind::StorageFull, NO_SPACE).into());
         }
-        Ok(Some(Said { success: status.success(), stdout, all }))
+        Ok(Some(AptOutput { success: status.success(), stdout, all }))
     }
 }
 
@@ -442,135 +442,4 @@ fn size(dir: &Utf8Path) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn facts(program: &str) -> AptFacts {
-        AptFacts { apt_get: program.into(), helper: program.into(), ..AptFacts::default() }
-    }
-
-    fn apt_in<'a>(dir: &Utf8Path, facts: &'a AptFacts, limits: Limits) -> PrivateApt<'a> {
-        PrivateApt { facts, dir: dir.to_owned(), source: Source::of("http://x/debian"), limits, sandbox: None }
-    }
-
-    fn prepare<'a>(
-        facts: &'a AptFacts,
-        dir: &Utf8Path,
-        root: &str,
-        keyring: Option<&Utf8Path>,
-    ) -> Result<PrivateApt<'a>, Stop> {
-        let source = Source::of(root);
-        let setup = Setup { architecture: "armhf", keyring, source: &source, limits: Limits::default() };
-        PrivateApt::prepare(facts, dir, &setup)
-    }
-
-    #[test]
-    fn a_password_is_in_a_closed_file_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let dir = Utf8Path::from_path(dir.path()).unwrap();
-        let facts = facts("true");
-        // Written by an earlier convoy, for all to read.
-        fs_err::write(dir.join("sources.list"), "old").unwrap();
-        let apt = prepare(&facts, dir, "http://me:s3cret%21@h.example:81/debian", None).unwrap();
-        apt.update("bookworm", &Interrupt::default()).unwrap().unwrap();
-        let command = format!("{:?}", apt.command("apt-get".into()));
-        assert!(!command.contains("s3cret"), "{command}");
-        let logins = fs_err::read_to_string(dir.join("auth.conf")).unwrap();
-        assert_eq!(
-            logins,
-            "machine http://h.example:81/debian login me password s3cret!\n\
-             machine http://h.example:81/debian-security login me password s3cret!\n"
-        );
-        for name in ["sources.list", "apt.conf"] {
-            let text = fs_err::read_to_string(dir.join(name)).unwrap();
-            assert!(!text.contains("s3cret") && !text.contains("old"), "{text}");
-        }
-        #[cfg(unix)]
-        for name in ["sources.list", "auth.conf"] {
-            use std::os::unix::fs::PermissionsExt as _;
-            assert_eq!(dir.join(name).metadata().unwrap().permissions().mode() & 0o777, 0o600, "{name}");
-        }
-        let plain = prepare(&facts, &dir.join("plain"), "http://h.example/debian", None).unwrap();
-        assert!(!plain.logins().exists());
-        assert!(prepare(&facts, dir, "http://me:a%20b@h.example/debian", None).is_err());
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn root_fetches_as_another_user_where_that_one_can_come() {
-        let open = Utf8PathBuf::from_path_buf(std::env::temp_dir()).unwrap();
-        let (facts, http, local) = (facts("true"), Source::of("http://x/debian"), Source::of("file:/srv/debian"));
-        let found = sandbox(&facts, &open, &http);
-        let root = rustix::process::geteuid().is_root();
-        let known = fs_err::read_to_string(USERS).unwrap().contains("_apt:");
-        assert!(found.is_none() || root && known);
-        assert!(found.is_some() || !root || !known || !open.ancestors().all(|dir| dir == "/" || dir == "/tmp"));
-        assert_eq!(sandbox(&facts, &open, &local), None);
-        assert_eq!(sandbox(&AptFacts { through: vec!["docker".to_owned()], ..facts.clone() }, &open, &http), None);
-        use std::os::unix::fs::PermissionsExt as _;
-        let closed = tempfile::tempdir().unwrap();
-        let closed = Utf8Path::from_path(closed.path()).unwrap();
-        fs_err::set_permissions(closed, std::fs::Permissions::from_mode(0o700)).unwrap();
-        assert_eq!(sandbox(&facts, closed, &http), None);
-    }
-
-    #[test]
-    fn apt_that_gets_stuck_is_ended() {
-        let dir = tempfile::tempdir().unwrap();
-        let dir = Utf8Path::from_path(dir.path()).unwrap();
-        let facts = facts("sleep");
-        let run = |seconds: &str, slack: u64| {
-            let limits = Limits { idle: Duration::ZERO, retries: 0, slack: Duration::from_secs(slack) };
-            apt_in(dir, &facts, limits)
-                .run(Command::new("sleep").arg(seconds), dir, &Interrupt::default(), &mut |_| {})
-                .unwrap()
-        };
-        // Nothing grows, but the time is not over when it ends.
-        assert!(run("0.3", 30).unwrap().success);
-        assert!(run("600", 1).is_none());
-        let limits = Limits { idle: Duration::from_secs(1), retries: 0, ..Limits::default() };
-        let said = apt_in(dir, &facts, limits).sent_nothing("http://x/debian");
-        assert!(said.contains("http://x/debian did not respond for 31"), "{said}");
-    }
-
-    #[test]
-    fn growth_is_told_while_it_runs() {
-        let dir = tempfile::tempdir().unwrap();
-        let dir = Utf8Path::from_path(dir.path()).unwrap();
-        let facts = facts("sh");
-        let apt = apt_in(dir, &facts, Limits::default());
-        let mut told = Vec::new();
-        let script = format!("printf 12345 >{dir}/x; sleep 0.5; echo out; echo err >&2; exit 3");
-        let mut command = Command::new("sh");
-        let said = apt.run(command.args(["-c", &script]), dir, &Interrupt::default(), &mut |bytes| told.push(bytes));
-        let said = said.unwrap().unwrap();
-        assert_eq!((said.success, said.stdout.as_str(), said.all.as_str()), (false, "out\n", "out\n\nerr\n"));
-        assert_eq!(told, [5]);
-    }
-
-    #[test]
-    fn a_keyring_is_trusted_alone_and_by_its_form() {
-        let dir = tempfile::tempdir().unwrap();
-        let dir = Utf8Path::from_path(dir.path()).unwrap();
-        let facts = facts("true");
-        let keyring = dir.join("any");
-        let keys = || {
-            let mut names: Vec<String> =
-                dir.join("keys").read_dir_utf8().unwrap().map(|entry| entry.unwrap().file_name().to_owned()).collect();
-            names.sort();
-            names
-        };
-        for (text, name) in [("-----BEGIN PGP PUBLIC KEY BLOCK-----", "keyring.asc"), ("\x01\x02", "keyring.gpg")] {
-            fs_err::write(&keyring, text).unwrap();
-            prepare(&facts, dir, "http://x/debian", Some(&keyring)).unwrap();
-            assert_eq!(keys(), [name]);
-        }
-        let missing = dir.join("missing");
-        let stop = prepare(&facts, dir, "http://x/debian", Some(&missing)).unwrap_err();
-        let Stop::Error(error) = stop else { panic!("{stop:?}") };
-        assert_eq!(error.exit(), crate::util::error::Exit::Usage);
-        assert!(error.to_string().starts_with("could not read the keyring"), "{error}");
-        let quoted = dir.join("a\"b");
-        assert!(prepare(&facts, &quoted, "http://x/debian", None).is_err());
-    }
-}
+mod tests;

@@ -44,20 +44,20 @@ fn directories(room: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
 }
 
 fn check(dir: &Utf8Path) -> Result<Checked, String> {
-    let told = |error: io::Error| error.to_string();
-    let files = UntrustedDir::open(dir).map_err(told)?;
-    let made = files.read_text(MADE_FROM.into(), SMALL).map_err(told)?;
+    let output = |error: io::Error| error.to_string();
+    let files = UntrustedDir::open(dir).map_err(output)?;
+    let made = files.read_text(MADE_FROM.into(), SMALL).map_err(output)?;
     let made = ConvoyLock::parse(&made.ok_or_else(|| format!("`{MADE_FROM}` is missing"))?, MADE_FROM);
     let made = made.map_err(|error| error.to_string())?;
     let [locked] = made.sysroots() else { return Err(format!("`{MADE_FROM}` does not describe exactly one sysroot")) };
     if home("".into(), &locked.key, &locked.digest()).file_name() != dir.file_name() {
         return Err(format!("`{MADE_FROM}` does not match the name of the directory"));
     }
-    let list = files.read_text(LIST.into(), LARGE).map_err(told)?;
-    let list = list.ok_or_else(|| format!("`{LIST}` is missing (unpacked by an older version of cargo-convoy)"))?;
+    let list = files.read_text(LIST.into(), LARGE).map_err(output)?;
+    let list = list.ok_or_else(|| format!("`{LIST}` is missing (unpacked by an older version of convoy)"))?;
     let wanted: BTreeMap<String, Entry> =
         serde_json::from_str(&list).map_err(|error| format!("could not read `{LIST}`: {error}"))?;
-    let mut found = files::entries(dir).map_err(told)?;
+    let mut found = files::entries(dir).map_err(output)?;
     found.retain(|path, _| ![MADE_FROM, USED, LIST].contains(&path.as_str()));
     Ok(Checked::of(&wanted, &found))
 }

@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn what_is_no_package_is_told() {
         let tree = tar_of("./usr/bin/x", b"hello");
-        let mut told = String::new();
+        let mut output = String::new();
         let trailing = [gz(&tree), b"junk".to_vec()].concat();
         for members in [
             vec![],
@@ -286,11 +286,11 @@ mod tests {
             vec![("debian-binary", b"2.0\n"), ("control.tar", &tree), ("data.tar.xz", &tree)],
             vec![("debian-binary", b"2.0\n"), ("control.tar", &tree), ("data.tar", &tree), ("data.tar", &tree)],
         ] {
-            told.push_str(&files(&ar(&members)).unwrap_err());
-            told.push('\n');
+            output.push_str(&files(&ar(&members)).unwrap_err());
+            output.push('\n');
         }
-        told.push_str(&files(b"<html>").unwrap_err());
-        insta::assert_snapshot!(told);
+        output.push_str(&files(b"<html>").unwrap_err());
+        insta::assert_snapshot!(output);
     }
 
     /// A tar whose one member has such a header and contents that never end, as far as a test is concerned.

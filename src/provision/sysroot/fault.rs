@@ -12,7 +12,8 @@ pub(super) struct Fault {
 impl Fault {
     /// The package itself is at fault.
     pub(super) fn broken(reason: impl Into<String>) -> Self {
-        let hint = "report it to the maintainer of the archive, or set another mirror with `mirrors` in `[supply]`";
+        let hint = "report it to the maintainer of the archive, or set another mirror with `mirrors` under \
+                    `[supply]` in `Convoy.toml`";
         Self { reason: reason.into(), hint: Some(hint.to_owned()) }
     }
 }

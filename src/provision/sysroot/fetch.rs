@@ -8,10 +8,11 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::apt::PrivateApt;
 use super::index::Listing;
 use super::source::{self, Source};
-use super::{Progress, Stop, Sysroots, begin, remove_begun, room, told};
+use super::{Progress, Stop, Sysroots, apt_output, begin, remove_begun, room};
 use crate::machine::CacheDir;
 use crate::model::sysroot::Archive;
 use crate::model::sysroot::address::decoded;
+use crate::project::config::Forbidden;
 use crate::project::lock::{LockedPackage, LockedSysroot};
 use crate::util::credentials::without_credentials;
 use crate::util::files::PlainFile;
@@ -77,9 +78,9 @@ impl Sysroots<'_> {
         if left.is_empty() {
             return Ok(());
         }
-        if self.offline {
-            let reason = format!("{} not in the cache, and the network may not be used", are(&left, locked));
-            let hint = "run once without `--offline`, or import them with `cargo convoy supply unpack FILE`";
+        if let Some(Forbidden { reason, hint }) = self.offline {
+            let reason = format!("{} not in the cache, and {reason}", are(&left, locked));
+            let hint = format!("{hint}, or import them with `cargo convoy supply unpack FILE`");
             return Err(Stop::work(reason, hint));
         }
         remove_begun(debs.dir())?;
@@ -119,7 +120,8 @@ fn are(left: &[&LockedPackage], locked: &LockedSysroot) -> String {
 
 fn refused(left: &[&LockedPackage], locked: &LockedSysroot, reasons: &Reasons) -> Stop {
     let why = if reasons.is_empty() { "no mirror is configured".to_owned() } else { reasons.join("; ") };
-    let hint = "run `cargo convoy supply update` to use the archive's current packages, set `snapshot` in `[supply]` \
+    let hint = "run `cargo convoy supply update` to use the archive's current packages, set `snapshot` under \
+                `[supply]` in `Convoy.toml` \
                 to an archive of old packages, or import them with `cargo convoy supply unpack FILE` from a machine \
                 that has them (`cargo convoy supply pack FILE`)";
     Stop::work(format!("{} not available: {why}", are(left, locked)), hint)
@@ -198,7 +200,7 @@ impl Fetching<'_> {
         source: &Source,
         keyring: &Utf8Path,
         packages: &[&LockedPackage],
-    ) -> Result<Result<(), told::IndexFault>, Stop> {
+    ) -> Result<Result<(), apt_output::IndexFault>, Stop> {
         let Some(apt) = self.own.apt else { return Ok(Ok(())) };
         (self.own.progress)(Progress::Checking);
         let index = match self.own.index(apt, source, &self.locked.key, keyring)? {
@@ -274,7 +276,9 @@ impl Fetching<'_> {
         while !batch.is_empty() {
             let addresses: BTreeMap<&str, String> = batch
                 .iter()
-                .map(|package| (package.sha256.as_str(), format!("{root}/{}", told::encoded(package.path.as_str()))))
+                .map(|package| {
+                    (package.sha256.as_str(), format!("{root}/{}", apt_output::encoded(package.path.as_str())))
+                })
                 .collect();
             let files = batch.iter().map(|package| {
                 let name = format!("{}.deb", package.sha256);
@@ -311,7 +315,7 @@ impl Fetching<'_> {
 
 /// Why a server did not give a file, and whether it gives none at all.
 fn why_not(said: &str, address: &str, root: &str) -> (String, bool) {
-    let failed = told::failed_files(said);
+    let failed = apt_output::failed_files(said);
     let own = failed.iter().find(|(failed, _)| decoded(&without_credentials(failed)) == decoded(address));
     let Some((_, reason)) = own.or(failed.first()) else {
         return (format!("the archive {root} did not return the file"), false);
@@ -320,7 +324,7 @@ fn why_not(said: &str, address: &str, root: &str) -> (String, bool) {
         (format!("the archive {root} no longer has it"), false)
     } else if reason.contains("Hash Sum mismatch") || reason.contains("unexpected size") {
         (format!("the archive {root} has a different file in its place"), false)
-    } else if let Some(reason) = told::unreachable(reason) {
+    } else if let Some(reason) = apt_output::unreachable(reason) {
         (format!("the archive {root} {reason}"), true)
     } else {
         let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -6,10 +6,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use jiff::Timestamp;
 
 use super::apt::{PrivateApt, Setup};
+use super::apt_output::{self, IndexFault, Release};
 use super::fetch::AT_ONCE;
 use super::source::Source;
 use super::stanza::{self, Described};
-use super::told::{self, IndexFault, Release};
 use super::{Stop, Sysroots, room};
 use crate::machine::AptFacts;
 use crate::machine::interrupt::Interrupt;
@@ -100,7 +100,7 @@ impl<'s> Sysroots<'s> {
         };
         let fault = |reason: String| Ok(Err(IndexFault { reason, dead: false, missing: None }));
         let releases = releases(&apt.lists());
-        let security = told::security_suite(&key.suite);
+        let security = apt_output::security_suite(&key.suite);
         let fixes = releases.iter().find(|release| release.names.contains(&security));
         if roots.len() > 1 && fixes.is_none() {
             return fault(format!("the archive {} returns another suite instead of `{security}`", roots[1]));
@@ -168,7 +168,7 @@ fn releases(lists: &Utf8Path) -> Vec<Release> {
     files.sort();
     let release = |file: &&Utf8PathBuf| file.as_str().ends_with("_InRelease") || file.as_str().ends_with("_Release");
     let text = |file: &Utf8PathBuf| PlainFile::open(file, SMALL).and_then(|file| file.read_text()).ok();
-    files.iter().filter(release).filter_map(text).filter_map(|text| told::release(&text)).collect()
+    files.iter().filter(release).filter_map(text).filter_map(|text| apt_output::release(&text)).collect()
 }
 
 impl Release {

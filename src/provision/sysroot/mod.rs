@@ -4,6 +4,7 @@
 //! them, always the same one. Both end in a reason where they cannot: other targets still finish.
 
 mod apt;
+mod apt_output;
 mod cmake;
 mod contents;
 mod deb;
@@ -16,7 +17,6 @@ mod resolve;
 mod script;
 mod source;
 mod stanza;
-mod told;
 mod tree;
 mod verify;
 
@@ -32,9 +32,11 @@ pub use packed::unpack;
 pub(crate) use verify::{Unsigned, Verified};
 
 use crate::machine::interrupt::Interrupt;
-use crate::machine::{AptFacts, CacheDir, Refused};
+use crate::machine::{AptFacts, CacheDir};
 use crate::model::sysroot::address::security_root;
 use crate::model::sysroot::{Archive, Security, Sysroot, SysrootKey, SysrootPlan};
+use crate::plan::Refused;
+use crate::project::config::Forbidden;
 use crate::project::lock::{ConvoyLock, LockedSysroot};
 use crate::util::error::{Error, Result};
 use crate::util::files;
@@ -99,8 +101,8 @@ pub struct Sysroots<'a> {
     pub apt: Option<&'a AptFacts>,
     /// Where sysroots are kept.
     pub cache: &'a CacheDir,
-    /// Whether only what is in the cache may be used.
-    pub offline: bool,
+    /// Why only what is in the cache may be used, if so.
+    pub offline: Option<&'a Forbidden>,
     /// How long servers may take.
     pub limits: Limits,
     /// Ends apt when a signal comes.
@@ -188,7 +190,7 @@ impl Sysroots<'_> {
     }
 }
 
-fn told<T>(result: std::result::Result<T, Stop>) -> Result<std::result::Result<T, Refused>> {
+fn settled<T>(result: std::result::Result<T, Stop>) -> Result<std::result::Result<T, Refused>> {
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(Stop::Refused(refused)) => Ok(Err(refused)),
@@ -285,17 +287,17 @@ fn size(dir: &Utf8Path) -> u64 {
 impl Sysroots<'_> {
     /// Chooses the packages of a sysroot: what is asked for and what that depends on, as the archive is now.
     pub fn resolve(&self, plan: &SysrootPlan) -> Result<std::result::Result<LockedSysroot, Refused>> {
-        told(self.choose(plan))
+        settled(self.choose(plan))
     }
 
     /// Makes a sysroot of exactly these packages, or finds it in the cache.
     pub fn bring(&self, locked: &LockedSysroot, archive: &Archive) -> Result<std::result::Result<Sysroot, Refused>> {
-        told(self.make(locked, archive))
+        settled(self.make(locked, archive))
     }
 
     /// Holds each package of a sysroot against the signed indexes of its archives.
     pub fn verify(&self, locked: &LockedSysroot, archive: &Archive) -> Result<std::result::Result<Verified, Refused>> {
-        told(self.hold(locked, archive))
+        settled(self.hold(locked, archive))
     }
 
     /// Writes one file with a lock and all of its packages, for a machine that cannot fetch them. `archive` gives where
@@ -306,7 +308,7 @@ impl Sysroots<'_> {
         archive: &dyn Fn(&SysrootKey) -> Archive,
         file: &Utf8Path,
     ) -> Result<std::result::Result<Packed, Refused>> {
-        told(self.pack_all(lock, archive, file))
+        settled(self.pack_all(lock, archive, file))
     }
 
     fn make(&self, locked: &LockedSysroot, archive: &Archive) -> std::result::Result<Sysroot, Stop> {

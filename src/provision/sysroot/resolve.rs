@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::apt::{PrivateApt, Said};
+use super::apt::{AptOutput, PrivateApt};
+use super::apt_output::{self, Unresolved};
 use super::index::Index;
 use super::source::Source;
 use super::stanza::{self, Described};
-use super::told::{self, Unresolved};
 use super::{Progress, Stop, Sysroots};
 use crate::machine::AptFacts;
 use crate::model::sysroot::{SysrootKey, SysrootPlan};
+use crate::project::config::Forbidden;
 use crate::project::lock::{LockedPackage, LockedSysroot, is_word};
 use crate::util::suggest::nearest;
 
@@ -23,7 +24,7 @@ impl Sysroots<'_> {
         if let Some(name) = odd {
             return Err(Stop::choice(
                 format!("`{name}` is not a valid Debian package name"),
-                "correct `packages` in `[supply]`",
+                "correct `packages` under `[supply]` in `Convoy.toml`",
             ));
         }
         if !is_word(&key.suite) || !is_word(&key.architecture) {
@@ -32,9 +33,9 @@ impl Sysroots<'_> {
                 "correct `[supply]`",
             ));
         }
-        if self.offline {
-            let reason = format!("the packages of sysroot {key} are not locked yet, and the network may not be used");
-            return Err(Stop::choice(reason, "run once without `--offline`, which writes them to `Convoy.lock`"));
+        if let Some(Forbidden { reason, hint }) = self.offline {
+            let reason = format!("the packages of sysroot {key} are not locked yet, and {reason}");
+            return Err(Stop::choice(reason, format!("{hint}; that run writes the packages to `Convoy.lock`")));
         }
         let Some(apt) = self.apt else {
             let reason = format!("apt, which resolves the packages of sysroot {key}, is missing on this machine");
@@ -57,7 +58,7 @@ impl Sysroots<'_> {
                 Err(reason) => reasons.push(reason),
             }
         }
-        let hint = "check the network connection, and `mirrors` and `keyring` in `[supply]`";
+        let hint = "check the network connection, and `mirrors` and `keyring` under `[supply]` in `Convoy.toml`";
         Err(Stop::choice(reasons.join("; "), hint))
     }
 
@@ -81,15 +82,19 @@ impl Sysroots<'_> {
         if index.release.origin == DEBIAN && key.of.as_deref().is_some_and(is_armv6) {
             let reason =
                 format!("the archive {root} is Debian's, whose armhf packages are built for ARMv7 and crash on ARMv6");
-            let hint = "set `mirrors` and `keyring` in `[target.X.supply]` to an archive for ARMv6, such as Raspbian";
+            let table = key.of.as_deref().unwrap_or_default();
+            let hint = format!(
+                "set `mirrors` and `keyring` under `[target.\"{table}\".supply]` in `Convoy.toml` to an archive for ARMv6, \
+                 such as Raspbian"
+            );
             return Err(Stop::choice(reason, hint));
         }
-        let said = index.apt.print_uris(packages, self.interrupt)?;
-        if !said.success {
-            return Err(self.unresolved(&index.apt, key, root, told::unresolved(&said.all))?);
+        let text = index.apt.print_uris(packages, self.interrupt)?;
+        if !text.success {
+            return Err(self.unresolved(&index.apt, key, root, apt_output::unresolved(&text.all))?);
         }
         let roots: Vec<&str> = index.roots.iter().map(String::as_str).collect();
-        let chosen = chosen(&said, &roots)
+        let chosen = chosen(&text, &roots)
             .map_err(|reason| Stop::choice(reason, "this is a bug in cargo-convoy; please report it"))?;
         let patterns = self.taken_for_patterns(&index.apt, packages, &chosen)?;
         if !patterns.is_empty() {
@@ -135,7 +140,11 @@ impl Sysroots<'_> {
                 let reason = format!("the archive {root} has no package {} in `{}`", names.join(", "), key.suite);
                 let hint = match near {
                     Some(near) => format!("did you mean `{near}`? Package names differ between Debian releases"),
-                    None => format!("it may have another name in `{}`; correct `packages` in `[supply]`", key.suite),
+                    None => format!(
+                        "it may have another name in `{}`; correct `packages` under `[supply]` in \
+                                     `Convoy.toml`",
+                        key.suite
+                    ),
                 };
                 Stop::choice(reason, hint)
             }
@@ -154,7 +163,7 @@ impl Sysroots<'_> {
 /// Nobody else's keys count as Debian's: apt trusts those of every archive that this machine uses.
 pub(super) fn no_keyring(key: &SysrootKey) -> Stop {
     let reason = format!("no keyring is configured to verify the archive of sysroot {key}");
-    Stop::choice(reason, "install debian-archive-keyring, or set `keyring` under [supply] in `Convoy.toml`")
+    Stop::choice(reason, "install debian-archive-keyring, or set `keyring` under `[supply]` in `Convoy.toml`")
 }
 
 /// Those of the chosen packages that what was asked for depends on. apt may keep one that it took on the way to its
@@ -179,17 +188,17 @@ fn no_mirror(apt: &AptFacts) -> String {
         Some(_) => "",
         None => " and `keyring = \"…\"` (from the package debian-archive-keyring)",
     };
-    format!("set `mirrors = [\"http://…/debian\"]`{keyring} under [supply] in `Convoy.toml`")
+    format!("set `mirrors = [\"http://…/debian\"]`{keyring} under `[supply]` in `Convoy.toml`")
 }
 
 fn is_armv6(triple: &str) -> bool {
     triple.starts_with("arm-") || triple.starts_with("armv6")
 }
 
-fn chosen(said: &Said, roots: &[&str]) -> Result<Vec<LockedPackage>, String> {
+fn chosen(text: &AptOutput, roots: &[&str]) -> Result<Vec<LockedPackage>, String> {
     let mut packages = Vec::new();
-    for line in said.stdout.lines() {
-        packages.extend(told::package(line, roots)?);
+    for line in text.stdout.lines() {
+        packages.extend(apt_output::package(line, roots)?);
     }
     if packages.is_empty() {
         return Err("apt selected no packages".to_owned());

@@ -69,7 +69,7 @@ impl Source {
             let odd = |word: &String| word.contains(|c: char| c.is_whitespace() || c.is_control());
             if user.is_empty() || odd(user) || odd(password) {
                 let reason = format!("apt does not support spaces in the user name or password of {}", root.plain());
-                return Err(Stop::choice(reason, "correct `mirrors` in `[supply]`"));
+                return Err(Stop::choice(reason, "correct `mirrors` under `[supply]` in `Convoy.toml`"));
             }
             text.push_str(&format!("machine {} login {user}", root.plain()));
             if !password.is_empty() {
@@ -100,7 +100,7 @@ mod tests {
         let mut archive =
             Archive { snapshot: Some("http://s.example/archive/debian/{date}/".to_owned()), ..Archive::default() };
         let roots = ["http://m.example/debian/".to_owned(), "http://127.0.0.1:1".to_owned()];
-        let told = |archive: &Archive| {
+        let output = |archive: &Archive| {
             let mut sources = Source::mirrors(&roots, archive);
             sources.extend(Source::snapshot(archive, "2026-07-11T10:16:37Z".parse().unwrap()));
             let words = |source: &Source| source.roots().map(|root| root.plain().to_owned()).collect::<Vec<_>>();
@@ -113,16 +113,16 @@ mod tests {
             vec!["http://127.0.0.1:1"],
             vec![old, old_security],
         ];
-        assert_eq!(told(&archive), beside);
+        assert_eq!(output(&archive), beside);
         archive.security = Some(Security::Root("http://x.example/fixes".to_owned()));
         let named = [
             vec!["http://m.example/debian", "http://x.example/fixes"],
             vec!["http://127.0.0.1:1", "http://x.example/fixes"],
             vec![old, old_security],
         ];
-        assert_eq!(told(&archive), named);
+        assert_eq!(output(&archive), named);
         assert!(Source::mirrors(&roots, &archive)[0].named);
         archive.security = Some(Security::Off);
-        assert_eq!(told(&archive), [vec!["http://m.example/debian"], vec!["http://127.0.0.1:1"], vec![old]]);
+        assert_eq!(output(&archive), [vec!["http://m.example/debian"], vec!["http://127.0.0.1:1"], vec![old]]);
     }
 }

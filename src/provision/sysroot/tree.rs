@@ -132,7 +132,10 @@ fn same(locked: &LockedPackage, described: &Described) -> std::result::Result<()
         ("Architecture", architecture, &described.architecture),
     ] {
         if wanted != found {
-            let reason = format!("does not match `Convoy.lock`: the file with its SHA-256 has `{field}: {found}`");
+            let reason = format!(
+                "does not match `Convoy.lock`: its SHA-256 matches, but its control file has \
+                                  `{field}: {found}`"
+            );
             return Err(Fault::locked(reason));
         }
     }
@@ -192,7 +195,10 @@ impl Tree<'_> {
         member: Member<'_>,
         late: &mut Late,
     ) -> std::result::Result<(), Fault> {
-        let outside = |Outside| Fault::broken(format!("contains `{path}`, which leads out of the sysroot"));
+        let outside = |Outside| Fault::broken(format!("contains `{path}`, which is outside the sysroot"));
+        let leads_outside = |target: &Utf8Path| {
+            Fault::broken(format!("contains `{path}`, a link to `{target}`, which points outside the sysroot"))
+        };
         let place = place::place(path).map_err(outside)?;
         match member {
             Member::File(mut file) if place::is_wanted(&place) => {
@@ -200,17 +206,13 @@ impl Tree<'_> {
                 late.scripts.extend(is_script.then_some(place));
             }
             Member::Hard(target) => {
-                let target = place::place(&target).map_err(outside)?;
+                let target = place::place(&target).map_err(|Outside| leads_outside(&target))?;
                 if place::is_wanted(&place) {
                     self.hard_link(index, path, &place, &target)?;
                 }
             }
             Member::Link(target) => {
-                let way = place::link(path, &target);
-                let outside = |Outside| {
-                    Fault::broken(format!("contains `{path}`, a link to `{target}`, which leads out of the sysroot"))
-                };
-                let way = way.map_err(outside)?;
+                let way = place::link(path, &target).map_err(|Outside| leads_outside(&target))?;
                 // Of the links that merge folders into /usr, the sysroot gets its own.
                 let merges = path.strip_prefix(".").unwrap_or(path);
                 let merges = place::MERGED.contains(&merges.as_str().trim_matches('/'));

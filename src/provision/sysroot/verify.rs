@@ -5,6 +5,7 @@ use super::resolve::no_keyring;
 use super::source::Source;
 use super::{Stop, Sysroots};
 use crate::model::sysroot::Archive;
+use crate::project::config::Forbidden;
 use crate::project::lock::{LockedPackage, LockedSysroot};
 
 /// What came of holding a sysroot against the indexes of its archives.
@@ -30,11 +31,8 @@ pub struct Unsigned {
 impl Sysroots<'_> {
     pub(super) fn hold(&self, locked: &LockedSysroot, archive: &Archive) -> Result<Verified, Stop> {
         let key = &locked.key;
-        if self.offline {
-            return Err(Stop::work(
-                "cannot download the index, because the network may not be used",
-                "run it without `--offline`",
-            ));
+        if let Some(Forbidden { reason, hint }) = self.offline {
+            return Err(Stop::work(format!("cannot download the index, because {reason}"), hint));
         }
         let Some(apt) = self.apt else {
             let reason = "apt, which verifies the signature of the archive, is missing on this machine";
@@ -60,11 +58,11 @@ impl Sysroots<'_> {
             verified.indexes.extend(index.roots.iter().cloned());
             verified.faults.extend(index.without.clone());
             let packages: Vec<&LockedPackage> = left.iter().map(|(package, _)| *package).collect();
-            let said = index.judge(&packages)?;
+            let text = index.judge(&packages)?;
             left = left
                 .into_iter()
-                .zip(said)
-                .filter_map(|((package, before), said)| Some((package, stronger(before, reason(&said)?))))
+                .zip(text)
+                .filter_map(|((package, before), text)| Some((package, stronger(before, reason(&text)?))))
                 .collect();
         }
         let unsigned = |(package, reason): (&LockedPackage, String)| Unsigned { package: package.clone(), reason };
@@ -75,8 +73,8 @@ impl Sysroots<'_> {
 
 const OTHERWISE: &str = "the index lists a different file for this version";
 
-fn reason(said: &Listing) -> Option<String> {
-    match said {
+fn reason(text: &Listing) -> Option<String> {
+    match text {
         Listing::Signed => None,
         Listing::Otherwise => Some(OTHERWISE.to_owned()),
         Listing::Absent(versions) if versions.is_empty() => Some("the index does not list this package".to_owned()),

@@ -6,6 +6,7 @@
 //! two clocks say.
 
 mod fetch;
+mod follow;
 mod present;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::engine::{last_line, says};
-use super::listing::{Changes, Listing, Sent};
+use super::listing::{Listing, Sent};
 use crate::machine::engine::{EngineFacts, EngineKind};
 use crate::machine::interrupt::Interrupt;
 use crate::plan::container::{
@@ -28,7 +29,6 @@ use crate::plan::container::{
 use crate::util::error::{Error, Result};
 use crate::util::files;
 
-use fetch::OF_A_RUN;
 pub use present::{PresentVolume, list, remove};
 
 /// Makes volumes what they are to be.
@@ -83,7 +83,7 @@ pub enum Step<'a> {
         what: &'a str,
     },
     /// Files whose names cannot be told in a line of text are not seen inside.
-    Odd {
+    UnsupportedNames {
         /// What they belong to.
         what: &'a str,
         /// How many there are.
@@ -103,18 +103,6 @@ struct State {
 
 /// What goes to a container.
 type Archive = tar::Builder<io::BufWriter<ChildStdin>>;
-
-/// A volume that is about to be filled.
-struct Followed<'a> {
-    stream: &'a Stream,
-    name: &'a str,
-    listing: &'a Listing,
-    instance: String,
-    /// Whether nothing is known of what is in it.
-    anew: bool,
-    changes: Changes,
-    token: String,
-}
 
 impl Volumes<'_> {
     /// Makes volumes of streams, filled with what is on this machine now; gives how a lane's container sees them. `keys`
@@ -139,7 +127,7 @@ impl Volumes<'_> {
             if let Content::Followed(tree) = &stream.content {
                 let listing = Listing::of(tree)?;
                 if listing.odd > 0 {
-                    step(Step::Odd { what: &stream.what, count: listing.odd });
+                    step(Step::UnsupportedNames { what: &stream.what, count: listing.odd });
                 }
                 listings.insert(&mount.name, listing);
             }
@@ -276,7 +264,7 @@ impl Volumes<'_> {
         let filter = format!("name=^/?{container}$");
         let mut stands = Duration::ZERO;
         loop {
-            let told = says(
+            let answer = says(
                 self.engine,
                 self.interrupt,
                 &[
@@ -288,7 +276,7 @@ impl Volumes<'_> {
                     if self.engine.kind == EngineKind::Docker { "{{.State}}" } else { "{{.Status}}" },
                 ],
             )?;
-            let state = told.trim().to_lowercase();
+            let state = answer.trim().to_lowercase();
             if state.is_empty() {
                 return Ok(());
             }
@@ -300,111 +288,6 @@ impl Volumes<'_> {
             self.interrupt.check()?;
             std::thread::sleep(PAUSE);
             stands += PAUSE;
-        }
-    }
-
-    /// Makes the followed volumes what this machine's files are; gives the names of those that must be filled from the
-    /// start, in which case nothing is changed.
-    fn follow(
-        &self,
-        streams: &[Stream],
-        mounts: &[VolumeMount],
-        listings: &BTreeMap<&str, Listing>,
-        instances: &BTreeMap<String, String>,
-        keys: &BTreeMap<String, String>,
-        step: &dyn Fn(Step<'_>),
-    ) -> Result<BTreeSet<String>> {
-        let user = self.user.unwrap_or((0, 0));
-        let mut orders = Orders::default();
-        let mut inside: Vec<VolumeMount> = Vec::new();
-        let mut followed: BTreeMap<usize, Followed<'_>> = BTreeMap::new();
-        let mut at: BTreeMap<&str, usize> = BTreeMap::new();
-        for (mount, stream) in mounts.iter().zip(streams) {
-            if at.contains_key(mount.name.as_str()) {
-                continue;
-            }
-            let index = inside.len();
-            at.insert(&mount.name, index);
-            let kept = matches!(stream.content, Content::Kept { .. });
-            inside.push(VolumeMount {
-                name: mount.name.clone(),
-                inside: format!("{PLACE}/{index}").into(),
-                writable: !kept,
-            });
-            let instance = instances.get(&mount.name).cloned().unwrap_or_default();
-            match &stream.content {
-                Content::Kept { key, .. } => orders.add("is", &format!("{index}/{KEY}"), &files::sha256(key))?,
-                Content::Written(_) => {}
-                Content::Followed(_) => {
-                    let Some(listing) = listings.get(mount.name.as_str()) else { continue };
-                    let before = self.recall(&mount.name).filter(|state: &State| state.instance == instance);
-                    if let Some(before) = &before {
-                        orders.add("is", &format!("{STATES}/{}", mount.name), &before.token)?;
-                    }
-                    let changes = match &before {
-                        Some(before) => listing.changes(&before.sent),
-                        None => listing.changes(&Sent::default()),
-                    };
-                    // Nothing is done to one that is as it is to be.
-                    if before.is_none() || changes != Changes::default() {
-                        let (name, token, anew) = (mount.name.as_str(), unique(), before.is_none());
-                        followed.insert(index, Followed { stream, name, listing, instance, anew, changes, token });
-                    }
-                }
-            }
-        }
-        for (index, Followed { stream, name, listing, anew, changes, token, .. }) in &followed {
-            let bytes = listing.bytes_of(&changes.new);
-            if bytes > 0 {
-                step(Step::Sending { what: &stream.what, bytes, once: false });
-            }
-            let state = format!("{STATES}/{name}");
-            orders.add("begin", &state, "-")?;
-            if *anew {
-                orders.add("clear", &index.to_string(), "-")?;
-            }
-            for path in &changes.gone {
-                orders.add("gone", &format!("{index}/{path}"), "-")?;
-            }
-            orders.add("owner", &index.to_string(), &format!("{}:{}", user.0, user.1))?;
-            orders.end(&state, token)?;
-        }
-        let written = |stream: &Stream| matches!(stream.content, Content::Written(_));
-        for (mount, _) in mounts.iter().zip(streams).filter(|(_, stream)| written(stream)) {
-            let index = at.get(mount.name.as_str()).copied().unwrap_or_default();
-            orders.add("owner", &index.to_string(), &format!("{}:{}", user.0, user.1))?;
-            for (target, key) in keys {
-                orders.add("key", &format!("{index}/{target}"), &files::sha256(key))?;
-            }
-            for file in OF_A_RUN {
-                orders.add("gone", &format!("{index}/{file}"), "-")?;
-            }
-        }
-        inside.push(VolumeMount { name: self.states(), inside: format!("{PLACE}/{STATES}").into(), writable: true });
-        let filled = self.fill(None, &inside, &orders, |archive| {
-            for (index, followed) in &followed {
-                followed.listing.write(&followed.changes.new, &index.to_string(), user, false, archive)?;
-            }
-            Ok(())
-        })?;
-        match filled {
-            Filled::Done => {
-                for Followed { name, listing, instance, token, .. } in followed.into_values() {
-                    self.remember(name, &State { instance, token, sent: listing.sent() })?;
-                }
-                Ok(BTreeSet::new())
-            }
-            Filled::Lacks(places) => {
-                let name = |place: &String| {
-                    let (first, rest) = place.split_once('/')?;
-                    if first == STATES {
-                        return Some(rest.to_owned());
-                    }
-                    inside.get(first.parse::<usize>().ok()?).map(|mount| mount.name.clone())
-                };
-                Ok(places.iter().filter_map(name).collect())
-            }
-            Filled::Taken(told) => Err(not_filled(&told)),
         }
     }
 
@@ -431,10 +314,10 @@ impl Volumes<'_> {
             builder.into_inner()?.flush()
         };
         let read = |mut stdout: std::process::ChildStdout| {
-            let mut told = String::new();
+            let mut answer = String::new();
             // What came before a broken pipe still counts.
-            let _ = stdout.read_to_string(&mut told);
-            told
+            let _ = stdout.read_to_string(&mut answer);
+            answer
         };
         let talk = self.interrupt.talk(&mut command, write, read);
         if self.interrupt.came().is_some() {
@@ -445,8 +328,8 @@ impl Volumes<'_> {
         match talk.output.trim() {
             // It looks at what is there by then; what another run has filled it does not take again.
             "filled" if talk.status.success() => Ok(Filled::Done),
-            told if talk.status.success() && told.starts_with("lacks ") => {
-                Ok(Filled::Lacks(told.split(' ').skip(1).map(str::to_owned).collect()))
+            answer if talk.status.success() && answer.starts_with("lacks ") => {
+                Ok(Filled::Lacks(answer.split(' ').skip(1).map(str::to_owned).collect()))
             }
             _ => {
                 // What could not be read here says more than that the archive ended too early.
@@ -509,8 +392,8 @@ enum Filled {
     Taken(String),
 }
 
-fn not_filled(told: &str) -> Error {
-    Error::work(format!("could not copy files to the container engine: {told}"))
+fn not_filled(answer: &str) -> Error {
+    Error::work(format!("could not copy files to the container engine: {answer}"))
 }
 
 /// What is to be done to volumes.
@@ -555,8 +438,8 @@ impl Orders {
 const NO_SPACE: &str = "No space left on device";
 
 /// Whether an engine says that a container's name is taken.
-fn is_taken(told: &str) -> bool {
-    told.contains("is already in use")
+fn is_taken(answer: &str) -> bool {
+    answer.contains("is already in use")
 }
 
 /// What nobody else has.

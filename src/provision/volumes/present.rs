@@ -34,8 +34,8 @@ pub fn list(engine: &EngineFacts, interrupt: &Interrupt) -> Result<Vec<PresentVo
     };
     let labels = [LABEL_VOLUME, LABEL_MACHINE, LABEL_INSTANCE, LABEL_BYTES, LABEL_WHAT].map(label).join("\t");
     let (filter, format) = (format!("label={LABEL_VOLUME}"), format!("{{{{.Name}}}}\t{labels}"));
-    let told = says(engine, interrupt, &["volume", "ls", "--filter", &filter, "--format", &format])?;
-    let mut volumes: Vec<PresentVolume> = told.lines().filter_map(read_row).collect();
+    let output = says(engine, interrupt, &["volume", "ls", "--filter", &filter, "--format", &format])?;
+    let mut volumes: Vec<PresentVolume> = output.lines().filter_map(read_row).collect();
     volumes.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
     Ok(volumes)
 }

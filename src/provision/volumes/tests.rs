@@ -134,8 +134,8 @@ fn only_what_is_another_by_now_is_fetched_with_its_record() {
         let done =
             run(FETCH, &place, format!("arm/debug/tool\n{before}\narm/debug/missing\n\ncpu-usage\n\n").as_bytes());
         assert!(done.status.success(), "{done:?}");
-        let told = String::from_utf8(done.stderr).unwrap();
-        let seen = told.lines().find_map(|line| line.strip_prefix("now\tarm/debug/tool\t")).unwrap().to_owned();
+        let output = String::from_utf8(done.stderr).unwrap();
+        let seen = output.lines().find_map(|line| line.strip_prefix("now\tarm/debug/tool\t")).unwrap().to_owned();
         (unpack(done.stdout.as_slice(), &lane).unwrap(), seen)
     };
     let (fetched, seen) = ask("");
@@ -182,8 +182,8 @@ fn what_builds_elsewhere_writes_nowhere_else() {
         (EntryType::Directory, "a", None),
     ] {
         let (_dir, lane) = dir();
-        let told = unpack(archive(kind, path, link).as_slice(), &lane);
-        assert!(told.is_err(), "{kind:?} {path} {link:?}");
+        let output = unpack(archive(kind, path, link).as_slice(), &lane);
+        assert!(output.is_err(), "{kind:?} {path} {link:?}");
         assert_eq!(fs_err::read_dir(&lane).unwrap().count(), 0, "{path}");
     }
 }

@@ -16,7 +16,7 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// What was found in a directory, held against what ought to be there.
+    /// What was found in a directory, compared with what should be there.
     pub(crate) fn of(wanted: &BTreeMap<String, Entry>, found: &BTreeMap<String, Entry>) -> Self {
         let bytes = wanted.values().map(|entry| match entry {
             Entry::File { size, .. } => *size,

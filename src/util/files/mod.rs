@@ -1,4 +1,4 @@
-//! Files, where more than one room needs the same care: replaced whole, told apart by digest, and opened without trust.
+//! Files, for every room: replaced atomically, identified by digest, and opened without trust.
 
 mod beneath;
 mod budget;
@@ -54,6 +54,22 @@ fn write_and_rename(path: &Utf8Path, contents: &[u8], durably: bool) -> Result<(
         sync_directory(dir);
     }
     Ok(())
+}
+
+/// Makes a finished temporary directory the directory `dest`; one that another run has put there in the meantime stays.
+///
+/// # Errors
+/// The directory above cannot be written to.
+pub(crate) fn publish(finished: tempfile::TempDir, dest: &Utf8Path) -> Result<()> {
+    match fs_err::rename(finished.path(), dest) {
+        Ok(()) => {
+            // Nothing is left to remove.
+            let _ = finished.keep();
+            Ok(())
+        }
+        Err(_) if dest.is_dir() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Opens a file to be locked, which is made where there is none. Its contents stay as they are, and a link in its place is

@@ -1,4 +1,4 @@
-//! What is in a directory, file by file, so that it can be held against what ought to be there.
+//! What is in a directory, file by file, for comparison with what should be there.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -73,11 +73,11 @@ fn digests(dir: &Utf8Path, paths: &[Utf8PathBuf]) -> io::Result<Vec<(String, Ent
         }
         Ok(())
     };
-    let died = |_| Err(io::Error::other("a reader thread panicked"));
+    let died = |_| Err(io::Error::other("internal error: a reader thread panicked"));
     std::thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let own: io::Result<()> = work();
-        others.into_iter().map(|other| other.join().unwrap_or_else(died)).fold(own, io::Result::and)
+        let first: io::Result<()> = work();
+        others.into_iter().map(|other| other.join().unwrap_or_else(died)).fold(first, io::Result::and)
     })?;
     Ok(done.into_inner().unwrap_or_else(PoisonError::into_inner))
 }

@@ -3,6 +3,7 @@
 use super::super::arm::{Excess, Limit};
 use super::super::{Elf, Expectation, Finding, Inspection, name_some};
 use crate::model::catalog::{ArmLevel, FloatAbi};
+use crate::model::code::Code;
 use crate::verify::link::{ArmAttributes, ArmObjects, LinkRecord};
 
 pub(super) fn judge(inspection: &Inspection, elf: &Elf, level: &ArmLevel, expectation: &Expectation) -> Vec<Finding> {
@@ -11,10 +12,10 @@ pub(super) fn judge(inspection: &Inspection, elf: &Elf, level: &ArmLevel, expect
     match Limit::new(level, expectation.cpu.as_deref()) {
         Ok(limit) => findings.extend(levels(inspection, elf, &limit, link, &expectation.triple)),
         Err(cpu) => findings.push(Finding::warning(
-            "arm-cpu-unknown",
+            Code::ArmCpuUnknown,
             format!(
-                "the CPU `{cpu}` is not in convoy's list, so the allowed ARM level is unknown; check the level of this \
-                 binary ({}) yourself",
+                "the CPU `{cpu}` is not in convoy's list, so its ARM architecture version is unknown; check yourself \
+                 that it can run this binary ({})",
                 inspection.cpu.as_deref().unwrap_or("not stated")
             ),
         )),
@@ -40,10 +41,10 @@ fn levels(inspection: &Inspection, elf: &Elf, limit: &Limit, link: Option<&LinkR
         findings.push(too_high(&excess, "the linked file", limit, triple));
     }
     if let Some(unchecked) = unchecked(inspection, elf, link) {
-        findings.push(Finding::warning("arm-level-unchecked", unchecked));
+        findings.push(Finding::warning(Code::ArmLevelUnchecked, unchecked));
     } else if findings.is_empty() {
-        let seen = inspection.cpu.as_deref().unwrap_or("no level stated");
-        findings.push(Finding::ok("arm-level", format!("{seen}, within {}", limit.text())));
+        let seen = inspection.cpu.as_deref().unwrap_or("no ARM architecture version stated");
+        findings.push(Finding::ok(Code::ArmLevel, format!("{seen}, within {}", limit.text())));
     }
     findings
 }
@@ -54,22 +55,22 @@ fn unchecked(inspection: &Inspection, elf: &Elf, link: Option<&LinkRecord>) -> O
     if let Some(link) = link.filter(|link| !link.arm.is_empty() || !link.unread.is_empty()) {
         return (!link.unread.is_empty()).then(|| {
             format!(
-                "could not read {}, which went into this binary (LLVM bitcode, or damaged), so its ARM level is \
-                 unknown; build without `linker-plugin-lto`",
+                "could not read {}, which went into this binary (LLVM bitcode, or damaged), so its ARM architecture \
+                 version is unknown; build without `linker-plugin-lto`",
                 name_some(&link.unread)
             )
         });
     }
-    let remedy = "build it with `cargo convoy build`, which checks every object";
+    let remedy = "build it with `cargo convoy build`, which checks every object file";
     match (&inspection.linker, &elf.arm) {
         (Some(linker), _) => Some(format!(
-            "linked by {linker}, which keeps the ARM attributes of its first object only: the level of the other \
-             objects cannot be determined from the file; {remedy}"
+            "linked by {linker}, which keeps the ARM attributes of the first object file only: the ARM architecture \
+             version of the other object files cannot be determined from this file; {remedy}"
         )),
-        (None, None) => Some(format!("the file does not state its ARM level; {remedy}")),
+        (None, None) => Some(format!("the file does not state its ARM architecture version; {remedy}")),
         (None, Some(_)) if !elf.comment => Some(format!(
-            "the file does not state which linker made it, and lld keeps the ARM attributes of its first object only: \
-             the level of the other objects cannot be determined; {remedy}"
+            "the file does not state which linker produced it, and lld keeps the ARM attributes of the first object \
+             file only: the ARM architecture version of the other object files cannot be determined; {remedy}"
         )),
         // GNU ld and gold merge the attributes of all objects.
         (None, Some(_)) => None,
@@ -80,19 +81,19 @@ fn too_high(excess: &Excess, whose: &str, limit: &Limit, triple: &str) -> Findin
     let what = &excess.what;
     if excess.may_be_guarded {
         return Finding::warning(
-            "arm-neon",
+            Code::ArmNeon,
             format!(
                 "{whose} uses {what}, which not every CPU of `{triple}` has: this is safe only if the code checks the \
-                 CPU first, as ring and OpenSSL do; if it does not, disable it by the crate's features or CFLAGS"
+                 CPU first, as ring and OpenSSL do; if it does not, disable {what} with the crate's features or `CFLAGS`"
             ),
         );
     }
     Finding::violation(
-        "arm-level-too-high",
+        Code::ArmLevelTooHigh,
         format!(
-            "{whose} uses {what}, but `{triple}` only guarantees {}, where it fails with \"illegal instruction\"; \
-             compile for the right CPU (route `zig`; the armhf compilers and libraries of Debian and Ubuntu are built \
-             for ARMv7)",
+            "{whose} uses {what}, but `{triple}` only guarantees {}: on such a CPU, the program crashes with \
+             \"illegal instruction\"; build with `--route zig` (the armhf compilers and libraries of Debian and \
+             Ubuntu are built for ARMv7)",
             limit.text()
         ),
     )
@@ -112,12 +113,12 @@ fn float_abi(elf: &Elf, wanted: FloatAbi, link: Option<&LinkRecord>, triple: &st
     }
     match elf.float_abi {
         Some(float) if float != wanted => findings.push(wrong_float("the linked file", wanted, triple)),
-        Some(_) if findings.is_empty() => findings.push(Finding::ok("float-abi", name(wanted))),
+        Some(_) if findings.is_empty() => findings.push(Finding::ok(Code::FloatAbi, name(wanted))),
         Some(_) => {}
         None => findings.push(Finding::warning(
-            "float-abi-unknown",
+            Code::FloatAbiUnknown,
             format!(
-                "the file does not state how floating point arguments are passed; `{triple}` requires {}",
+                "the file does not state how floating-point arguments are passed; `{triple}` requires {}",
                 name(wanted)
             ),
         )),
@@ -131,10 +132,10 @@ fn wrong_float(whose: &str, wanted: FloatAbi, triple: &str) -> Finding {
         FloatAbi::Soft => FloatAbi::Hard,
     };
     Finding::violation(
-        "wrong-float-abi",
+        Code::WrongFloatAbi,
         format!(
-            "{whose} passes floating point arguments by the {} ABI, but `{triple}` uses the {} ABI: calls between them \
-             read wrong numbers; use a compiler for the target, and remove `-mfloat-abi` from its flags",
+            "{whose} uses the {} ABI, but `{triple}` uses the {} ABI: calls between \
+             such code pass wrong values; use a compiler for the target, and remove `-mfloat-abi` from its flags",
             name(found),
             name(wanted)
         ),

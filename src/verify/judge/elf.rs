@@ -2,8 +2,10 @@
 
 use super::super::elf::glibc_of;
 use super::super::{Elf, Expectation, Finding, Inspection, Linkage, name_some};
-use super::{arm, sysroot};
+use super::{arm, cpu, release, sysroot};
 use crate::model::catalog::{ArmLevel, Glibc};
+use crate::model::code::Code;
+use crate::model::triple::Os;
 use crate::util::files::brief;
 
 /// Libraries of glibc itself and of the compiler's runtime that every glibc system has.
@@ -19,12 +21,24 @@ pub(super) const BASE_SYSTEM: &[&str] = &[
     "ld64.so.",
 ];
 
+/// The same of FreeBSD and NetBSD, whose base systems have more libraries.
+const BSD_SYSTEM: &[&str] = &[
+    "libthr.so.",
+    "libsys.so.",
+    "libexecinfo.so.",
+    "libkvm.so.",
+    "libmemstat.so.",
+    "libprocstat.so.",
+    "libdevstat.so.",
+];
+
 pub(super) fn judge(inspection: &Inspection, elf: &Elf, expectation: &Expectation) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !elf.section_headers {
         findings.push(Finding::warning(
-            "no-section-headers",
-            "the section headers were removed (by a packer or `sstrip`), so CPU level and linker cannot be read; verify \
+            Code::NoSectionHeaders,
+            "the section headers were removed (by a packer or `sstrip`), so CPU level and linker cannot be read; \
+             verify \
              the file before it is packed",
         ));
     }
@@ -33,7 +47,9 @@ pub(super) fn judge(inspection: &Inspection, elf: &Elf, expectation: &Expectatio
     findings.extend(glibc(inspection, elf, expectation));
     findings.extend(libraries(inspection, expectation));
     findings.extend(sysroot::judge(inspection, elf, expectation));
+    findings.extend(system(elf, expectation));
     findings.extend(page_alignment(elf, expectation));
+    findings.extend(cpu::judge(inspection, elf, expectation));
     let level = match &expectation.target {
         Some(target) => target.expect.arm,
         None => ArmLevel::of_triple(&expectation.triple),
@@ -47,8 +63,8 @@ pub(super) fn judge(inspection: &Inspection, elf: &Elf, expectation: &Expectatio
 fn linkage(inspection: &Inspection, expectation: &Expectation) -> Option<Finding> {
     let target = expectation.target.as_ref()?;
     Some(match (inspection.linkage, target.expect.r#static) {
-        (Linkage::Static, _) => Finding::ok("linkage", "static: needs no system libraries"),
-        (Linkage::Dynamic, false) => Finding::ok("linkage", "dynamic"),
+        (Linkage::Static, _) => Finding::ok(Code::Linkage, "static: needs no system libraries"),
+        (Linkage::Dynamic, false) => Finding::ok(Code::Linkage, "dynamic"),
         (Linkage::Dynamic, true) => {
             let needs = if inspection.needed.is_empty() {
                 format!("the loader {}", brief(inspection.interpreter().unwrap_or_default()))
@@ -56,7 +72,7 @@ fn linkage(inspection: &Inspection, expectation: &Expectation) -> Option<Finding
                 name_some(&inspection.needed)
             };
             Finding::violation(
-                "dynamic-not-static",
+                Code::DynamicNotStatic,
                 format!(
                     "binaries for `{}` must be static, but this one needs {needs} and does not start where these are \
                      missing; link the library statically, and do not set `target-feature=-crt-static`",
@@ -73,12 +89,12 @@ fn interpreter(inspection: &Inspection, elf: &Elf, expectation: &Expectation) ->
         return None;
     }
     Some(match elf.interpreter.as_deref() {
-        Some(found) if found == wanted => Finding::ok("interpreter", found),
+        Some(found) if found == wanted => Finding::ok(Code::Interpreter, found),
         found => Finding::violation(
-            "wrong-interpreter",
+            Code::WrongInterpreter,
             format!(
-                "uses the loader `{}`, but `{}` systems have `{wanted}`: it fails with \"no such file or directory\"; \
-                 check the linker arguments and, on NixOS or Guix, use `--route zig`",
+                "uses the dynamic loader `{}`, but `{}` systems have `{wanted}`: the program fails to start with \
+                 \"no such file or directory\"; check the linker arguments and, on NixOS or Guix, use `--route zig`",
                 brief(found.unwrap_or("(none)")),
                 expectation.triple
             ),
@@ -93,9 +109,9 @@ fn glibc(inspection: &Inspection, elf: &Elf, expectation: &Expectation) -> Vec<F
     let floor = expectation.floor.or(default);
     if elf.versions.iter().any(|need| need.version == "GLIBC_PRIVATE") {
         findings.push(Finding::warning(
-            "glibc-private",
-            "uses private symbols of glibc (GLIBC_PRIVATE): it may start only with the glibc that it was linked \
-             against; find the crate that links glibc's internals",
+            Code::GlibcPrivate,
+            "uses private symbols of glibc (GLIBC_PRIVATE): it may fail to start with any other glibc version than \
+             the one that it was linked against; find the crate that links against glibc's internals",
         ));
     }
     let unknown: Vec<&str> = elf
@@ -114,9 +130,9 @@ fn glibc(inspection: &Inspection, elf: &Elf, expectation: &Expectation) -> Vec<F
     match (elf.glibc, floor) {
         (Some(seen), Some(floor)) if seen > floor => findings.push(too_new(elf, seen, floor, expectation)),
         (Some(seen), Some(floor)) => {
-            findings.push(Finding::ok("glibc", format!("starts on glibc {seen} and later (required: {floor})")));
+            findings.push(Finding::ok(Code::Glibc, format!("starts on glibc {seen} and later (requested: {floor})")));
         }
-        (Some(seen), None) => findings.push(Finding::ok("glibc", format!("starts on glibc {seen} and later"))),
+        (Some(seen), None) => findings.push(Finding::ok(Code::Glibc, format!("starts on glibc {seen} and later"))),
         (None, _) if needs_glibc && unknown.is_empty() => findings.push(unchecked(
             expectation,
             "needs glibc, but the version cannot be read from this file; verify it before it is packed or modified"
@@ -126,7 +142,7 @@ fn glibc(inspection: &Inspection, elf: &Elf, expectation: &Expectation) -> Vec<F
         (None, Some(_)) if !elf.section_headers && inspection.linkage == Linkage::Static => findings.push(unchecked(
             expectation,
             "it cannot be determined whether the file needs glibc, because it was packed or its section headers were \
-             removed; verify it before that"
+             removed; verify the file before that step"
                 .to_owned(),
         )),
         (None, _) => {}
@@ -138,10 +154,10 @@ fn glibc(inspection: &Inspection, elf: &Elf, expectation: &Expectation) -> Vec<F
 fn unchecked(expectation: &Expectation, message: String) -> Finding {
     match expectation.floor {
         Some(floor) => Finding::violation(
-            "glibc-unknown",
+            Code::GlibcUnknown,
             format!("{message}; it may not start on glibc {floor}, the minimum glibc version"),
         ),
-        None => Finding::warning("glibc-unknown", message),
+        None => Finding::warning(Code::GlibcUnknown, message),
     }
 }
 
@@ -163,7 +179,7 @@ fn too_new(elf: &Elf, seen: Glibc, floor: Glibc, expectation: &Expectation) -> F
     let what = format!("needs glibc {seen} ({})", wants.join("; "));
     if expectation.floor.is_some() {
         Finding::violation(
-            "glibc-too-new",
+            Code::GlibcTooNew,
             format!(
                 "{what}, but must start on {floor}, where the loader fails with \"version `GLIBC_{seen}' not found\"; \
                  link against an older glibc (route `zig`, or a sysroot of that release), or raise the minimum glibc \
@@ -172,7 +188,7 @@ fn too_new(elf: &Elf, seen: Glibc, floor: Glibc, expectation: &Expectation) -> F
         )
     } else {
         Finding::warning(
-            "glibc-above-default",
+            Code::GlibcAboveDefault,
             format!(
                 "{what}, but systems with glibc {floor} are still in wide use; use `-t {}.{floor}` to build for them",
                 expectation.triple
@@ -181,20 +197,45 @@ fn too_new(elf: &Elf, seen: Glibc, floor: Glibc, expectation: &Expectation) -> F
     }
 }
 
+/// FreeBSD and NetBSD: the version that the start code was made for.
+fn system(elf: &Elf, expectation: &Expectation) -> Option<Finding> {
+    let target = expectation.target.as_ref()?;
+    let wanted = target.expect.min_os.as_deref()?;
+    let os = target.os();
+    Some(match &elf.system {
+        Some(system) if system.name != os => Finding::violation(
+            Code::WrongPlatform,
+            format!("made for {}, not for {os}; check `-target` in the linker arguments", system.name),
+        ),
+        Some(system) if release(&system.version) > release(wanted) => Finding::violation(
+            Code::MinOsTooNew,
+            format!("made for {os} {}, but must start on {os} {wanted}; use an older zig", system.version),
+        ),
+        Some(system) => Finding::ok(Code::MinOs, format!("made for {os} {} (requested: {wanted})", system.version)),
+        None => Finding::warning(
+            Code::MinOsUnknown,
+            format!("does not state which version of {os} it was made for, so it might not start on {wanted}"),
+        ),
+    })
+}
+
 /// Libraries that the target machine must have, beyond libc and the compiler's runtime.
 fn libraries(inspection: &Inspection, expectation: &Expectation) -> Option<Finding> {
+    let bsd = expectation.triple.os() == Os::Unix;
+    let base = BASE_SYSTEM.iter().chain(BSD_SYSTEM.iter().filter(|_| bsd));
     let foreign: Vec<&String> =
-        inspection.needed.iter().filter(|library| !BASE_SYSTEM.iter().any(|base| library.starts_with(base))).collect();
+        inspection.needed.iter().filter(|library| !base.clone().any(|base| library.starts_with(base))).collect();
     (!foreign.is_empty()).then(|| match &expectation.sysroot {
         // The manifest names the packages, and the plan said so before.
         Some(sysroot) => Finding::ok(
-            "needs-libraries",
-            format!("needs {} at start, which the packages of {} provide", name_some(&foreign), sysroot.key),
+            Code::NeedsLibraries,
+            format!("needs {} at startup, which the packages of {} provide", name_some(&foreign), sysroot.key),
         ),
         None => Finding::warning(
-            "needs-libraries",
+            Code::NeedsLibraries,
             format!(
-                "needs {} at start: they must be installed, in these versions, on every machine that it runs on; list \
+                "needs {} at startup: they must be installed, in these versions, on every machine that it runs on; \
+                 list \
                  them in your installation notes, or link them statically",
                 name_some(&foreign)
             ),
@@ -206,10 +247,10 @@ fn page_alignment(elf: &Elf, expectation: &Expectation) -> Option<Finding> {
     let minimum = expectation.target.as_ref()?.expect.min_page_size?;
     Some(match elf.load_alignment {
         Some(alignment) if alignment >= minimum => {
-            Finding::ok("page-alignment", format!("loads on kernels with pages up to {} KiB", alignment / 1024))
+            Finding::ok(Code::PageAlignment, format!("loads on kernels with pages up to {} KiB", alignment / 1024))
         }
         Some(alignment) => Finding::violation(
-            "page-alignment-too-small",
+            Code::PageAlignmentTooSmall,
             format!(
                 "its segments are aligned to {alignment} bytes, but `{}` systems may use pages of {} KiB and then \
                  cannot load it; link with `-z max-page-size={}`",
@@ -218,6 +259,6 @@ fn page_alignment(elf: &Elf, expectation: &Expectation) -> Option<Finding> {
                 expectation.target.as_ref().and_then(|target| target.max_page_size).unwrap_or(minimum),
             ),
         ),
-        None => Finding::violation("page-alignment-too-small", "it has no loadable segment, so it cannot run"),
+        None => Finding::violation(Code::PageAlignmentTooSmall, "it has no loadable segment, so it cannot run"),
     })
 }

@@ -1,6 +1,8 @@
 //! The checks of Mach-O binaries.
 
 use super::super::{Expectation, Finding, Inspection, MachO, Signature, name_some};
+use super::release;
+use crate::model::code::Code;
 use crate::util::files::brief;
 use crate::verify::darwin::{Account, Accountant};
 
@@ -17,11 +19,11 @@ pub(super) fn judge(inspection: &Inspection, macho: &MachO, expectation: &Expect
 fn platform(macho: &MachO, expectation: &Expectation) -> Option<Finding> {
     expectation.target.as_ref()?;
     match macho.platform.as_deref() {
-        Some("macos") => Some(Finding::ok("platform", "macos")),
+        Some("macos") => Some(Finding::ok(Code::Platform, "macos")),
         Some(other) => Some(Finding::violation(
-            "wrong-platform",
+            Code::WrongPlatform,
             format!(
-                "built for Apple's platform number {other}, not for macOS, which does not run it; check `-target` and \
+                "built for Apple's platform number {other}, not for macOS, so macOS does not run it; check `-target` and \
                  `-platform_version` in the linker arguments"
             ),
         )),
@@ -34,27 +36,18 @@ fn min_os(macho: &MachO, expectation: &Expectation) -> Option<Finding> {
     let wanted = expectation.target.as_ref()?.expect.min_os.as_deref()?;
     Some(match macho.min_os.as_deref() {
         Some(seen) if release(seen) > release(wanted) => Finding::violation(
-            "min-os-too-new",
+            Code::MinOsTooNew,
             format!(
                 "requires macOS {seen}, but must run on {wanted}: older systems refuse to load it; set \
                  `MACOSX_DEPLOYMENT_TARGET={wanted}`"
             ),
         ),
-        Some(seen) => Finding::ok("min-os", format!("marked for macOS {seen} and later (required: {wanted})")),
+        Some(seen) => Finding::ok(Code::MinOs, format!("marked for macOS {seen} and later (requested: {wanted})")),
         None => Finding::warning(
-            "min-os-unknown",
-            format!("does not state which macOS it requires, so it may not run on {wanted}"),
+            Code::MinOsUnknown,
+            format!("does not state which macOS version it requires, so it might not run on {wanted}"),
         ),
     })
-}
-
-/// A release as numbers, to be compared.
-fn release(text: &str) -> Vec<u32> {
-    let mut parts: Vec<u32> = text.split('.').map(|part| part.parse().unwrap_or(u32::MAX)).collect();
-    while parts.last() == Some(&0) {
-        parts.pop();
-    }
-    parts
 }
 
 fn is_of_system(path: &str) -> bool {
@@ -64,13 +57,16 @@ fn is_of_system(path: &str) -> bool {
 fn dylibs(inspection: &Inspection) -> Vec<Finding> {
     let foreign: Vec<&String> = inspection.needed.iter().filter(|path| !is_of_system(path)).collect();
     if foreign.is_empty() {
-        return vec![Finding::ok("dylibs", format!("only libraries of macOS: {}", name_some(&inspection.needed)))];
+        return vec![Finding::ok(
+            Code::Dylibs,
+            format!("only macOS system libraries: {}", name_some(&inspection.needed)),
+        )];
     }
     foreign
         .iter()
         .map(|path| {
             Finding::violation(
-                "dylib-not-shipped",
+                Code::DylibNotShipped,
                 format!(
                     "needs `{}`, which is not part of macOS: the program does not start on a machine without it; link \
                      the library statically (many -sys crates have a `static`, `vendored` or `bundled` feature)",
@@ -83,20 +79,24 @@ fn dylibs(inspection: &Inspection) -> Vec<Finding> {
 
 fn signature(inspection: &Inspection, macho: &MachO) -> Finding {
     match &macho.signature {
-        Signature::AdHoc => {
-            Finding::ok("code-signature", "signed ad hoc: runs, but macOS quarantines it when it is downloaded")
-        }
-        Signature::Signed => Finding::ok("code-signature", "signed with a certificate"),
+        Signature::AdHoc => Finding::ok(
+            Code::CodeSignature,
+            "ad-hoc signed: runs, but Gatekeeper blocks it if it was downloaded \
+                                              with a browser",
+        ),
+        Signature::Signed => Finding::ok(Code::CodeSignature, "signed with a certificate"),
         Signature::Missing if inspection.arch == "aarch64" => Finding::violation(
-            "code-signature-missing",
-            "no code signature: Apple silicon kills the program at start; link with lld or zig, which sign ad hoc, and \
+            Code::CodeSignatureMissing,
+            "no code signature: Apple silicon kills the program at startup; link with lld or zig, which sign ad hoc, \
+             and \
              strip with the linker (`strip = true` in the profile), not afterwards",
         ),
-        Signature::Missing => Finding::ok("code-signature", "none (not required on Intel Macs)"),
+        Signature::Missing => Finding::ok(Code::CodeSignature, "none (not required on Intel Macs)"),
         Signature::Broken(reason) => Finding::violation(
-            "code-signature-broken",
+            Code::CodeSignatureBroken,
             format!(
-                "the code signature does not match the contents ({reason}): macOS kills the program at start; the file \
+                "the code signature does not match the contents ({reason}): macOS kills the program at startup; the \
+                 file \
                  was modified after linking, so strip with the linker (`strip = true` in the profile), not afterwards"
             ),
         ),
@@ -127,10 +127,11 @@ fn symbols(inspection: &Inspection, macho: &MachO, expectation: &Expectation) ->
         let wanted_by = expectation.link.as_ref().and_then(|link| link.wanted_by.get(name));
         let whose = wanted_by.map_or_else(String::new, |objects| format!(", used by {},", name_some(objects)));
         findings.push(Finding::violation(
-            "darwin-symbol-unaccounted",
+            Code::DarwinSymbolUnaccounted,
             format!(
-                "the symbol `{}`{whose} is not in any macOS library that this binary links: the program fails at start \
-                 with \"symbol not found\"; a C library was not linked, so enable a `vendored`, `bundled` or `static` \
+                "the symbol `{}`{whose} is not in any macOS library that this binary links against: the program \
+                 fails at startup with \"symbol not found\"; a C library was not linked, so enable a `vendored`, \
+                 `bundled` or `static` \
                  feature of its crate, or build the library for this target",
                 brief(name)
             ),
@@ -138,15 +139,16 @@ fn symbols(inspection: &Inspection, macho: &MachO, expectation: &Expectation) ->
     }
     if let Some(more) = unaccounted.checked_sub(MOST_FINDINGS).filter(|more| *more > 0) {
         findings.push(Finding::violation(
-            "darwin-symbol-unaccounted",
-            format!("{more} more symbols are not in any macOS library that this binary links"),
+            Code::DarwinSymbolUnaccounted,
+            format!("{more} more symbols are not in any macOS library that this binary links against"),
         ));
     }
     if !absent_is_fine.is_empty() {
         findings.push(Finding::warning(
-            "darwin-symbol-weak",
+            Code::DarwinSymbolWeak,
             format!(
-                "weak symbols that are not in any known library, and are unavailable unless the system has them: {}",
+                "weak symbols that no known macOS library exports; they are null at run time on systems without \
+                 them: {}",
                 name_some(&absent_is_fine)
             ),
         ));
@@ -154,22 +156,22 @@ fn symbols(inspection: &Inspection, macho: &MachO, expectation: &Expectation) ->
     let alone = expectation.link.is_none() && expectation.declared_symbols.is_empty();
     if alone && !macho.dynamic_lookup.is_empty() {
         findings.push(Finding::warning(
-            "darwin-symbols-lone-file",
+            Code::DarwinSymbolsLoneFile,
             format!(
-                "{} symbols are looked up at start, and were only compared with convoy's lists: which frameworks the \
-                 crates declare in `#[link(kind = \"framework\")]` blocks, and which object uses a symbol, is only \
-                 known during `cargo convoy build`",
+                "{} symbols are looked up at load time, and were only compared with convoy's lists, because the \
+                 frameworks that crates declare in `#[link(kind = \"framework\")]` blocks and the object files that \
+                 use each symbol are only known during `cargo convoy build`",
                 macho.dynamic_lookup.len()
             ),
         ));
     } else if findings.is_empty() {
         let count = macho.dynamic_lookup.len();
         findings.push(Finding::ok(
-            "darwin-symbols",
+            Code::DarwinSymbols,
             if count == 0 {
                 "every symbol is bound to its library".to_owned()
             } else {
-                format!("all {count} symbols that are looked up at start are accounted for")
+                format!("all {count} symbols that are looked up at load time are accounted for")
             },
         ));
     }

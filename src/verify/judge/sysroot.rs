@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Elf, Expectation, Finding, Inspection, Linkage, name_some};
 use super::elf::BASE_SYSTEM;
+use crate::model::code::Code;
 use crate::model::sysroot::{Libraries, LinkedAgainst, Suite, Suites, sonames};
 use crate::util::files::brief;
+use crate::util::plural::counted;
 
 pub(super) fn judge(inspection: &Inspection, elf: &Elf, expectation: &Expectation) -> Vec<Finding> {
     let Some(sysroot) = expectation.sysroot.as_ref().filter(|_| inspection.linkage == Linkage::Dynamic) else {
@@ -16,7 +18,7 @@ pub(super) fn judge(inspection: &Inspection, elf: &Elf, expectation: &Expectatio
     match &expectation.libraries {
         Some(libraries) => findings.extend(resolve(inspection, elf, sysroot, libraries)),
         None => findings.push(Finding::warning(
-            "sysroot-not-read",
+            Code::SysrootNotRead,
             format!("the libraries of the sysroot {} were not checked", sysroot.key),
         )),
     }
@@ -41,7 +43,7 @@ fn resolve(inspection: &Inspection, elf: &Elf, sysroot: &LinkedAgainst, librarie
         }
         let name = brief(library);
         findings.push(Finding::violation(
-            "library-not-in-sysroot",
+            Code::LibraryNotInSysroot,
             match libraries.damage(library) {
                 Some(why) => format!(
                     "needs {name}, which is damaged in the sysroot {key} ({why}): remove the sysroot with `cargo \
@@ -57,7 +59,7 @@ fn resolve(inspection: &Inspection, elf: &Elf, sysroot: &LinkedAgainst, librarie
     }
     if !unchecked.is_empty() {
         findings.push(Finding::warning(
-            "glibc-not-in-sysroot",
+            Code::GlibcNotInSysroot,
             format!("the sysroot {key} has no glibc, so the symbols of {} were not checked", name_some(&unchecked)),
         ));
     }
@@ -69,7 +71,7 @@ fn resolve(inspection: &Inspection, elf: &Elf, sysroot: &LinkedAgainst, librarie
             library => format!("{} of {}, which the sysroot {key} does not export", name_some(unmet), brief(library)),
         };
         findings.push(Finding::violation(
-            "symbol-not-in-sysroot",
+            Code::SymbolNotInSysroot,
             format!(
                 "uses {what}: the linker used another library of that name, and on a machine with these packages the \
                  binary fails with \"symbol lookup error\" or \"version not found\"; remove the `-L` or the \
@@ -80,7 +82,7 @@ fn resolve(inspection: &Inspection, elf: &Elf, sysroot: &LinkedAgainst, librarie
     if findings.is_empty() {
         let exporters = counted(symbols.exporters.len(), "library", "libraries");
         let met = counted(symbols.met, "symbol", "symbols");
-        findings.push(Finding::ok("sysroot", format!("{met} found in {exporters} of the sysroot {key}")));
+        findings.push(Finding::ok(Code::Sysroot, format!("{met} found in {exporters} of the sysroot {key}")));
     }
     findings
 }
@@ -141,10 +143,6 @@ impl<'a> Symbols<'a> {
     }
 }
 
-fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
 /// Libraries whose soname a newer release no longer has, or has with another meaning.
 fn gone(inspection: &Inspection, sysroot: &LinkedAgainst, triple: &str) -> Vec<Finding> {
     let suites = Suites::embedded().all();
@@ -157,7 +155,7 @@ fn gone(inspection: &Inspection, sysroot: &LinkedAgainst, triple: &str) -> Vec<F
         let grown: Vec<&String> = grown.collect();
         if !grown.is_empty() && !suites[built_for].time64.contains(architecture) {
             findings.push(Finding::warning(
-                "soname-time64",
+                Code::SonameTime64,
                 format!(
                     "on {architecture}, {} has {} with a 64-bit `time_t`, but this binary uses a 32-bit one: it starts \
                      there, but calls that pass a time misbehave; link the library statically, with a feature such as \
@@ -184,7 +182,7 @@ fn gone(inspection: &Inspection, sysroot: &LinkedAgainst, triple: &str) -> Vec<F
             None => String::new(),
         };
         findings.push(Finding::warning(
-            "soname-gone",
+            Code::SonameGone,
             format!(
                 "needs {soname}, which is in {} but no longer in {}, where the binary does not start; {floor}link the \
                  library statically, with a feature such as `vendored`, `bundled` or `static`",

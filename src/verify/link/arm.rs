@@ -3,10 +3,11 @@
 //! Their meaning: "Addenda to, and Errata in, the ABI for the Arm Architecture", section "Build attributes".
 
 use object::endian::Endianness;
-use object::read::elf::{AttributesSection, FileHeader, SectionHeader};
+use object::read::elf::{FileHeader, SectionHeader};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::super::attributes::{Value, each};
 use crate::model::catalog::FloatAbi;
 
 /// The build attributes of a 32-bit ARM object (`.ARM.attributes`), as numbers defined by the ARM ABI. An absent tag
@@ -25,7 +26,6 @@ pub struct ArmAttributes {
     pub vfp_args: Option<u8>,
 }
 
-const TAG_FILE: u8 = 1;
 const TAG_CPU_RAW_NAME: u64 = 4;
 const TAG_CPU_NAME: u64 = 5;
 const TAG_CPU_ARCH: u64 = 6;
@@ -33,7 +33,7 @@ const TAG_FP_ARCH: u64 = 10;
 const TAG_ADVANCED_SIMD_ARCH: u64 = 12;
 const TAG_ABI_FP_NUMBER_MODEL: u64 = 23;
 const TAG_ABI_VFP_ARGS: u64 = 28;
-const TAG_COMPATIBILITY: u64 = 32;
+const LAST_OF_ITS_OWN: u64 = 32;
 
 /// `Tag_ABI_VFP_args`: code that works under both float ABIs.
 const VFP_ARGS_COMPATIBLE: u8 = 3;
@@ -56,41 +56,23 @@ impl ArmAttributes {
 
     fn parse<Elf: FileHeader<Endian = Endianness>>(endian: Endianness, data: &[u8]) -> object::read::Result<Self> {
         let mut attributes = Self::default();
-        let section = AttributesSection::<Elf>::new(endian, data)?;
-        let mut subsections = section.subsections()?;
-        while let Some(subsection) = subsections.next()? {
-            if subsection.vendor() != b"aeabi" {
-                continue;
+        // Below 32 the vendor says for each tag what it has; above, odd ones have strings.
+        let is_text = |tag: u64| {
+            matches!(tag, TAG_CPU_RAW_NAME | TAG_CPU_NAME) || (tag > LAST_OF_ITS_OWN && !tag.is_multiple_of(2))
+        };
+        each::<Elf, object::read::Error>(endian, data, b"aeabi", is_text, |tag, value| {
+            let Value::Number(number) = value else { return Ok(()) };
+            let number = u8::try_from(number).unwrap_or(u8::MAX);
+            match tag {
+                TAG_CPU_ARCH => attributes.cpu_arch = Some(number),
+                TAG_FP_ARCH => attributes.fp_arch = Some(number),
+                TAG_ADVANCED_SIMD_ARCH => attributes.simd_arch = Some(number),
+                TAG_ABI_FP_NUMBER_MODEL => attributes.fp_number_model = Some(number),
+                TAG_ABI_VFP_ARGS => attributes.vfp_args = Some(number),
+                _ => {}
             }
-            let mut scopes = subsection.subsubsections();
-            while let Some(scope) = scopes.next()? {
-                // The scopes of single sections and symbols were never used by a compiler and are deprecated.
-                if scope.tag().0 != TAG_FILE {
-                    continue;
-                }
-                let mut reader = scope.attributes();
-                while let Some(tag) = reader.read_tag()? {
-                    let is_text = matches!(tag, TAG_CPU_RAW_NAME | TAG_CPU_NAME)
-                        || (tag > TAG_COMPATIBILITY && !tag.is_multiple_of(2));
-                    if is_text {
-                        reader.read_string()?;
-                        continue;
-                    }
-                    let value = u8::try_from(reader.read_integer()?).unwrap_or(u8::MAX);
-                    match tag {
-                        TAG_CPU_ARCH => attributes.cpu_arch = Some(value),
-                        TAG_FP_ARCH => attributes.fp_arch = Some(value),
-                        TAG_ADVANCED_SIMD_ARCH => attributes.simd_arch = Some(value),
-                        TAG_ABI_FP_NUMBER_MODEL => attributes.fp_number_model = Some(value),
-                        TAG_ABI_VFP_ARGS => attributes.vfp_args = Some(value),
-                        TAG_COMPATIBILITY => {
-                            reader.read_string()?;
-                        }
-                        _ => {}
-                    }
-                }
-            }
-        }
+            Ok(())
+        })?;
         Ok(attributes)
     }
 

@@ -1,4 +1,4 @@
-//! What an expression of a build script is, as far as it can be told without running it.
+//! The value of an expression of a build script, as far as it is known without running it.
 
 use super::Guard;
 use crate::project::evidence::guard;
