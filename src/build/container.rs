@@ -93,7 +93,7 @@ impl<'a> Container<'a> {
         };
         places.more.extend(share.fifo.iter().map(|fifo| Mount::write(fifo)));
         // Of an earlier run.
-        remove_if_there(&dir.join(ENDED))?;
+        files::remove_if_there(&dir.join(ENDED))?;
         places.read.push(lane_dir);
         if self.engine.mounts() {
             // Where files are sent, links of these folders are followed there.
@@ -486,11 +486,4 @@ fn make_places(stand_in: &Utf8Path, inside: &Utf8Path, mounts: &[Mount]) -> Resu
         }
     }
     Ok(())
-}
-
-fn remove_if_there(file: &Utf8Path) -> Result<()> {
-    match fs_err::remove_file(file) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
 }

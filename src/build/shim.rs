@@ -235,10 +235,7 @@ fn record_of(output: &Utf8Path) -> Utf8PathBuf {
 }
 
 fn forget(output: &Utf8Path) -> Result<()> {
-    match fs_err::remove_file(record_of(output)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
+    Ok(files::remove_if_there(&record_of(output))?)
 }
 
 fn write(record: &LinkRecord) -> Result<()> {

@@ -50,7 +50,7 @@ pub(crate) fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Resu
     let (cxx, cxx_fault) = native_compiler(&["c++", "g++", "clang++"], Language::Cxx, &memory);
     let facts = Machine {
         std: installed_std(&rustlib)?,
-        published_std: published_std(&rustlib),
+        published_std: published_std(&rustlib, &memory),
         rust_src: rustlib.join("src/rust/library/Cargo.lock").exists(),
         rust_lld: rust_lld.exists().then_some(rust_lld),
         linker,
@@ -226,17 +226,23 @@ fn installed_std(rustlib: &Utf8Path) -> Result<std::collections::BTreeSet<String
     Ok(found)
 }
 
-/// What rustup's own list of the toolchain's components says.
-fn published_std(rustlib: &Utf8Path) -> Option<BTreeSet<String>> {
-    let text = fs_err::read_to_string(rustlib.join("multirust-channel-manifest.toml")).ok()?;
+/// What rustup's own list of the toolchain's components says. It is a large file, and is read once.
+fn published_std(rustlib: &Utf8Path, memory: &Memory) -> Option<BTreeSet<String>> {
+    let list = rustlib.join("multirust-channel-manifest.toml");
+    let found = memory.ask("published-std", &list, || Some(targets_of_std(&fs_err::read_to_string(&list).ok()?)))?;
+    // A list of another shape tells nothing.
+    Some(found.split_whitespace().map(str::to_owned).collect()).filter(|found: &BTreeSet<_>| !found.is_empty())
+}
+
+/// The targets that a channel's manifest has a standard library for, with spaces between.
+fn targets_of_std(manifest: &str) -> String {
     let of = |line: &str| Some(line.strip_prefix("[pkg.rust-std.target.")?.strip_suffix(']')?.to_owned());
-    let mut lines = text.lines();
-    let mut found = BTreeSet::new();
+    let mut lines = manifest.lines();
+    let mut found = Vec::new();
     while let Some(line) = lines.next() {
         found.extend(of(line).filter(|_| lines.next().is_some_and(|line| line.ends_with("true"))));
     }
-    // A list of another shape tells nothing.
-    Some(found).filter(|found| !found.is_empty())
+    found.join(" ")
 }
 
 /// The toolchain that holds in the project's folder, and its name in rustup.

@@ -143,6 +143,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("ci/fuzz 600", "fuzzing has no end"),
     ("ci/bench", "it measures, on a quiet machine"),
     ("ci/published", "it fetches the sources of 21 large programs"),
+    ("ci/msvc-truth", "it runs the test suites of whole crates twice"),
     ("ci/test-bare", "it runs these tests again, in a container"),
     ("cargo test --test build darwin_long -- --ignored", "it takes long"),
     ("git tag --sign --message 'cargo-convoy 1.2.3' v1.2.3", "it makes a release"),

@@ -131,14 +131,9 @@ impl CellSetup<'_> {
         set_toolchain(&self.wrappers, triple, &tools, self.lane)?;
         self.key.push(self.wrappers.zig_version.clone());
         if triple.is_windows() {
-            self.lane.path.push(self.wrappers.resource_compilers(triple)?);
+            self.lane.path.push(self.wrappers.stand_ins(triple, tool, &self.cell.needs)?);
         }
         if msvc {
-            let wants_clang =
-                |need: &Need| need.kind == NeedKind::Tool && need.side == Side::Target && need.name == "clang";
-            if self.cell.needs.iter().any(wants_clang) && !self.job.host.tools.contains_key("clang") {
-                self.lane.path.push(self.wrappers.clang(tool)?);
-            }
             // The `cmake` crate would look for Visual Studio.
             let cmake = self.job.host.tools.get("cmake").map(|cmake| self.wrappers.cmake(cmake)).transpose()?;
             let generator = cmake.as_ref().map(|_| "Unix Makefiles".to_owned());
@@ -151,7 +146,6 @@ impl CellSetup<'_> {
         } else if triple.is_windows() {
             // winapi's bundled import libraries are GNU ld's and clash with zig's.
             self.lane.set.insert("WINAPI_NO_BUNDLED_LIBRARIES".to_owned(), "1".to_owned());
-            self.lane.path.extend(self.wrappers.dlltool(triple)?);
         }
         Ok(())
     }

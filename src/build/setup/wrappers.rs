@@ -12,6 +12,8 @@ use crate::build::wrapper::file::{self, Place};
 use crate::build::wrapper::{Driver, Start, Wrapper};
 use crate::model::triple::Triple;
 use crate::plan::ZigTool;
+use crate::plan::route::{Role, StandIn, stand_ins};
+use crate::project::needs::{Need, NeedKind};
 use crate::provision::mingw::{self, Runtime};
 use crate::provision::windows::Libraries;
 use crate::provision::{darwin, libcxx};
@@ -152,37 +154,28 @@ impl<'a> Wrappers<'a> {
         self.write(name, &Wrapper::zig_tool(self.zig()?, tool))
     }
 
-    /// rustc looks for mingw's dlltool on PATH to make import libraries; zig's stands in where there is none.
-    pub(crate) fn dlltool(&self, triple: &str) -> Result<Option<Utf8PathBuf>> {
-        let arch = triple.split('-').next().unwrap_or_default();
-        let name = format!("{arch}-w64-mingw32-dlltool");
-        if which::which(&name).is_ok() {
-            return Ok(None);
-        }
-        self.zig_tool(&name, "dlltool")?;
-        Ok(Some(self.dir.to_owned()))
-    }
-
-    /// zig as compiler of Windows resources, under the names that build scripts ask for and this machine lacks; gives the
-    /// directory to put on PATH.
-    pub(crate) fn resource_compilers(&self, triple: &Triple) -> Result<Utf8PathBuf> {
-        let dir = self.dir.join(format!("{triple}-resources"));
+    /// zig under the names of tools that this machine lacks; gives the directory to put on PATH. `needs` are the cell's.
+    pub(crate) fn stand_ins(&self, triple: &Triple, tool: &ZigTool, needs: &[Need]) -> Result<Utf8PathBuf> {
+        let dir = self.dir.join(format!("{triple}-stand-ins"));
         fs_err::create_dir_all(&dir)?;
         let zig = self.zig()?;
-        let arch = triple.architecture_word();
-        let wrappers = match triple.is_msvc() {
-            true => vec![("llvm-rc".to_owned(), Wrapper::llvm_rc(zig))],
-            // The `winresource` crate makes an archive, too; it calls the tools otherwise for LLVM's MinGW.
-            false => ["llvm".to_owned(), format!("{arch}-w64-mingw32")]
-                .into_iter()
-                .flat_map(|prefix| {
-                    let windres = Wrapper::windres(zig, arch);
-                    [(format!("{prefix}-windres"), windres), (format!("{prefix}-ar"), Wrapper::zig_tool(zig, "ar"))]
-                })
-                .collect(),
-        };
-        for (name, wrapper) in wrappers.iter().filter(|(name, _)| which::which(name).is_err()) {
-            wrapper.write(&dir, name, self.place)?;
+        let needed = |name: &str| needs.iter().any(|need| need.kind == NeedKind::Tool && need.name == name);
+        for StandIn { program, role, tool: name } in stand_ins(triple) {
+            // Others than those that are known to ask for a clang would take it as this machine's own.
+            let unasked = role == Role::Clang && !name.is_some_and(needed);
+            if unasked || which::which(&program).is_ok() {
+                // What stood in before a tool was installed would hide it.
+                files::remove_if_there(&dir.join(&program))?;
+                continue;
+            }
+            let wrapper = match role {
+                Role::Clang => Wrapper::plain_zig(zig, Driver::C, &tool.target),
+                Role::Archiver => Wrapper::zig_tool(zig, "ar"),
+                Role::Dlltool => Wrapper::zig_tool(zig, "dlltool"),
+                Role::LlvmRc => Wrapper::llvm_rc(zig),
+                Role::Windres => Wrapper::windres(zig, triple.architecture_word()),
+            };
+            wrapper.write(&dir, &program, self.place)?;
         }
         Ok(dir)
     }
@@ -196,10 +189,7 @@ impl<'a> Wrappers<'a> {
             if fs_err::read_link(&link).is_ok_and(|old| old == *library) {
                 continue;
             }
-            match fs_err::remove_file(&link) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-                _ => {}
-            }
+            files::remove_if_there(&link)?;
             #[cfg(unix)]
             fs_err::os::unix::fs::symlink(library, &link)?;
         }
@@ -222,14 +212,6 @@ impl<'a> Wrappers<'a> {
     /// cmake without what is said to Visual Studio.
     pub(crate) fn cmake(&self, cmake: &Utf8Path) -> Result<Utf8PathBuf> {
         self.write("cmake", &Wrapper::cmake(cmake))
-    }
-
-    /// zig under the name that some build scripts ask for; gives the directory to put on PATH.
-    pub(crate) fn clang(&self, tool: &ZigTool) -> Result<Utf8PathBuf> {
-        let dir = self.dir.join("clang");
-        fs_err::create_dir_all(&dir)?;
-        Wrapper::plain_zig(self.zig()?, Driver::C, &tool.target).write(&dir, "clang", self.place)?;
-        Ok(dir)
     }
 
     /// zig itself, without what cargo-zigbuild adapts for linking.

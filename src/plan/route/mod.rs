@@ -8,6 +8,7 @@ mod cross;
 mod gcc;
 mod host;
 mod lld;
+mod stand_ins;
 mod standard_library;
 mod vendor;
 mod xwin;
@@ -29,6 +30,7 @@ use crate::plan::{Cell, Provision, supply};
 use crate::project::config::{Forbidden, ImageSource, Provisioning, TargetSettings};
 use crate::project::needs::{Need, NeedKind, Side};
 
+pub(crate) use stand_ins::{Role, StandIn, stand_ins};
 pub(crate) use zig::for_host as zig_for_host;
 
 /// All that a route may look at.

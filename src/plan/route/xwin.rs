@@ -6,7 +6,8 @@ use super::{Offer, Refusal, Situation, require_tools};
 pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
     let triple = &situation.cell.target;
     if !triple.is_msvc() {
-        return Err(Refusal::new(format!("`cargo-xwin` builds for the `-pc-windows-msvc` targets, not for {triple}")));
+        return Err(Refusal::new(format!("`cargo-xwin` builds for the `-pc-windows-msvc` targets, not for {triple}"))
+            .hint("name the target that it is for: `--route x86_64-pc-windows-msvc=xwin`"));
     }
     let Some(xwin) = &situation.machine.xwin else {
         return Err(Refusal::new("`cargo-xwin` is not on PATH").hint("run `cargo install cargo-xwin`"));

@@ -4,7 +4,6 @@ use crate::machine::Machine;
 use crate::model::architecture::Architecture;
 use crate::model::catalog::{ArmLevel, Catalog, Glibc, LldKind, Target};
 use crate::model::cpu;
-use crate::model::triple::Triple;
 use crate::model::zig as pinned;
 use crate::plan::provision::refuse;
 use crate::plan::sysroot::{SysrootOffer, refuse_libcxx};
@@ -13,7 +12,8 @@ use crate::project::needs::NeedKind;
 
 use super::lld::{require_c_runtime, require_rust_lld};
 use super::{
-    CTools, Linker, Offer, Refusal, Setup, Situation, ZigTool, c_users, page_size_flag, require_tools_but, target_needs,
+    CTools, Linker, Offer, Refusal, Setup, Situation, ZigTool, c_users, page_size_flag, require_tools_but, stand_ins,
+    target_needs,
 };
 
 pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -> Result<Offer, Refusal> {
@@ -53,7 +53,8 @@ pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -
     let darwin = cell.target.is_macos();
     let msvc =
         situation.target.and_then(|target| target.lld.as_ref()).is_some_and(|lld| lld.kind == LldKind::ImportLibraries);
-    require_tools_but(situation, stands_in_for(&cell.target))?;
+    let stood_in: Vec<&str> = stand_ins(&cell.target).iter().filter_map(|stand_in| stand_in.tool).collect();
+    require_tools_but(situation, &stood_in)?;
     let mut because = match &machine.zig {
         Some(zig) => format!("zig {}", zig.version),
         None => format!("zig {} (to be installed)", pinned::version()),
@@ -103,15 +104,6 @@ pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -
         },
         ..Offer::default()
     })
-}
-
-/// The tools that zig is for build scripts which start them by name.
-fn stands_in_for(triple: &Triple) -> &'static [&'static str] {
-    match (triple.is_msvc(), triple.is_mingw()) {
-        (true, _) => &["clang", "llvm-rc"],
-        (_, true) => &["windres"],
-        _ => &[],
-    }
 }
 
 /// For a target whose std has a C runtime of its own and nothing for C++: what is needed of it.

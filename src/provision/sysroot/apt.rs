@@ -14,7 +14,7 @@ use super::source::Source;
 use crate::machine::AptFacts;
 use crate::machine::interrupt::Interrupt;
 use crate::util::error::{Error, Result};
-use crate::util::files::{PlainFile, SMALL};
+use crate::util::files::{self, PlainFile, SMALL};
 
 /// How long a server may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,10 +186,7 @@ impl<'a> PrivateApt<'a> {
             ("keyring.gpg", "keyring.asc")
         };
         fs_err::write(self.dir.join("keys").join(name), keys)?;
-        match fs_err::remove_file(self.dir.join("keys").join(other)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-            _ => Ok(()),
-        }
+        Ok(files::remove_if_there(&self.dir.join("keys").join(other))?)
     }
 
     fn file(&self) -> Utf8PathBuf {
@@ -381,10 +378,7 @@ impl<'a> PrivateApt<'a> {
 /// Writes a file that its owner alone may read.
 fn write_private(path: &Utf8Path, text: &str) -> io::Result<()> {
     // One of other rights, or a link, would keep them.
-    match fs_err::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    files::remove_if_there(path)?;
     let mut options = fs_err::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

@@ -12,6 +12,7 @@ use super::{PLACE, Volumes, unique};
 use crate::plan::container::{Confinement, Stream, VolumeMount};
 use crate::provision::engine::last_line;
 use crate::util::error::{Error, Result};
+use crate::util::files;
 use crate::util::stamp::Stamp;
 
 /// Gives what was built.
@@ -99,7 +100,7 @@ pub(super) fn unpack(input: impl Read, lane: &Utf8Path) -> io::Result<BTreeSet<U
             if !unpacked.contains(&first) {
                 return Err(io::Error::other(format!("hard link to {first}, which was not sent")));
             }
-            remove_if_there(&place)?;
+            files::remove_if_there(&place)?;
             fs_err::hard_link(lane.join(&first), &place)?;
         } else if kind.is_file() {
             let mut file = tempfile::NamedTempFile::new_in(dir)?;
@@ -137,11 +138,4 @@ fn within(path: &std::path::Path) -> io::Result<Utf8PathBuf> {
         }
     }
     if own.as_str().is_empty() { Err(wrong()) } else { Ok(own) }
-}
-
-fn remove_if_there(path: &Utf8Path) -> io::Result<()> {
-    match fs_err::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }

@@ -97,9 +97,18 @@ pub(crate) fn lock_file(path: &Utf8Path) -> Result<fs_err::File> {
 /// # Errors
 /// What is there cannot be removed, or the file cannot be made.
 pub(crate) fn new_file(path: &Utf8Path) -> Result<fs_err::File> {
+    remove_if_there(path)?;
+    Ok(fs_err::OpenOptions::new().write(true).create_new(true).open(path)?)
+}
+
+/// Removes a file, or the link at its place. There need be none.
+///
+/// # Errors
+/// What is there cannot be removed.
+pub(crate) fn remove_if_there(path: &Utf8Path) -> std::io::Result<()> {
     match fs_err::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(fs_err::OpenOptions::new().write(true).create_new(true).open(path)?),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
