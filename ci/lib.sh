@@ -63,3 +63,19 @@ debian_mirror() {
     # shellcheck disable=SC2016
     apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' | sed -n 's|/* Debian Debian$||p' | head -n 1
 }
+
+# python_environment DIR REQUIREMENTS: an environment with the Python packages of a list, made where it is not yet. Needs a
+# network and python3 with pip, which `ci/setup build` installs.
+python_environment() {
+    local dir=$1 requirements=$2
+    # Complete once the copy of the list is there, which is written last.
+    ! cmp --silent "$requirements" "$dir/installed.txt" || return 0
+    say "installing $(basename "$requirements") into ${dir#"$root"/}"
+    rm -rf "$dir"
+    mkdir -p "$(dirname "$dir")"
+    # Debian's python3 has no pip to put into an environment; the one outside can install there.
+    python3 -m venv --without-pip "$dir"
+    python3 -m pip --quiet --disable-pip-version-check --python "$dir/bin/python" install --no-deps \
+        --only-binary :all: --requirement "$requirements"
+    cp "$requirements" "$dir/installed.txt"
+}

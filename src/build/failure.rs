@@ -98,11 +98,24 @@ fn not_usable(dir: &Utf8Path, file: &Utf8Path) -> Option<String> {
     }
 }
 
+/// cargo's complaint without rustc's arguments, which fill a page; the log has them.
+fn shortened(complaints: &str) -> String {
+    const ENDED: &str = "process didn't exit successfully: `";
+    let short = |line: &str| {
+        let (before, rest) = line.split_once(ENDED)?;
+        let (command, after) = rest.rsplit_once('`')?;
+        let program = Utf8Path::new(command.split(' ').next()?).file_name()?;
+        (program == "rustc").then(|| format!("{before}{ENDED}{program} …`{after}"))
+    };
+    let lines = complaints.lines().map(|line| short(line).unwrap_or_else(|| line.to_owned()));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 pub(super) fn failure(outcome: &Outcome, dir: &Utf8Path) -> Failure {
     let all = format!("{}\n{}", outcome.diagnostics, outcome.complaints);
     let plain = anstream::adapter::strip_str(&all).to_string();
     let diagnostics = match (outcome.diagnostics.trim(), outcome.complaints.trim()) {
-        ("", complaints) => complaints.to_owned(),
+        ("", complaints) => shortened(complaints),
         // rustc said it better than cargo's summary, except when a build script also failed.
         (diagnostics, complaints) if complaints.contains(BUILD_SCRIPT) => {
             format!("{diagnostics}\n{complaints}")
@@ -159,5 +172,21 @@ pub(super) fn failure(outcome: &Outcome, dir: &Utf8Path) -> Failure {
             Failure { code, message, diagnostics, hint, cause: Some(cause) }
         }
         None => Failure { code, message, diagnostics, hint: None, cause: None },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_of_rustc_alone_are_left_out() {
+        let told = "error: could not compile `a`\n\nCaused by:\n  process didn't exit successfully: `/x/bin/rustc --cfg \
+                    'a(\"`\")' -C linker=/y` (signal: 11, SIGSEGV: invalid memory reference)";
+        let short = "error: could not compile `a`\n\nCaused by:\n  process didn't exit successfully: `rustc …` (signal: 11, \
+                     SIGSEGV: invalid memory reference)";
+        assert_eq!(shortened(told), short);
+        let script = "  process didn't exit successfully: `/x/build-script-build` (exit status: 101)";
+        assert_eq!(shortened(script), script);
     }
 }

@@ -243,6 +243,7 @@ fn add_configured(
     let flags = machine::user_flags(cargo, cwd, &triples, &machine.rustc.host)?;
     machine.user = machine::user_tools(cargo, &triples, &machine.rustc.host);
     machine.env = needs::set_of(&needs::Table::embedded().variables, environment);
+    machine.vendor_dirs = machine::vendor_dirs(Catalog::embedded().vendor_variables(), environment);
     Ok(flags)
 }
 

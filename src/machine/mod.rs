@@ -31,6 +31,7 @@ pub(crate) use tools::{cargo_command, on_path, rust_command};
 pub use user::UserFlags;
 pub(crate) use user::{
     build_environment, build_jobs, cargo_config, has_build_dir, process_environment, user_flags, user_tools,
+    vendor_dirs,
 };
 
 /// What this machine offers. A plan does not change it; what is provisioned becomes a part of it.
@@ -96,6 +97,9 @@ pub struct Machine {
     /// cargo-xwin.
     #[serde(default)]
     pub xwin: Option<Utf8PathBuf>,
+    /// The directories that variables name for the files of a vendor, by the variables.
+    #[serde(default)]
+    pub vendor_dirs: BTreeMap<String, VendorDir>,
     /// The container engine.
     #[serde(default)]
     pub engine: Engine,
@@ -201,6 +205,15 @@ pub struct CrossFacts {
     pub program: Utf8PathBuf,
     /// The version under which the active toolchain is installed too; none where it is not.
     pub toolchain: Option<String>,
+}
+
+/// A directory that a variable names for the files of a vendor.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct VendorDir {
+    /// What the variable is set to.
+    pub path: Utf8PathBuf,
+    /// Whether there is such a directory.
+    pub exists: bool,
 }
 
 /// A cross gcc.

@@ -66,6 +66,7 @@ pub(crate) fn probe(dir: &Utf8Path, catalog: &Catalog, cache: &CacheDir) -> Resu
         fetched_sysroots: BTreeSet::new(),
         cross: cross(&rustc),
         xwin: on_path("cargo-xwin"),
+        vendor_dirs: BTreeMap::new(),
         engine: Engine::Unasked,
         image_facts: BTreeMap::new(),
         libclang_headers: None,

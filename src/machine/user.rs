@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use cargo_config2::ResolveOptions;
 use serde::{Deserialize, Serialize};
 
-use crate::machine::{UserTool, UserTools};
+use crate::machine::{UserTool, UserTools, VendorDir};
 use crate::model::catalog::in_capitals;
 use crate::util::error::{Error, Result};
 
@@ -156,6 +156,19 @@ impl UserFlags {
     pub fn from_environment(&self) -> bool {
         self.everywhere.is_some()
     }
+}
+
+/// The directories that variables of the environment name for the files of a vendor.
+pub(crate) fn vendor_dirs<'a>(
+    variables: impl IntoIterator<Item = &'a str>,
+    environment: &BTreeMap<String, String>,
+) -> BTreeMap<String, VendorDir> {
+    let set = variables.into_iter().filter_map(|name| Some((name, environment.get(name)?)));
+    let dirs = set.filter(|(_, value)| !value.is_empty()).map(|(name, value)| {
+        let path = Utf8PathBuf::from(value);
+        (name.to_owned(), VendorDir { exists: path.is_dir(), path })
+    });
+    dirs.collect()
 }
 
 #[cfg(test)]

@@ -53,6 +53,31 @@ fn a_compile_error_of_one_target_is_told_under_its_name_and_the_others_finish() 
     assert!(log.contains("--keep-going"), "{log}");
 }
 
+/// Registers of another architecture, and a directive of another object format.
+#[test]
+fn inline_assembly_of_the_wrong_kind_fails_its_own_targets_only() {
+    const MSVC: &str = "x86_64-pc-windows-msvc";
+    require!(Target(MSVC), Target(ARM64_MUSL));
+    let project = Project::empty("inline-assembly").manifest("hello", "").file(
+        "src/main.rs",
+        "#[cfg(target_env = \"msvc\")]\ncore::arch::global_asm!(\".type nothing, @function\");\n\
+         fn answer() -> u32 {\n    let answer;\n    unsafe { core::arch::asm!(\"mov eax, 42\", out(\"eax\") answer) };\n    \
+         answer\n}\nfn main() { println!(\"hello {}\", answer()); }\n",
+    );
+    let done = project.build(&[AMD64, ARM64_MUSL, MSVC].join(",")).ends(1);
+    let manifest = project.manifest_json();
+    assert_eq!(ids(&manifest, "artifacts"), [AMD64]);
+    assert_eq!(run(project.dist(&format!("{AMD64}/hello")), &[]), "hello 42\n");
+    let failed = rows(&manifest, "failed");
+    assert_eq!(failed.keys().collect::<Vec<_>>(), [ARM64_MUSL, MSVC]);
+    for (triple, says) in [(ARM64_MUSL, "invalid register `eax`"), (MSVC, "expected absolute expression")] {
+        done.says(&format!("error[{triple}]: could not compile `hello`"));
+        done.says(says);
+        assert_eq!(failed[triple]["code"], "compile-failed", "{:#}", failed[triple]);
+    }
+    assert!(!done.stderr.contains("--crate-name"), "rustc's arguments fill a page:\n{done}");
+}
+
 #[test]
 fn a_failed_build_script_of_one_target_is_told_under_its_name() {
     require!(Target(MUSL), Target(ARM64_MUSL));

@@ -53,7 +53,41 @@ fn a_32_bit_program_starts_and_a_module_is_one() {
 #[test]
 fn systems_that_need_a_vendors_files_are_blocked_with_their_names() {
     let project = Project::hello("vendors");
-    let done = project.convoy(["plan", "-t", "aarch64-linux-android,aarch64-apple-ios"]).output();
-    done.says("aarch64-linux-android needs the C library and start files of Android's NDK");
+    let plan = || project.convoy(["plan", "-t", "armv7-linux-androideabi,aarch64-apple-ios"]);
+    let done = plan().output();
+    done.says("armv7-linux-androideabi needs the C library and start files of Android's NDK");
     done.says("aarch64-apple-ios needs the iPhoneOS or another SDK of Apple's Xcode");
+    done.says("linux-x86_64/bin/armv7a-linux-androideabi24-clang`");
+    // Where a variable says that they are.
+    let ndk = project.dir.join("ndk");
+    fs_err::create_dir(&ndk).unwrap();
+    let linker = ndk.join("toolchains/llvm/prebuilt/linux-x86_64/bin/armv7a-linux-androideabi24-clang");
+    plan().env("ANDROID_NDK_HOME", &ndk).output().says(&format!("to `{linker}`"));
+}
+
+/// The other targets are built, and verified.
+#[test]
+fn a_variable_of_an_sdk_that_is_not_there_stops_its_own_targets_only() {
+    const MACOS: &str = "x86_64-apple-darwin";
+    const MSVC: &str = "x86_64-pc-windows-msvc";
+    require!(Target(MACOS), Target(MSVC));
+    let project = Project::hello("no-sdk");
+    let nowhere = project.dir.join("nowhere");
+    let mut convoy = project.convoy(["build", "-t", &format!("aarch64-linux-android,{MACOS},{MSVC}")]);
+    for variable in [
+        "ANDROID_NDK_HOME",
+        "SDKROOT",
+        "VCINSTALLDIR",
+        "VCToolsInstallDir",
+        "WindowsSdkDir",
+        "LIB",
+        "INCLUDE",
+        "LIBPATH",
+    ] {
+        convoy = convoy.env(variable, &nowhere);
+    }
+    let done = convoy.output();
+    done.says(&format!("and `ANDROID_NDK_HOME` is set to {nowhere}, which does not exist"));
+    assert_eq!(ids(&project.manifest_json(), "artifacts"), [MACOS, MSVC], "{done}");
+    project.convoy(["plan", "-t", MACOS]).env("SDKROOT", &nowhere).output().says("so `SDKROOT` is ignored");
 }

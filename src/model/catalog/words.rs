@@ -25,8 +25,28 @@ pub struct Vendor {
     pub(super) words: Vec<String>,
     /// The files that are needed.
     pub needs: String,
-    /// Where they are.
-    pub hint: String,
+    /// The variables that people set to the directory of those files.
+    pub variables: Vec<String>,
+    /// Where they come from; `{linker}` stands for the linker.
+    pub(super) hint: String,
+    /// The linker below that directory; `{name}` stands for the triple by the vendor's name.
+    linker: Option<String>,
+    /// The vendor's names of triples, where they are not Rust's.
+    #[serde(default)]
+    names: BTreeMap<String, String>,
+}
+
+impl Vendor {
+    /// What to do to get the files.
+    pub fn hint(&self, triple: &str) -> String {
+        self.hint.replace("{linker}", self.linker(triple).as_deref().unwrap_or_default())
+    }
+
+    /// The linker for a triple, below the directory of those files.
+    pub fn linker(&self, triple: &str) -> Option<String> {
+        let name = self.names.get(triple).map_or(triple, String::as_str);
+        Some(self.linker.as_ref()?.replace("{name}", name))
+    }
 }
 
 #[derive(Deserialize)]
@@ -121,6 +141,11 @@ impl Catalog {
     pub fn vendor(&self, triple: &str) -> Option<&Vendor> {
         let is_of = |vendor: &&Vendor| triple.split('-').skip(1).any(|word| vendor.words.iter().any(|own| own == word));
         self.vendors.iter().find(is_of)
+    }
+
+    /// The variables that people set to the directory of a vendor's files.
+    pub fn vendor_variables(&self) -> impl Iterator<Item = &str> {
+        self.vendors.iter().flat_map(|vendor| &vendor.variables).map(String::as_str)
     }
 }
 

@@ -1,5 +1,6 @@
 //! rustup's std and `rust-lld` alone: no C compiler, nothing to install.
 
+use crate::machine::Machine;
 use crate::model::catalog::{ArmLevel, LldKind};
 
 use super::{Linker, Offer, Refusal, Setup, Situation, c_users, page_size_flag, require_tools};
@@ -29,15 +30,13 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
     }
     let rust_lld = require_rust_lld(situation)?;
     require_tools(situation)?;
-    let (because, linker) = match kind {
+    let (how, linker) = match kind {
         LldKind::SelfContained | LldKind::Wasi => {
-            ("pure Rust; the standard library includes a C runtime", Linker::RustLld(rust_lld))
+            ("the standard library includes a C runtime", Linker::RustLld(rust_lld))
         }
-        LldKind::DarwinStubs => {
-            ("pure Rust; links against generated stubs (no SDK needed)", Linker::Darwin { rust_lld, libcxx: None })
-        }
+        LldKind::DarwinStubs => (links_against_stubs(situation.machine), Linker::Darwin { rust_lld, libcxx: None }),
         LldKind::ImportLibraries => (
-            "pure Rust; links against generated import libraries (no SDK needed)",
+            "links against generated import libraries (no SDK needed)",
             Linker::Windows { rust_lld, c: None, libcxx: false },
         ),
     };
@@ -47,10 +46,18 @@ pub(super) fn offer(situation: &Situation<'_>) -> Result<Offer, Refusal> {
     }
     let arm32 = ArmLevel::of_triple(&situation.cell.target).is_some();
     Ok(Offer {
-        because: because.to_owned(),
+        because: format!("pure Rust; {how}"),
         setup: Setup { record_link: arm32 || kind == LldKind::DarwinStubs, linker, rustflags, ..Setup::default() },
         ..Offer::default()
     })
+}
+
+/// How macOS programs are linked.
+pub(super) fn links_against_stubs(machine: &Machine) -> &'static str {
+    match machine.vendor_dirs.contains_key("SDKROOT") {
+        true => "links against generated stubs (no SDK needed, so `SDKROOT` is ignored)",
+        false => "links against generated stubs (no SDK needed)",
+    }
 }
 
 /// The C runtime that comes with rustup's std, and with no other.

@@ -10,7 +10,7 @@ use crate::plan::sysroot::{SysrootOffer, refuse_libcxx};
 use crate::plan::{Cell, Provision};
 use crate::project::needs::NeedKind;
 
-use super::lld::{require_c_runtime, require_rust_lld};
+use super::lld::{links_against_stubs, require_c_runtime, require_rust_lld};
 use super::{
     CTools, Linker, Offer, Refusal, Setup, Situation, ZigTool, c_users, page_size_flag, require_tools_but, stand_ins,
     target_needs,
@@ -63,7 +63,7 @@ pub(super) fn offer(situation: &Situation<'_>, sysroot: Option<&SysrootOffer>) -
         Some(floor) => format!(" links against glibc {floor}"),
         None if wasm => " with rust-lld, which links with the C runtime of the standard library".to_owned(),
         None if msvc => " with rust-lld, which links against generated import libraries (no SDK needed)".to_owned(),
-        None if darwin => " with rust-lld, which links against generated stubs (no SDK needed)".to_owned(),
+        None if darwin => format!(" with rust-lld, which {}", links_against_stubs(machine)),
         None => " links".to_owned(),
     }
     .as_str();
