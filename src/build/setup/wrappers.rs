@@ -13,7 +13,7 @@ use crate::build::wrapper::{Driver, Start, Wrapper};
 use crate::model::triple::Triple;
 use crate::plan::ZigTool;
 use crate::plan::route::{Role, StandIn, stand_ins};
-use crate::project::needs::{Need, NeedKind};
+use crate::project::needs::{Need, NeedKind, Side};
 use crate::provision::mingw::{self, Runtime};
 use crate::provision::windows::Libraries;
 use crate::provision::{darwin, libcxx};
@@ -159,7 +159,10 @@ impl<'a> Wrappers<'a> {
         let dir = self.dir.join(format!("{triple}-stand-ins"));
         fs_err::create_dir_all(&dir)?;
         let zig = self.zig()?;
-        let needed = |name: &str| needs.iter().any(|need| need.kind == NeedKind::Tool && need.name == name);
+        let needed = |name: &str| {
+            let is = |need: &Need| need.kind == NeedKind::Tool && need.side == Side::Target && need.name == name;
+            needs.iter().any(is)
+        };
         for StandIn { program, role, tool: name } in stand_ins(triple) {
             // Others than those that are known to ask for a clang would take it as this machine's own.
             let unasked = role == Role::Clang && !name.is_some_and(needed);

@@ -16,21 +16,17 @@ pub(super) fn require(situation: &Situation<'_>) -> Result<(), Refusal> {
 fn refusal(vendor: &Vendor, situation: &Situation<'_>) -> Refusal {
     let (triple, needs) = (&situation.cell.target, &vendor.needs);
     let dirs = &situation.machine.vendor_dirs;
-    let Some((variable, dir)) = vendor.variables.iter().find_map(|variable| dirs.get_key_value(variable)) else {
-        return Refusal::new(format!("{triple} needs {needs}")).hint(vendor.hint(triple));
-    };
-    if !dir.exists {
-        let hint = format!("set `{variable}` to a directory that exists, or unset it");
+    let named = vendor.variables.iter().find_map(|variable| dirs.get_key_value(variable));
+    if let Some((variable, dir)) = named.filter(|(_, dir)| !dir.exists) {
         return Refusal::new(format!(
             "{triple} needs {needs}, and `{variable}` is set to {}, which does not exist",
             dir.path
         ))
-        .hint(hint);
+        .hint(format!("set `{variable}` to a directory that exists, or unset it"));
     }
-    Refusal::new(format!("{triple} needs {needs}")).hint(match vendor.linker(triple) {
-        Some(linker) => {
-            format!("set the `linker` of this target in `.cargo/config.toml` to `{}`", dir.path.join(linker))
-        }
+    let linker = named.and_then(|(_, dir)| Some(dir.path.join(vendor.linker(triple)?)));
+    Refusal::new(format!("{triple} needs {needs}")).hint(match linker {
+        Some(linker) => format!("set the `linker` of this target in `.cargo/config.toml` to `{linker}`"),
         None => vendor.hint(triple),
     })
 }
